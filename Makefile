@@ -1,0 +1,29 @@
+# Staticcheck is a tool, not a dependency: this is the version that checks us.
+STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+VERSION     = $(shell git describe --tags --always --dirty 2>/dev/null)
+
+.PHONY: run test check bench fuzz build
+
+run: ## start on localhost:8000
+	go run .
+
+test: ## everything; says loudly what it skips for want of a browser
+	go test -race -shuffle=on
+	cd e2e && go test -race -shuffle=on
+
+check: ## what a reviewer need not look for
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "gofmt would change these files"; exit 1; }
+	go vet ./... && cd e2e && go vet ./...
+	go fix -diff ./... && cd e2e && go fix -diff ./...
+	$(STATICCHECK) ./... && cd e2e && $(STATICCHECK) ./...
+	go mod tidy -diff && cd e2e && go mod tidy -diff
+
+bench: ## the figures of the README, side by side
+	cd e2e && go test -run '^$$' -bench . -benchtime 1x -v .
+
+fuzz: ## every fuzz target for a minute
+	@for target in $$(go test -list '^Fuzz' . | grep '^Fuzz'); do \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime 60s . || exit 1; done
+
+build: ## one static binary
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o latchkey .

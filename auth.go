@@ -1,0 +1,387 @@
+package main
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/crypto/pbkdf2"
+)
+
+// Limits and sizes of passlib's pbkdf2_sha256.
+const (
+	maxRounds   = 10_000_000 // a stored hash may not ask for more work
+	maxSaltSize = 1024
+	saltSize    = 16
+	keySize     = sha256.Size
+)
+
+// A hasher turns passwords into passlib's pbkdf2_sha256 strings, and back into
+// a yes or no. Tests make one with few rounds.
+type hasher struct {
+	rounds int
+	decoy  pbkdf2Hash // what a login is checked against when there is no user
+}
+
+func newHasher(rounds int) *hasher {
+	// A random key is the hash of no password that anyone will ever find.
+	return &hasher{rounds, pbkdf2Hash{rounds, randomBytes(saltSize), randomBytes(keySize)}}
+}
+
+// hashPassword returns the string to store for password.
+func (h *hasher) hashPassword(password string) string {
+	salt := randomBytes(saltSize)
+	return pbkdf2Hash{h.rounds, salt, pbkdf2Key(password, salt, h.rounds)}.String()
+}
+
+// verifyPassword reports whether password is the one that stored was made from.
+// A stored hash that does not parse, and the empty one that stands for a user
+// who does not exist, are a no at the usual price, so that the clock does not
+// tell who has an account.
+func (h *hasher) verifyPassword(password, stored string) bool {
+	hash, err := parseHash(stored)
+	if err != nil {
+		h.decoy.matches(password)
+		return false
+	}
+	return hash.matches(password)
+}
+
+// A pbkdf2Hash is a password hash that says of itself how it was made:
+// $pbkdf2-sha256$<rounds>$<salt>$<key>, the last two in ab64.
+type pbkdf2Hash struct {
+	rounds int
+	salt   []byte
+	key    []byte
+}
+
+const hashPrefix = "$pbkdf2-sha256$"
+
+// errBadHash is a stored password hash that nobody can log in with.
+var errBadHash = errors.New("not a pbkdf2-sha256 hash")
+
+// parseHash reads a pbkdf2_sha256 string of passlib. It takes only what String
+// writes, to the byte; and it does not believe blindly, since an import or a
+// break-in may have written it: the work is bounded and the key has its full
+// length, so that empty never equals empty.
+func parseHash(stored string) (pbkdf2Hash, error) {
+	rest, ok := strings.CutPrefix(stored, hashPrefix)
+	fields := strings.SplitN(rest, "$", 4)
+	if !ok || len(fields) != 3 {
+		return pbkdf2Hash{}, errBadHash
+	}
+	rounds, err := strconv.Atoi(fields[0])
+	if err != nil || rounds < 1 || rounds > maxRounds || strconv.Itoa(rounds) != fields[0] {
+		return pbkdf2Hash{}, errBadHash
+	}
+	salt, err1 := decodeAB64(fields[1])
+	key, err2 := decodeAB64(fields[2])
+	if err1 != nil || err2 != nil || len(salt) > maxSaltSize || len(key) != keySize {
+		return pbkdf2Hash{}, errBadHash
+	}
+	return pbkdf2Hash{rounds, salt, key}, nil
+}
+
+func (h pbkdf2Hash) String() string {
+	return hashPrefix + strconv.Itoa(h.rounds) + "$" + ab64.EncodeToString(h.salt) + "$" + ab64.EncodeToString(h.key)
+}
+
+func (h pbkdf2Hash) matches(password string) bool {
+	return subtle.ConstantTimeCompare(pbkdf2Key(password, h.salt, h.rounds), h.key) == 1
+}
+
+func pbkdf2Key(password string, salt []byte, rounds int) []byte {
+	return pbkdf2.Key([]byte(password), salt, rounds, keySize, sha256.New)
+}
+
+// ab64 is passlib's base64: the standard alphabet with a period for the plus,
+// and no padding.
+var ab64 = base64.NewEncoding("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789./").
+	WithPadding(base64.NoPadding).Strict()
+
+func decodeAB64(s string) ([]byte, error) {
+	if strings.ContainsAny(s, "\r\n") { // which package base64 skips
+		return nil, errBadHash
+	}
+	return ab64.DecodeString(s)
+}
+
+// maxTokenSize is how long a bearer token may be, in bytes. Ours have some 300.
+const maxTokenSize = 4 << 10
+
+// clockSkew is how far the clock of another replica may be ahead of ours.
+const clockSkew = 10 * time.Second
+
+// errBadToken is an access token that is not good, for whatever reason: a
+// client has no use for the difference, and an attacker has.
+var errBadToken = errors.New("access token not good")
+
+// A signer makes and verifies JSON Web Tokens (RFC 7519). It has one algorithm:
+// a token's alg header is compared, never obeyed (RFC 8725 §3.1). It has no
+// clock: the caller says what time it is.
+type signer struct {
+	keys     keySet
+	header   string        // the encoded JOSE header of the tokens it makes
+	ttl      time.Duration // life of the tokens it makes
+	maxAhead time.Duration // exp may not be further away
+	issuer   string        // put into tokens and required of them, unless empty
+	audience string
+	known    *lru.Cache[string, claims] // what read said of tokens that are signed
+}
+
+// knownTokens is how many tokens a signer remembers to have read. It need not
+// check a signature again that cannot change; only holders of a key can fill it.
+const knownTokens = 4096
+
+func newSigner(keys keySet, ttl time.Duration, issuer, audience string) (*signer, error) {
+	known, err := lru.New[string, claims](knownTokens)
+	if err != nil {
+		return nil, err
+	}
+	s := &signer{
+		keys: keys, ttl: ttl, maxAhead: max(ttl, 24*time.Hour), issuer: issuer, audience: audience, known: known,
+	}
+	text, err := s.token(jwt.MapClaims{}).SigningString()
+	s.header, _, _ = strings.Cut(text, ".")
+	return s, err
+}
+
+// createAccessToken returns a token for a user's session.
+func (s *signer) createAccessToken(username, sessionID string, now time.Time) (string, error) {
+	c := jwt.MapClaims{
+		"sub": username,
+		"exp": now.Add(s.ttl).Unix(),
+		"iat": now.Unix(),
+		"jti": rand.Text(),
+		"sid": sessionID,
+	}
+	if s.issuer != "" {
+		c["iss"] = s.issuer
+	}
+	if s.audience != "" {
+		c["aud"] = s.audience
+	}
+	return s.token(c).SignedString(s.keys.private)
+}
+
+func (s *signer) token(c jwt.Claims) *jwt.Token {
+	t := jwt.NewWithClaims(s.keys.method, c)
+	if s.keys.id != "" {
+		t.Header["kid"] = s.keys.id
+	}
+	return t
+}
+
+// claims is what we read of a token. Times are seconds since 1970; an absent
+// one is 0.
+type claims struct {
+	Subject   string
+	SessionID string
+	IssuedAt  int64
+	expires   int64
+	notBefore int64
+}
+
+// verify returns the claims of a token that is good at now; any other is
+// errBadToken.
+func (s *signer) verify(token string, now time.Time) (claims, error) {
+	c, known := s.known.Get(token)
+	if !known {
+		var err error
+		if c, err = s.read(token); err != nil {
+			return claims{}, errBadToken
+		}
+		s.known.Add(token, c)
+	}
+	if !s.inTime(c, now) {
+		return claims{}, errBadToken
+	}
+	return c, nil
+}
+
+// inTime reports whether a token with these claims is good at now. It compares
+// numbers of seconds: an exp in the year 10^11 overflows a time.Time.
+func (s *signer) inTime(c claims, now time.Time) bool {
+	latest := now.Add(clockSkew).Unix()
+	return now.Unix() < c.expires && // a token without exp has expired
+		c.expires <= now.Add(s.maxAhead).Unix() &&
+		c.IssuedAt <= latest &&
+		c.notBefore <= latest
+}
+
+// read returns the claims of a token that is signed and is for us, at whatever
+// time.
+//
+// It uses jwt's signing methods but not its parser, which reads both JSON
+// texts before it checks the signature, and is lenient where we must not be: it
+// ignores crit (RFC 7515 §4.1.11), skips newlines, takes names in any case, the
+// last of two equal ones, and dates that are strings.
+func (s *signer) read(token string) (claims, error) {
+	header, payload, err := s.keys.open(token)
+	if err != nil {
+		return claims{}, err
+	}
+	if header != s.header && !s.acceptsHeader(header) {
+		return claims{}, errBadToken
+	}
+	return s.parseClaims(payload)
+}
+
+// acceptsHeader checks the JOSE header of a token that somebody else made with
+// our key.
+func (s *signer) acceptsHeader(encoded string) bool {
+	header, err := b64.DecodeString(encoded)
+	if err != nil {
+		return false
+	}
+	members, err := parseObject(header)
+	if err != nil {
+		return false
+	}
+	alg := ""
+	for _, m := range members {
+		text, ok := parseString(m.value)
+		switch m.name {
+		case "alg":
+			alg = text
+		case "kid":
+			if !ok {
+				return false
+			}
+		case "typ": // RFC 8725 §3.11
+			if !strings.EqualFold(text, "JWT") && !strings.EqualFold(text, "at+jwt") {
+				return false
+			}
+		case "crit", "b64", "zip", "enc": // they would change what the rest means
+			return false
+		}
+	}
+	return alg == s.keys.method.Alg()
+}
+
+// parseClaims reads the claims of a token whose signature is good.
+func (s *signer) parseClaims(payload []byte) (claims, error) {
+	var c claims
+	var issuer, audience json.RawMessage
+	members, err := parseObject(payload)
+	if err != nil {
+		return c, err
+	}
+	for _, m := range members {
+		ok := true
+		switch m.name {
+		case "sub":
+			c.Subject, ok = parseString(m.value)
+		case "sid":
+			c.SessionID, ok = parseString(m.value)
+			ok = ok && c.SessionID != ""
+		case "jti":
+			_, ok = parseString(m.value)
+		case "iat":
+			c.IssuedAt, ok = parseDate(m.value)
+		case "exp":
+			c.expires, ok = parseDate(m.value)
+		case "nbf":
+			c.notBefore, ok = parseDate(m.value)
+		case "iss":
+			issuer = m.value
+		case "aud":
+			audience = m.value
+		}
+		if !ok {
+			return c, errBadToken
+		}
+	}
+	if c.Subject == "" || !s.acceptsIssuer(issuer) || !s.acceptsAudience(audience) {
+		return c, errBadToken
+	}
+	return c, nil
+}
+
+// parseDate reads a NumericDate (RFC 7519 §2) of whole seconds.
+func parseDate(value json.RawMessage) (int64, bool) {
+	seconds, err := strconv.ParseInt(string(value), 10, 64)
+	return seconds, err == nil && seconds >= 0
+}
+
+func (s *signer) acceptsIssuer(value json.RawMessage) bool {
+	return s.issuer == "" || isString(value, s.issuer)
+}
+
+// acceptsAudience checks aud, which is a string or a list of them
+// (RFC 7519 §4.1.3). A token for an audience is not for us if we have no name.
+func (s *signer) acceptsAudience(value json.RawMessage) bool {
+	if s.audience == "" {
+		return value == nil
+	}
+	if isString(value, s.audience) {
+		return true
+	}
+	var list []string
+	if json.Unmarshal(value, &list) != nil {
+		return false
+	}
+	return slices.Contains(list, s.audience)
+}
+
+func isString(value json.RawMessage, want string) bool {
+	if value == nil {
+		return false
+	}
+	text, ok := parseString(value)
+	return ok && text == want
+}
+
+// b64 is the base64url of RFC 7515 §2: no padding, no stray bits at the end.
+var b64 = base64.RawURLEncoding.Strict()
+
+// open returns the header, still encoded, and the payload of a compact JWS
+// (RFC 7515 §7.1) that one of the keys has signed; any other is errBadToken.
+func (k keySet) open(token string) (header string, payload []byte, err error) {
+	if len(token) > maxTokenSize || strings.ContainsAny(token, "\r\n") { // which package base64 skips
+		return "", nil, errBadToken
+	}
+	header, rest, ok1 := strings.Cut(token, ".")
+	body, sig, ok2 := strings.Cut(rest, ".")
+	if !ok1 || !ok2 || strings.Contains(sig, ".") {
+		return "", nil, errBadToken
+	}
+	signature, err := b64.DecodeString(sig)
+	if err != nil || !k.signed(token[:len(token)-len(sig)-1], signature) {
+		return "", nil, errBadToken
+	}
+	payload, err = b64.DecodeString(body)
+	if err != nil {
+		return "", nil, errBadToken
+	}
+	return header, payload, nil
+}
+
+// signed reports whether one of the keys has signed text. A token's kid is not
+// looked at: there are few keys, and nothing an attacker writes chooses one.
+func (k keySet) signed(text string, signature []byte) bool {
+	for _, key := range k.public {
+		if k.method.Verify(text, signature, key) == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// newSessionID returns 128 random bits in base64url.
+func newSessionID() string { return b64.EncodeToString(randomBytes(16)) }
+
+func randomBytes(n int) []byte {
+	b := make([]byte, n)
+	rand.Read(b) // never fails; see crypto/rand
+	return b
+}

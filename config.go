@@ -1,0 +1,435 @@
+package main
+
+import (
+	"crypto/tls"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// A config is everything that can be set from outside; the table of settings
+// says what each field means.
+type config struct {
+	Addr           string
+	CORSOrigins    []string
+	TrustedProxies []netip.Prefix
+	Certificate    *tls.Certificate // nil: plain HTTP
+
+	Keys            keySet
+	AccessTokenLife time.Duration
+	Issuer          string
+	Audience        string
+
+	Rounds            int
+	MinPasswordLength int
+	RegistrationOpen  bool
+	ExposeUsers       bool
+
+	LogLevel slog.Level
+	LogJSON  bool
+	Shutdown time.Duration
+
+	// Warnings is what an operator should know before it matters.
+	Warnings []string
+}
+
+// A setting is one row of the table that latchkey -h prints. A secret can also
+// be read from the file that <name>_FILE names, and is never printed.
+type setting struct {
+	name     string
+	flag     string
+	fallback string
+	meaning  string
+	secret   bool
+}
+
+var settings = []setting{
+	{"ADDR", "addr", "localhost:8000", "listen address; port 0 picks one, which the \"listening\" log line names", false},
+	{"SECRET_KEY", "", "random for this run", "signs tokens with HS256; at least 32 bytes", true},
+	{"SECRET_KEY_FALLBACKS", "", "", "comma-separated older keys that still verify", true},
+	{"ALGORITHM", "", "HS256", "HS256, RS256, ES256 or EdDSA; all but HS256 need PRIVATE_KEY", false},
+	{"PRIVATE_KEY", "", "", "PEM text of the key (PKCS #8, SEC 1 or PKCS #1)", true},
+	{"PRIVATE_KEY_FALLBACKS_DIR", "", "", "directory of PEM files whose keys still verify", false},
+	{"ACCESS_TOKEN_EXPIRE_MINUTES", "", "30", "life of an access token", false},
+	{"PBKDF2_ITERATIONS", "", "600000", "rounds of a new password hash, 100000 to 10000000", false},
+	{"MIN_PASSWORD_LENGTH", "", "8", "code points, 1 to 64; checked at registration, never at login", false},
+	{"ALLOW_REGISTRATION", "", "true", "false: POST /users/ answers 403", false},
+	{"CORS_ORIGINS", "", "", "comma-separated origins whose pages may call; * for all. Default on a loopback address: " + loopbackOrigins, false},
+	{"TRUSTED_PROXIES", "", "", "comma-separated CIDRs whose X-Forwarded-For is believed", false},
+	{"ISSUER", "", "", "if set: put into tokens as iss and required of them", false},
+	{"AUDIENCE", "", "", "if set: put into tokens as aud and required of them", false},
+	{"EXPOSE_USERS", "", "false", "the original's GET /, which shows every password hash; on loopback only", false},
+	{"TLS_CERT_FILE", "", "", "PEM certificate chain; with TLS_KEY_FILE: HTTPS (TLS 1.2+, HTTP/2)", false},
+	{"TLS_KEY_FILE", "", "", "PEM key of TLS_CERT_FILE", false},
+	{"LOG_LEVEL", "", "info", "debug, info, warn or error", false},
+	{"LOG_FORMAT", "", "", "text or json. Default: text on a terminal, else json", false},
+	{"SHUTDOWN_SECONDS", "", "30", "how long a stop waits for requests under way, 0 to 3600", false},
+}
+
+const loopbackOrigins = "http://localhost:*,http://127.0.0.1:*"
+
+// exampleKeys are secrets that stand in tutorials: everybody knows them.
+var exampleKeys = []string{
+	"your-secret-key",
+	"09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7", // FastAPI's documentation
+}
+
+// usage prints how the program is called.
+func usage(w io.Writer) {
+	fmt.Fprint(w, `Latchkey is a small server for users and tokens.
+
+  latchkey [serve] [flags]   run the server
+  latchkey check [flags]     read the settings, say what is wrong, exit
+  latchkey version
+
+Settings are environment variables; a flag wins over its variable. For a secret,
+NAME_FILE can name a file that holds the value.
+
+`)
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "VARIABLE\tFLAG\tDEFAULT\tMEANING")
+	for _, s := range settings {
+		flagName := ""
+		if s.flag != "" {
+			flagName = "-" + s.flag
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\n", s.name, flagName, s.fallback, s.meaning)
+	}
+	tw.Flush()
+}
+
+// A configError is all that is wrong with the settings, one line each. No line
+// shows a secret.
+type configError []string
+
+func (e configError) Error() string { return strings.Join(e, "\n") }
+
+// readConfig reads the settings from flags and the environment. It returns
+// flag.ErrHelp if they ask for help, and otherwise a configError. terminal says
+// whether the log goes to one.
+func readConfig(args []string, lookup func(string) (string, bool), terminal bool) (config, error) {
+	r := settingReader{values: make(map[string]string), set: make(map[string]bool)}
+	r.environment(lookup)
+	if err := r.flags(args); err != nil {
+		return config{}, err
+	}
+	cfg := r.config(terminal)
+	if len(r.problems) > 0 {
+		return config{}, configError(r.problems)
+	}
+	return cfg, nil
+}
+
+// A settingReader turns texts into a config and collects what is wrong with
+// them.
+type settingReader struct {
+	values   map[string]string
+	set      map[string]bool // by somebody, not by the table
+	warnings []string
+	problems []string
+}
+
+// bad notes a problem with a setting.
+func (r *settingReader) bad(name, format string, args ...any) {
+	r.problems = append(r.problems, name+": "+fmt.Sprintf(format, args...))
+}
+
+// environment takes every setting's text from the environment, or its default.
+func (r *settingReader) environment(lookup func(string) (string, bool)) {
+	for _, s := range settings {
+		r.values[s.name] = s.fallback
+		if value, ok := lookup(s.name); ok {
+			r.values[s.name], r.set[s.name] = value, true
+		}
+		if path, ok := lookup(s.name + "_FILE"); ok && s.secret {
+			r.secretFile(s.name, path)
+		}
+	}
+	if url, _ := lookup("DATABASE_URL"); url != "" {
+		r.bad("DATABASE_URL", "this version keeps users in memory only; leave it empty")
+	}
+}
+
+// secretFile takes a secret's text from a file.
+func (r *settingReader) secretFile(name, path string) {
+	if r.set[name] {
+		r.bad(name, "%s_FILE is set too; want only one of them", name)
+		return
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		r.bad(name+"_FILE", "%v", err)
+		return
+	}
+	r.warnIfReadable(name+"_FILE", path)
+	value, _ := strings.CutSuffix(string(text), "\n")
+	r.values[name], r.set[name] = strings.TrimSuffix(value, "\r"), true
+}
+
+// warnIfReadable warns of a file with a secret that everybody on the machine
+// can read.
+func (r *settingReader) warnIfReadable(name, path string) {
+	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o004 != 0 {
+		r.warnings = append(r.warnings, fmt.Sprintf("%s: everybody on this machine can read %s; want mode 0600", name, path))
+	}
+}
+
+// flags takes the texts that stand on the command line.
+func (r *settingReader) flags(args []string) error {
+	fs := flag.NewFlagSet("latchkey", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	for _, s := range settings {
+		if s.flag != "" {
+			fs.Func(s.flag, s.meaning, func(value string) error {
+				r.values[s.name], r.set[s.name] = value, true
+				return nil
+			})
+		}
+	}
+	switch err := fs.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return err
+	case err != nil:
+		r.problems = append(r.problems, err.Error()+"; see latchkey -h")
+	case fs.NArg() > 0:
+		r.problems = append(r.problems, fmt.Sprintf("unexpected argument %q; see latchkey -h", fs.Arg(0)))
+	}
+	return nil
+}
+
+func (r *settingReader) config(terminal bool) config {
+	cfg := config{
+		Addr:              r.address("ADDR"),
+		TrustedProxies:    r.prefixes("TRUSTED_PROXIES"),
+		Certificate:       r.certificate(),
+		Keys:              r.keys(),
+		AccessTokenLife:   time.Duration(r.integer("ACCESS_TOKEN_EXPIRE_MINUTES", 1, 525_600)) * time.Minute,
+		Issuer:            r.values["ISSUER"],
+		Audience:          r.values["AUDIENCE"],
+		Rounds:            r.integer("PBKDF2_ITERATIONS", 100_000, maxRounds),
+		MinPasswordLength: r.integer("MIN_PASSWORD_LENGTH", 1, 64),
+		RegistrationOpen:  r.boolean("ALLOW_REGISTRATION"),
+		ExposeUsers:       r.boolean("EXPOSE_USERS"),
+		LogLevel:          r.logLevel(),
+		LogJSON:           r.logJSON(terminal),
+		Shutdown:          time.Duration(r.integer("SHUTDOWN_SECONDS", 0, 3600)) * time.Second,
+	}
+	local := isLoopback(cfg.Addr)
+	cfg.CORSOrigins = r.origins("CORS_ORIGINS", local)
+	if cfg.ExposeUsers && !local {
+		r.bad("EXPOSE_USERS", "shows every password hash; want ADDR on a loopback address, such as localhost:8000")
+	}
+	cfg.Warnings = r.warnings
+	return cfg
+}
+
+func (r *settingReader) integer(name string, least, most int) int {
+	n, err := strconv.Atoi(r.values[name])
+	if err != nil || n < least || n > most {
+		r.bad(name, "%q; want a whole number from %d to %d", r.values[name], least, most)
+	}
+	return n
+}
+
+func (r *settingReader) boolean(name string) bool {
+	value := r.values[name]
+	if value != "true" && value != "false" {
+		r.bad(name, "%q; want true or false", value)
+	}
+	return value == "true"
+}
+
+func (r *settingReader) address(name string) string {
+	addr := r.values[name]
+	_, port, err := net.SplitHostPort(addr)
+	if _, err2 := strconv.ParseUint(port, 10, 16); err != nil || err2 != nil {
+		r.bad(name, "%q; want host:port, such as localhost:8000 or :8000", addr)
+	}
+	return addr
+}
+
+// isLoopback reports whether nobody but this machine reaches addr.
+func isLoopback(addr string) bool {
+	host, _, _ := net.SplitHostPort(addr)
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// list splits a comma-separated text; an empty one is an empty list.
+func (r *settingReader) list(name string) []string {
+	if r.values[name] == "" {
+		return nil
+	}
+	var items []string
+	for item := range strings.SplitSeq(r.values[name], ",") {
+		items = append(items, strings.TrimSpace(item))
+	}
+	return items
+}
+
+func (r *settingReader) prefixes(name string) []netip.Prefix {
+	var prefixes []netip.Prefix
+	for _, item := range r.list(name) {
+		prefix, err := netip.ParsePrefix(item)
+		if addr, err2 := netip.ParseAddr(item); err2 == nil {
+			prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+		}
+		if err != nil {
+			r.bad(name, "%q; want a CIDR, such as 10.0.0.0/8", item)
+		}
+		prefixes = append(prefixes, prefix.Masked())
+	}
+	return prefixes
+}
+
+func (r *settingReader) origins(name string, local bool) []string {
+	if !r.set[name] && local {
+		r.values[name] = loopbackOrigins
+	}
+	origins := r.list(name)
+	for _, origin := range origins {
+		switch {
+		case origin == "*" && len(origins) > 1:
+			r.bad(name, "* together with other origins; want either * alone or a list of origins")
+		case origin != "*" && !isOrigin(origin):
+			r.bad(name, "%q; want origins such as https://app.example or http://localhost:*", origin)
+		}
+	}
+	return origins
+}
+
+// isOrigin reports whether text is an origin as browsers send it, or one on this
+// machine with * for the port.
+func isOrigin(text string) bool {
+	base, anyPort := strings.CutSuffix(text, ":*")
+	u, err := url.Parse(base)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+		return false
+	}
+	if anyPort && (u.Port() != "" || !isLoopback(net.JoinHostPort(u.Hostname(), "0"))) {
+		return false
+	}
+	return base == u.Scheme+"://"+strings.ToLower(u.Host)
+}
+
+// keys reads the keys for tokens. Their settings hang together.
+func (r *settingReader) keys() keySet {
+	algorithm := r.values["ALGORITHM"]
+	secret, fallbacks := r.secrets()
+	switch _, asymmetric := keyKinds[algorithm]; {
+	case algorithm == "HS256" && r.set["PRIVATE_KEY"]:
+		r.bad("PRIVATE_KEY", "is not used with HS256; want ALGORITHM set to RS256, ES256 or EdDSA, or no key")
+	case algorithm == "HS256":
+		return newSecretKeys(secret, fallbacks)
+	case !asymmetric:
+		r.bad("ALGORITHM", "%q; want HS256, RS256, ES256 or EdDSA", algorithm)
+	case !r.set["PRIVATE_KEY"]:
+		r.bad("PRIVATE_KEY", "is not set; %s needs %s", algorithm, keyKinds[algorithm])
+	default:
+		keys, err := newPrivateKeys(algorithm, []byte(r.values["PRIVATE_KEY"]), r.pemFiles("PRIVATE_KEY_FALLBACKS_DIR"))
+		if err != nil {
+			r.bad("PRIVATE_KEY", "%v", err)
+		}
+		return keys
+	}
+	return keySet{}
+}
+
+// secrets reads the keys of HS256. Without one it makes one up.
+func (r *settingReader) secrets() (secret []byte, fallbacks [][]byte) {
+	for _, older := range r.list("SECRET_KEY_FALLBACKS") {
+		r.checkSecret("SECRET_KEY_FALLBACKS", older)
+		fallbacks = append(fallbacks, []byte(older))
+	}
+	if !r.set["SECRET_KEY"] {
+		if r.values["ALGORITHM"] == "HS256" {
+			r.warnings = append(r.warnings, "SECRET_KEY is not set: a random key is used, and every token ends with this run")
+		}
+		return randomBytes(minSecretSize), fallbacks
+	}
+	r.checkSecret("SECRET_KEY", r.values["SECRET_KEY"])
+	return []byte(r.values["SECRET_KEY"]), fallbacks
+}
+
+func (r *settingReader) checkSecret(name, secret string) {
+	switch {
+	case slices.Contains(exampleKeys, secret):
+		r.bad(name, "is an example from a tutorial, which everybody knows; want the output of: openssl rand -hex 32")
+	case len(secret) < minSecretSize:
+		r.bad(name, "has %d bytes; want at least %d, such as the output of: openssl rand -hex 32", len(secret), minSecretSize)
+	}
+}
+
+// pemFiles reads the files of a directory, if one is set.
+func (r *settingReader) pemFiles(name string) [][]byte {
+	dir := r.values[name]
+	if dir == "" {
+		return nil
+	}
+	paths, _ := filepath.Glob(filepath.Join(dir, "*.pem"))
+	if len(paths) == 0 {
+		r.bad(name, "no *.pem file in %q", dir)
+	}
+	var texts [][]byte
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			r.bad(name, "%v", err)
+			continue
+		}
+		texts = append(texts, text)
+	}
+	return texts
+}
+
+func (r *settingReader) certificate() *tls.Certificate {
+	certFile, keyFile := r.values["TLS_CERT_FILE"], r.values["TLS_KEY_FILE"]
+	if certFile == "" && keyFile == "" {
+		return nil
+	}
+	if certFile == "" || keyFile == "" {
+		r.bad("TLS_CERT_FILE", "want TLS_KEY_FILE and TLS_CERT_FILE, both or neither")
+		return nil
+	}
+	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		r.bad("TLS_CERT_FILE", "%v", err)
+		return nil
+	}
+	if time.Now().After(cert.Leaf.NotAfter) {
+		r.bad("TLS_CERT_FILE", "the certificate has expired on %s", cert.Leaf.NotAfter.Format(time.DateOnly))
+	}
+	r.warnIfReadable("TLS_KEY_FILE", keyFile)
+	return &cert
+}
+
+func (r *settingReader) logLevel() slog.Level {
+	var level slog.Level
+	name := r.values["LOG_LEVEL"]
+	if err := level.UnmarshalText([]byte(name)); err != nil || !slices.Contains([]string{"debug", "info", "warn", "error"}, name) {
+		r.bad("LOG_LEVEL", "%q; want debug, info, warn or error", name)
+	}
+	return level
+}
+
+func (r *settingReader) logJSON(terminal bool) bool {
+	switch format := r.values["LOG_FORMAT"]; {
+	case format == "json", format == "" && !terminal:
+		return true
+	case format != "text" && format != "":
+		r.bad("LOG_FORMAT", "%q; want text or json", format)
+	}
+	return false
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// Limits on what a form may hold, far above what the token endpoint reads.
+const (
+	maxFormFields = 100
+	maxFormParts  = 20
+)
+
+// A formError says why a form could be understood in more than one way, or only
+// in part. Nothing of it is used: half a form must not log anybody in. It never
+// quotes the form, which may hold a password.
+type formError string
+
+func (e formError) Error() string { return "malformed form: " + string(e) }
+
+// A form is what the body of a form request says.
+type form struct {
+	values map[string]string
+	files  map[string]bool // names of the fields that came as a file
+}
+
+// add records a field. RFC 6749 §3.2: parameters must not be included more
+// than once.
+func (f form) add(name, value string, isFile bool) error {
+	_, twice := f.values[name]
+	if twice || f.files[name] {
+		return formError("a field is repeated")
+	}
+	if isFile {
+		f.files[name] = true
+		return nil
+	}
+	f.values[name] = value
+	return nil
+}
+
+// readForm reads the body of r as HTML forms are sent: urlencoded or multipart.
+// A body of another type is a form without fields, as FastAPI has it. The query
+// string is never read, for it ends up in logs.
+//
+// [http.Request.ParseMultipartForm] is not used: it swallows the errors of a
+// urlencoded body and keeps the part of the form before them, and it writes
+// large parts to disk.
+func readForm(r *http.Request) (form, error) {
+	f := form{make(map[string]string), make(map[string]bool)}
+	body, err := readBody(r)
+	if err != nil {
+		return f, err
+	}
+	switch contentType := r.Header.Get("Content-Type"); mediaType(contentType) {
+	case "application/x-www-form-urlencoded":
+		return f, f.parseURLEncoded(string(body))
+	case "multipart/form-data":
+		return f, f.parseMultipart(body, contentType)
+	}
+	return f, nil
+}
+
+// mediaType returns the type and subtype of a Content-Type header in lower
+// case. Like FastAPI it does not mind parameters that are malformed.
+func mediaType(contentType string) string {
+	essence, _, _ := strings.Cut(contentType, ";")
+	return strings.ToLower(strings.TrimSpace(essence))
+}
+
+// parseURLEncoded reads the fields of an application/x-www-form-urlencoded body
+// (https://url.spec.whatwg.org/#urlencoded-parsing). A semicolon is an ordinary
+// character there, which is why [url.ParseQuery] does not serve.
+func (f form) parseURLEncoded(body string) error {
+	for n := 0; body != ""; n++ {
+		if n == maxFormFields {
+			return errTooLarge
+		}
+		var pair string
+		pair, body, _ = strings.Cut(body, "&")
+		if pair == "" {
+			continue
+		}
+		if err := f.addPair(pair); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f form) addPair(pair string) error {
+	name, value, _ := strings.Cut(pair, "=")
+	name, err1 := url.QueryUnescape(name)
+	value, err2 := url.QueryUnescape(value)
+	if err1 != nil || err2 != nil {
+		return formError("a percent-escape is broken")
+	}
+	return f.add(name, value, false)
+}
+
+// parseMultipart reads the fields of a multipart/form-data body (RFC 7578). It
+// takes values as they are: RFC 7578 §4.7 deprecates Content-Transfer-Encoding.
+func (f form) parseMultipart(body []byte, contentType string) error {
+	if len(body) == 0 {
+		return nil
+	}
+	_, params, err := mime.ParseMediaType(contentType)
+	boundary := params["boundary"]
+	if err != nil || boundary == "" {
+		return formError("multipart without a boundary")
+	}
+	// multipart.Reader would accept bare line feeds (RFC 2046 §5.1.1 does not).
+	if bytes.Contains(body, []byte("--"+boundary+"\n")) {
+		return formError("a multipart line must end with CR LF")
+	}
+	if bytes.HasPrefix(body, []byte("--"+boundary+"--")) {
+		return nil // no parts at all, which multipart.Reader takes for a preamble
+	}
+	mr := multipart.NewReader(bytes.NewReader(body), boundary)
+	for n := 0; ; n++ {
+		part, err := mr.NextRawPart()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return formError("invalid multipart data")
+		}
+		if n == maxFormParts {
+			return errTooLarge
+		}
+		if err := f.addPart(part); err != nil {
+			return err
+		}
+	}
+}
+
+func (f form) addPart(part *multipart.Part) error {
+	name, isFile, err := disposition(part)
+	if err != nil {
+		return err
+	}
+	value, err := io.ReadAll(part)
+	if err != nil {
+		return formError("a multipart body is cut off")
+	}
+	return f.add(name, string(value), isFile)
+}
+
+// disposition returns the field name of part and whether it is a file. The
+// extended forms name*= and filename*= are refused: RFC 7578 §4.2 forbids them,
+// and a proxy that does not know them would see another form than we do.
+func disposition(part *multipart.Part) (name string, isFile bool, err error) {
+	headers := part.Header.Values("Content-Disposition")
+	if len(headers) != 1 || strings.Contains(strings.ToLower(headers[0]), "name*") {
+		return "", false, formError("a part needs one Content-Disposition header with a name")
+	}
+	kind, params, err := mime.ParseMediaType(headers[0])
+	if err != nil || kind != "form-data" || params["name"] == "" {
+		return "", false, formError("a part needs a Content-Disposition of form-data with a name")
+	}
+	_, isFile = params["filename"]
+	return params["name"], isFile, nil
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+)
+
+// createUser registers a user.
+func createUser(acc *accounts) handlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		members, err := readObject(r)
+		if err != nil {
+			return err
+		}
+		u, err := acc.register(r.Context(), members, sender(r))
+		if err != nil {
+			return err
+		}
+		return writeJSON(w, http.StatusOK, u.response())
+	}
+}
+
+// loginForAccessToken is the token endpoint of the resource owner password
+// credentials grant (RFC 6749 §4.3).
+func loginForAccessToken(acc *accounts) handlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		fields, err := readForm(r)
+		if err != nil {
+			return err
+		}
+		login, err := parseLogin(fields)
+		if err != nil {
+			return err
+		}
+		resp, err := acc.login(r.Context(), login, sender(r))
+		if err != nil {
+			return err
+		}
+		return writeJSON(w, http.StatusOK, resp)
+	}
+}
+
+// readUsersMe answers with the signed-in user.
+func readUsersMe(w http.ResponseWriter, _ *http.Request, u User) error {
+	return writeJSON(w, http.StatusOK, u.response())
+}
+
+// root sends people to the documentation.
+func root(w http.ResponseWriter, _ *http.Request) error {
+	redirect(w, "/docs")
+	return nil
+}
+
+// readUsers is the original's GET /: every user, with the password hash.
+func readUsers(acc *accounts) handlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		users, err := acc.exposedUsers(r.Context())
+		if err != nil {
+			return err
+		}
+		return writeJSON(w, http.StatusOK, users)
+	}
+}
+
+// A userHandlerFunc is a handlerFunc for a signed-in user.
+type userHandlerFunc func(w http.ResponseWriter, r *http.Request, u User) error
+
+// authed calls h with the user whom the request's bearer token names.
+func authed(acc *accounts, h userHandlerFunc) handlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		token, err := bearerToken(r.Header["Authorization"])
+		if err != nil {
+			return err
+		}
+		u, err := acc.currentUser(r.Context(), token)
+		if err != nil {
+			return err
+		}
+		return h(w, r, u)
+	}
+}
+
+// bearerToken returns the token of a request's Authorization headers
+// (RFC 6750 §2.1), or errNoToken if they are not for us. Two of them are
+// errBadToken: a proxy may have judged by the other one.
+func bearerToken(headers []string) (string, error) {
+	if len(headers) == 0 {
+		return "", errNoToken
+	}
+	if len(headers) > 1 {
+		return "", errBadToken
+	}
+	scheme, token, _ := strings.Cut(strings.Trim(headers[0], " \t"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return "", errNoToken
+	}
+	return strings.Trim(token, " \t"), nil
+}
+
+// maxUserAgent is how much of a User-Agent header a session keeps, in bytes.
+const maxUserAgent = 256
+
+// sender returns who sent r. The middleware has put the source's address into
+// RemoteAddr, and the request's id into its header.
+func sender(r *http.Request) client {
+	agent := r.UserAgent()
+	if len(agent) > maxUserAgent {
+		agent = strings.Clone(agent[:maxUserAgent])
+	}
+	return client{
+		IP:        r.RemoteAddr,
+		UserAgent: strings.ToValidUTF8(agent, "\uFFFD"),
+		RequestID: r.Header.Get(requestIDHeader),
+	}
+}

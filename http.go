@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+)
+
+// A problem is the body of every failure: FastAPI's detail, and where OAuth
+// clients look, the fields of RFC 6749 §5.2.
+type problem struct {
+	Detail      any    `json:"detail"` // a string or fieldErrors
+	Error       string `json:"error,omitempty"`
+	Description string `json:"error_description,omitempty"`
+}
+
+var (
+	errBadBody  = errors.New("body cut off or unreadable")
+	errTooLarge = errors.New("request too large")
+	errEncoded  = errors.New("body has a Content-Encoding")
+	errMethod   = errors.New("method not allowed")
+	errNoToken  = errors.New("no bearer token")
+)
+
+// statuses is the one place where a failure becomes an HTTP status, a text for
+// the caller and an OAuth error code. An error that is not in it is a bug or an
+// outage: it is logged, and the caller is told only "Internal Server Error".
+var statuses = []struct {
+	err    error
+	code   int
+	detail string // of FastAPI, where it has one
+	oauth  string
+}{
+	{errBadBody, http.StatusBadRequest, "There was an error parsing the body", "invalid_request"},
+	{errUnsupportedGrant, http.StatusBadRequest, "Unsupported grant_type; want password", "unsupported_grant_type"},
+	{errExists, http.StatusBadRequest, "Username already registered", ""},
+	{errBadCredentials, http.StatusUnauthorized, "Incorrect username or password", "invalid_grant"},
+	{errNoToken, http.StatusUnauthorized, "Not authenticated", ""},
+	{errBadToken, http.StatusUnauthorized, "Could not validate credentials", ""},
+	{errRegistrationClosed, http.StatusForbidden, "Registration is closed", ""},
+	{errNotFound, http.StatusNotFound, "Not Found", ""},
+	{errMethod, http.StatusMethodNotAllowed, "Method Not Allowed", "invalid_request"},
+	{errTooLarge, http.StatusRequestEntityTooLarge, "Request Entity Too Large", "invalid_request"},
+	{errEncoded, http.StatusUnsupportedMediaType, "Unsupported Media Type", "invalid_request"},
+}
+
+// describe returns what a failure is called outside, and whether it is one that
+// may be.
+func describe(err error) (code int, detail any, oauth string, known bool) {
+	if bad, ok := errors.AsType[fieldErrors](err); ok {
+		return http.StatusUnprocessableEntity, bad, "invalid_request", true
+	}
+	if bad, ok := errors.AsType[formError](err); ok {
+		return http.StatusBadRequest, "Malformed form: " + string(bad), "invalid_request", true
+	}
+	for _, st := range statuses {
+		if errors.Is(err, st.err) {
+			return st.code, st.detail, st.oauth, true
+		}
+	}
+	return http.StatusInternalServerError, "Internal Server Error", "server_error", false
+}
+
+// A handlerFunc is an http.HandlerFunc that returns its failure instead of
+// writing it.
+type handlerFunc func(w http.ResponseWriter, r *http.Request) error
+
+// serve turns h into an http.Handler that answers h's failure as JSON.
+func serve(log *slog.Logger, h handlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := h(w, r); err != nil {
+			writeError(w, r, log, err)
+		}
+	})
+}
+
+// writeError answers a failure.
+func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
+	code, detail, oauth, known := describe(err)
+	if !known {
+		log.ErrorContext(r.Context(), "request failed",
+			"pattern", r.Pattern, "err", err, "request_id", r.Header.Get(requestIDHeader))
+	}
+	p := problem{Detail: detail}
+	if oauthEndpoints[r.URL.Path] {
+		p.Error, p.Description = oauth, describeOAuth(detail)
+	}
+	switch code {
+	case http.StatusUnauthorized:
+		w.Header()["WWW-Authenticate"] = []string{"Bearer"} // RFC 6750 §3
+	case http.StatusRequestEntityTooLarge:
+		w.Header().Set("Connection", "close") // the rest of the body is not read
+	}
+	if err := writeJSON(w, code, p); err != nil {
+		log.ErrorContext(r.Context(), "cannot encode a failure", "err", err)
+	}
+}
+
+// oauthEndpoints are the paths whose failures carry the fields of RFC 6749 too.
+var oauthEndpoints = map[string]bool{"/token": true}
+
+// describeOAuth returns an error_description: ASCII without quotes and
+// backslashes, as RFC 6749 §5.2 wants it.
+func describeOAuth(detail any) string {
+	bad, ok := detail.(fieldErrors)
+	if !ok {
+		return detail.(string)
+	}
+	var parts []string
+	for _, e := range bad {
+		parts = append(parts, e.Loc[len(e.Loc)-1].(string)+": "+e.Msg)
+	}
+	return strings.Join(parts, "; ")
+}
+
+// readBody returns the body of r, or errTooLarge or errBadBody.
+func readBody(r *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(r.Body)
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return nil, errTooLarge
+	}
+	if err != nil {
+		return nil, errors.Join(errBadBody, err)
+	}
+	return body, nil
+}
+
+// readObject reads a request body that must be a JSON object. What is wrong
+// with it is fieldErrors in FastAPI's words.
+func readObject(r *http.Request) ([]member, error) {
+	body, err := readBody(r)
+	if err != nil {
+		return nil, err
+	}
+	var bad fieldErrors
+	if len(body) == 0 {
+		bad.missing("")
+		return nil, bad
+	}
+	members, err := parseObject(body)
+	switch {
+	case !isJSON(mediaType(r.Header.Get("Content-Type"))) || errors.Is(err, errNotObject):
+		bad.add("", &fieldError{
+			Type: "model_attributes_type",
+			Msg:  "Input should be a valid dictionary or object to extract fields from",
+		})
+	case err != nil:
+		bad.add("", &fieldError{
+			Type: "json_invalid",
+			Msg:  "JSON decode error",
+			Ctx:  map[string]any{"error": "Expecting one JSON object in UTF-8, each name once"},
+		})
+	}
+	return members, bad.err()
+}
+
+// isJSON reports whether a media type says JSON (RFC 6839 §3.1).
+func isJSON(mediaType string) bool {
+	subtype, ok := strings.CutPrefix(mediaType, "application/")
+	return ok && (subtype == "json" || strings.HasSuffix(subtype, "+json"))
+}
+
+// writeJSON encodes v before it sends the status, so that a value that cannot
+// be encoded is never reported as a success.
+func writeJSON(w http.ResponseWriter, status int, v any) error {
+	var body bytes.Buffer
+	enc := json.NewEncoder(&body)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	w.Header()["Content-Type"] = jsonContentType
+	w.WriteHeader(status)
+	w.Write(bytes.TrimSuffix(body.Bytes(), []byte("\n")))
+	return nil
+}
+
+var jsonContentType = []string{"application/json"}

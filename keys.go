@@ -1,0 +1,151 @@
+package main
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// A keySet is what tokens are signed and verified with.
+type keySet struct {
+	method  jwt.SigningMethod
+	id      string // the kid header of our tokens; empty for a shared secret
+	private any    // signs
+	public  []any  // verify; the first belongs to private, the others are older
+}
+
+// minSecretSize is the least length of an HMAC key: RFC 7518 §3.2.
+const minSecretSize = 32
+
+// minRSABits is the least length of an RSA key: RFC 7518 §3.3.
+const minRSABits = 2048
+
+// newSecretKeys returns the keys of HS256.
+func newSecretKeys(secret []byte, fallbacks [][]byte) keySet {
+	k := keySet{method: jwt.SigningMethodHS256, private: secret, public: []any{secret}}
+	for _, older := range fallbacks {
+		k.public = append(k.public, older)
+	}
+	return k
+}
+
+// newPrivateKeys returns the keys of an asymmetric algorithm: the private key
+// in the first PEM text, and the older ones, private or public, in the others.
+// It fails if one of them does not belong to the algorithm or is too weak.
+func newPrivateKeys(algorithm string, private []byte, fallbacks [][]byte) (keySet, error) {
+	key, err := parsePEM(private)
+	if err != nil {
+		return keySet{}, err
+	}
+	signer, ok := key.(crypto.Signer)
+	if !ok {
+		return keySet{}, errors.New("a public key cannot sign; want a private one")
+	}
+	k := keySet{method: jwt.GetSigningMethod(algorithm), private: signer}
+	for _, text := range append([][]byte{private}, fallbacks...) {
+		public, err := parsePublic(algorithm, text)
+		if err != nil {
+			return keySet{}, err
+		}
+		k.public = append(k.public, public)
+	}
+	k.id = thumbprint(k.public[0])
+	return k, nil
+}
+
+// parsePublic returns the public part of the key in a PEM text.
+func parsePublic(algorithm string, text []byte) (any, error) {
+	key, err := parsePEM(text)
+	if err != nil {
+		return nil, err
+	}
+	if private, ok := key.(crypto.Signer); ok {
+		key = private.Public()
+	}
+	return key, checkKey(algorithm, key)
+}
+
+// parsePEM reads a key in PKCS #8, PKCS #1, SEC 1 or, for a public one,
+// SubjectPublicKeyInfo. Text that follows the first block is an error, for it
+// is probably another key that the caller believes to be in use. No error
+// quotes the text.
+func parsePEM(text []byte) (any, error) {
+	block, rest := pem.Decode(text)
+	if block == nil {
+		return nil, errors.New("no PEM block; want -----BEGIN PRIVATE KEY-----")
+	}
+	if second, _ := pem.Decode(rest); second != nil {
+		return nil, errors.New("more than one PEM block; want one key")
+	}
+	switch block.Type {
+	case "PRIVATE KEY":
+		return x509.ParsePKCS8PrivateKey(block.Bytes)
+	case "RSA PRIVATE KEY":
+		return x509.ParsePKCS1PrivateKey(block.Bytes)
+	case "EC PRIVATE KEY":
+		return x509.ParseECPrivateKey(block.Bytes)
+	case "PUBLIC KEY":
+		return x509.ParsePKIXPublicKey(block.Bytes)
+	case "ENCRYPTED PRIVATE KEY":
+		return nil, errors.New("the key is encrypted; want it without a passphrase")
+	}
+	return nil, fmt.Errorf("PEM block of type %.40q; want PRIVATE KEY (PKCS #8), EC PRIVATE KEY or RSA PRIVATE KEY", block.Type)
+}
+
+// checkKey reports, as an error, that a public key is not one for algorithm.
+func checkKey(algorithm string, key any) error {
+	switch key := key.(type) {
+	case *rsa.PublicKey:
+		if algorithm == "RS256" && key.N.BitLen() >= minRSABits && key.E >= 3 { // with 1, anybody can sign
+			return nil
+		}
+		return fmt.Errorf("an RSA key of %d bits is not for %s; want %s", key.N.BitLen(), algorithm, keyKinds[algorithm])
+	case *ecdsa.PublicKey:
+		if algorithm == "ES256" && key.Curve == elliptic.P256() {
+			return nil
+		}
+		return fmt.Errorf("an EC key on %s is not for %s; want %s", key.Curve.Params().Name, algorithm, keyKinds[algorithm])
+	case ed25519.PublicKey:
+		if algorithm == "EdDSA" {
+			return nil
+		}
+		return fmt.Errorf("an Ed25519 key is not for %s; want %s", algorithm, keyKinds[algorithm])
+	}
+	return fmt.Errorf("a key of type %T is not for %s; want %s", key, algorithm, keyKinds[algorithm])
+}
+
+// keyKinds says which key an algorithm needs (RFC 7518 §3.1, RFC 8037 §3.1).
+var keyKinds = map[string]string{
+	"RS256": "an RSA key of 2048 bits or more with an exponent of 3 or more",
+	"ES256": "an EC key on P-256",
+	"EdDSA": "an Ed25519 key",
+}
+
+// thumbprint returns the JWK thumbprint (RFC 7638) of a public key that
+// checkKey has passed: a kid that every replica gives to the same key.
+func thumbprint(key any) string {
+	enc := base64.RawURLEncoding.EncodeToString
+	var jwk string
+	switch key := key.(type) {
+	case *rsa.PublicKey:
+		jwk = fmt.Sprintf(`{"e":"%s","kty":"RSA","n":"%s"}`, enc(big.NewInt(int64(key.E)).Bytes()), enc(key.N.Bytes()))
+	case *ecdsa.PublicKey:
+		point, _ := key.Bytes() // 4 ‖ x ‖ y; checkKey has seen the curve
+		jwk = fmt.Sprintf(`{"crv":"P-256","kty":"EC","x":"%s","y":"%s"}`, enc(point[1:33]), enc(point[33:]))
+	case ed25519.PublicKey:
+		jwk = fmt.Sprintf(`{"crv":"Ed25519","kty":"OKP","x":"%s"}`, enc(key))
+	}
+	sum := sha256.Sum256([]byte(jwk))
+	return enc(sum[:])
+}

@@ -1,0 +1,158 @@
+// Command latchkey is a small server for users and tokens: people register, log
+// in with the OAuth 2.0 password form, and show the JSON Web Token they get as a
+// Bearer header.
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+)
+
+// version is set by the linker (see the Makefile).
+var version string
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	if err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(exitCode(err))
+	}
+}
+
+// exitCode is 2 for settings that have to be mended, and 1 for everything else.
+func exitCode(err error) int {
+	if _, ok := errors.AsType[configError](err); ok {
+		return 2
+	}
+	return 1
+}
+
+// run does what args say, until ctx is done. Everything it takes from the
+// operating system it takes as an argument, so that a test can start the whole
+// program.
+func run(ctx context.Context, args []string, lookup func(string) (string, bool), stdout io.Writer, stderr *os.File) error {
+	command := "serve"
+	if len(args) > 0 && args[0] != "" && args[0][0] != '-' {
+		command, args = args[0], args[1:]
+	}
+	switch command {
+	case "version":
+		fmt.Fprintln(stdout, "latchkey", buildVersion())
+		return nil
+	case "serve", "check":
+	default:
+		return configError{fmt.Sprintf("unknown command %q; want serve, check or version", command)}
+	}
+	cfg, err := readConfig(args, lookup, isTerminal(stderr))
+	if errors.Is(err, flag.ErrHelp) {
+		usage(stdout)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if command == "check" {
+		return check(cfg, stdout)
+	}
+	out := &logWriter{w: stderr}
+	defer out.Flush()
+	return serveHTTP(ctx, cfg, newLogger(cfg, out))
+}
+
+func buildVersion() string {
+	info, _ := debug.ReadBuildInfo()
+	return cmp.Or(version, info.Main.Version)
+}
+
+// isTerminal reports whether f is a terminal or another device for people.
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// check reports on settings that readConfig has found good.
+func check(cfg config, stdout io.Writer) error {
+	for _, warning := range cfg.Warnings {
+		fmt.Fprintln(stdout, "warning:", warning)
+	}
+	fmt.Fprintf(stdout, "ok: would listen on %s, sign with %s, keep users in memory\n", cfg.Addr, cfg.Keys.method.Alg())
+	return nil
+}
+
+// serveHTTP listens before it does anything else, so that a busy port is known
+// at once, and serves until ctx is done.
+func serveHTTP(ctx context.Context, cfg config, log *slog.Logger) error {
+	ln, err := net.Listen("tcp", cfg.Addr)
+	if err != nil {
+		return fmt.Errorf("cannot listen on %s: %w", cfg.Addr, err)
+	}
+	tokens, err := newSigner(cfg.Keys, cfg.AccessTokenLife, cfg.Issuer, cfg.Audience)
+	if err != nil {
+		return err
+	}
+	acc := &accounts{
+		store:             newMemStore(),
+		passwords:         newHasher(cfg.Rounds),
+		tokens:            tokens,
+		log:               log,
+		now:               time.Now,
+		registrationOpen:  cfg.RegistrationOpen,
+		minPasswordLength: cfg.MinPasswordLength,
+	}
+	for _, warning := range cfg.Warnings {
+		log.Warn(warning)
+	}
+	log.Warn("users and sessions are kept in memory and are lost when this process ends")
+	log.Info("listening", "addr", ln.Addr().String(), "tls", cfg.Certificate != nil, "version", buildVersion())
+
+	sweeping := time.NewTicker(time.Minute)
+	defer sweeping.Stop()
+	go acc.sweep(ctx, sweeping.C)
+	srv := newServer(newHandler(cfg, acc, log), log)
+	if cfg.Certificate != nil {
+		srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*cfg.Certificate}, MinVersion: tls.VersionTLS12}
+	}
+	return serveUntil(ctx, srv, ln, cfg.Shutdown, log)
+}
+
+// serveUntil serves on ln until ctx is done, then takes no more connections and
+// waits for the requests under way, at most for patience.
+func serveUntil(ctx context.Context, srv *http.Server, ln net.Listener, patience time.Duration, log *slog.Logger) error {
+	served := make(chan error, 1)
+	go func() { served <- serveOn(srv, ln) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	log.Info("stopping", "patience", patience.String())
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	if err := srv.Shutdown(grace); err != nil {
+		srv.Close()
+		return fmt.Errorf("stopped with requests under way after %s: %w", patience, err)
+	}
+	log.Info("stopped")
+	return nil
+}
+
+func serveOn(srv *http.Server, ln net.Listener) error {
+	if srv.TLSConfig != nil {
+		return srv.ServeTLS(ln, "", "")
+	}
+	return srv.Serve(ln)
+}

@@ -1,0 +1,303 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rs/cors"
+)
+
+const requestIDHeader = "X-Request-Id"
+
+// Values of headers that every answer has; shared, so that they cost nothing.
+var (
+	nosniff    = []string{"nosniff"}
+	noReferrer = []string{"no-referrer"}
+	noStore    = []string{"no-store"}
+)
+
+// identified says who sent the request and what it is called, for the handlers
+// and the log: RemoteAddr becomes the address of the source, and X-Request-Id
+// the caller's own id or a new one. It also sets the headers of every answer.
+func identified(trusted []netip.Prefix, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ids := r.Header[requestIDHeader]
+		if len(ids) != 1 || !isRequestID(ids[0]) {
+			ids = []string{newRequestID()}
+			r.Header[requestIDHeader] = ids
+		}
+		r.RemoteAddr = source(r, trusted)
+		header := w.Header()
+		header["X-Request-ID"] = ids
+		header["X-Content-Type-Options"] = nosniff
+		header["Referrer-Policy"] = noReferrer
+		header["Cache-Control"] = noStore // RFC 6749 §5.1, and for failures too
+		h.ServeHTTP(w, r)
+	})
+}
+
+func newRequestID() string {
+	var id [8]byte
+	rand.Read(id[:])
+	return hex.EncodeToString(id[:])
+}
+
+// isRequestID reports whether we may repeat an id that a caller sent.
+func isRequestID(id string) bool {
+	if id == "" || len(id) > 64 {
+		return false
+	}
+	for _, c := range []byte(id) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '_', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// source returns the address that r came from: of the hops in X-Forwarded-For
+// the right-most that is not one of our proxies. What stands left of it, anybody
+// can have written.
+func source(r *http.Request, trusted []netip.Prefix) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	if len(trusted) == 0 {
+		return host
+	}
+	hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
+	for _, hop := range slices.Backward(hops) {
+		if !isTrusted(host, trusted) {
+			break
+		}
+		addr, err := netip.ParseAddr(strings.TrimSpace(hop))
+		if err != nil {
+			break
+		}
+		host = addr.Unmap().WithZone("").String()
+	}
+	return host
+}
+
+func isTrusted(host string, trusted []netip.Prefix) bool {
+	addr, err := netip.ParseAddr(host)
+	addr = addr.Unmap()
+	return err == nil && slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(addr) })
+}
+
+// A response remembers what was answered.
+type response struct {
+	http.ResponseWriter
+	status int // 0 until the header is written
+}
+
+func (w *response) WriteHeader(code int) {
+	if w.status == 0 {
+		w.status = code
+	}
+	w.ResponseWriter.WriteHeader(code)
+}
+
+func (w *response) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap lets an http.ResponseController reach the connection.
+func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// logged logs one line for every request, after it has been answered. It names
+// the route and not the path, in which somebody may have put a secret. h may
+// not copy the request, or the route would be unknown here.
+func logged(log *slog.Logger, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		resp := &response{ResponseWriter: w}
+		h.ServeHTTP(resp, r)
+		if !log.Enabled(r.Context(), slog.LevelInfo) {
+			return
+		}
+		end := time.Now()
+		// Not log.Info: it would look for its caller, which is always this line.
+		line := slog.NewRecord(end, slog.LevelInfo, "request", 0)
+		line.AddAttrs(
+			slog.String("method", cut(r.Method, 16)),
+			slog.String("route", r.Pattern),
+			slog.Int("status", resp.status),
+			slog.Int64("duration_us", end.Sub(start).Microseconds()),
+			slog.String("request_id", r.Header.Get(requestIDHeader)),
+			slog.String("source", r.RemoteAddr))
+		log.Handler().Handle(r.Context(), line)
+	})
+}
+
+func cut(s string, n int) string { return s[:min(n, len(s))] }
+
+// recovered answers 500 if h panics, and logs where. A panic behind the header
+// cuts the connection, so that nobody takes half an answer for a whole one.
+func recovered(log *slog.Logger, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			p := recover()
+			if p == nil {
+				return
+			}
+			if resp, ok := w.(*response); p == http.ErrAbortHandler || ok && resp.status != 0 {
+				panic(http.ErrAbortHandler)
+			}
+			writeError(w, r, log, fmt.Errorf("panic: %v at %s", p, callers()))
+		}()
+		h.ServeHTTP(w, r)
+	})
+}
+
+// callers returns the functions on the stack of a recovered panic, without
+// their arguments, among which a password may be.
+func callers() string {
+	pcs := make([]uintptr, 32)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(4, pcs)])
+	var b strings.Builder
+	for {
+		frame, more := frames.Next()
+		fmt.Fprintf(&b, "%s:%d ", frame.Function, frame.Line)
+		if !more {
+			return strings.TrimSpace(b.String())
+		}
+	}
+}
+
+// bounded refuses bodies that are larger than limit, at once if the request
+// says so, and those that would grow when they are unpacked.
+func bounded(log *slog.Logger, limit int64, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength > limit {
+			writeError(w, r, log, errTooLarge)
+			return
+		}
+		if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+			writeError(w, r, log, errEncoded)
+			return
+		}
+		if r.Body != http.NoBody {
+			r.Body = http.MaxBytesReader(w, r.Body, limit)
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// crossOrigin answers browsers that ask for pages of other origins
+// (https://fetch.spec.whatwg.org/#http-cors-protocol). Credentials are never
+// allowed: tokens travel in a header that only the page's own script can set.
+func crossOrigin(origins []string, h http.Handler) http.Handler {
+	if len(origins) == 0 {
+		return h
+	}
+	return cors.New(cors.Options{
+		AllowOriginVaryRequestFunc: func(r *http.Request, origin string) (bool, []string) {
+			return len(r.Header["Origin"]) == 1 && allowsOrigin(origins, origin), nil
+		},
+		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost},
+		AllowedHeaders: []string{"Authorization", "Content-Type"},
+		ExposedHeaders: []string{"Retry-After", "X-Request-ID"},
+		MaxAge:         600, // seconds
+	}).Handler(h)
+}
+
+// allowsOrigin reports whether origin is in a list of exact origins, of those
+// with * for the port, or of * alone for all.
+func allowsOrigin(origins []string, origin string) bool {
+	return slices.ContainsFunc(origins, func(allowed string) bool {
+		if allowed == "*" || allowed == origin {
+			return true
+		}
+		host, anyPort := strings.CutSuffix(allowed, ":*")
+		rest, sameHost := strings.CutPrefix(origin, host)
+		port, hasPort := strings.CutPrefix(rest, ":")
+		_, err := strconv.ParseUint(port, 10, 16)
+		return anyPort && sameHost && (rest == "" || hasPort && err == nil)
+	})
+}
+
+// A route is a handler of ours, as against those that mux makes up itself.
+type route struct{ http.Handler }
+
+// routed sends requests to mux. What no route matches it answers in our way: a
+// redirect if only a slash at the end is missing or too many, as in the
+// original; otherwise 404 or 405 in JSON where mux would write plain text.
+func routed(log *slog.Logger, mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h, _ := mux.Handler(r)
+		if _, ours := h.(route); ours {
+			mux.ServeHTTP(w, r) // h alone would not know the path values
+			return
+		}
+		if other := otherSlash(r.URL.Path); !exists(mux, r.URL.Path) && exists(mux, other) {
+			redirect(w, (&url.URL{Path: other, RawQuery: r.URL.RawQuery}).String())
+			return
+		}
+		answer := discarder{header: make(http.Header)}
+		h.ServeHTTP(&answer, r)
+		switch answer.status {
+		case http.StatusTemporaryRedirect: // to the path without // and /../
+			redirect(w, answer.header.Get("Location"))
+		case http.StatusMethodNotAllowed:
+			w.Header()["Allow"] = answer.header["Allow"]
+			writeError(w, r, log, errMethod)
+		default:
+			writeError(w, r, log, errNotFound)
+		}
+	})
+}
+
+// otherSlash returns path with the slash at its end taken away or added.
+func otherSlash(path string) string {
+	if shorter, ok := strings.CutSuffix(path, "/"); ok {
+		return shorter
+	}
+	return path + "/"
+}
+
+// exists reports whether mux has a route for path, with whatever method.
+func exists(mux *http.ServeMux, path string) bool {
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		h, _ := mux.Handler(&http.Request{Method: method, URL: &url.URL{Path: path}})
+		if _, ours := h.(route); ours {
+			return true
+		}
+	}
+	return false
+}
+
+// redirect sends the client to another path. 307 makes it repeat the method and
+// the body; without a host in it, no Host header can lead it elsewhere.
+func redirect(w http.ResponseWriter, location string) {
+	w.Header().Set("Location", location)
+	w.Header()["Content-Type"] = nil // there is nothing to guess the type of
+	w.WriteHeader(http.StatusTemporaryRedirect)
+}
+
+// A discarder is a ResponseWriter that keeps all but the body.
+type discarder struct {
+	header http.Header
+	status int
+}
+
+func (d *discarder) Header() http.Header         { return d.header }
+func (d *discarder) WriteHeader(code int)        { d.status = code }
+func (d *discarder) Write(p []byte) (int, error) { return len(p), nil }

@@ -1,0 +1,368 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+// TestRoutes has the parts of group P that a well-behaved client can send: paths
+// and methods, and how failures look.
+func TestRoutes(t *testing.T) {
+	s := startServer(t)
+	for _, tt := range []struct {
+		name, method, path string
+		status             int
+		header, value      string
+	}{
+		{"an unknown path", "GET", "/nope", 404, "", ""},
+		{"an unknown path with a slash", "GET", "/nope/", 404, "", ""},
+		{"below me", "GET", "/users/me/x", 404, "", ""},
+		{"web cache deception", "GET", "/users/me/x.css", 404, "Cache-Control", "no-store"},
+		{"an escaped slash", "GET", "/users%2fme/", 404, "", ""},
+		{"an escaped slash behind", "GET", "/users/me/%2fx.css", 404, "", ""},
+		{"an escaped dot", "GET", "/users/%2e/me/", 404, "", ""},
+		{"escaped dots", "GET", "/users/x/%2e%2e/me/", 404, "", ""},
+		{"a NUL", "GET", "/users/me/%00", 404, "", ""},
+		{"parameters of a path", "GET", "/users/me/;a=b", 404, "", ""},
+		{"a file type", "GET", "/users/me/.json", 404, "", ""},
+		{"capitals", "GET", "/Users/me/", 404, "", ""},
+		{"an escaped letter is the letter", "GET", "/users/%6de/", 401, "WWW-Authenticate", "Bearer"},
+		{"a query that nobody reads", "GET", "/users/me/?next=//evil", 401, "", ""},
+		{"HEAD where GET is", "HEAD", "/users/me/", 401, "WWW-Authenticate", "Bearer"},
+		{"HEAD of nothing", "HEAD", "/nope", 404, "", ""},
+		{"GET of the token endpoint", "GET", "/token", 405, "Allow", "POST"},
+		{"PUT of the users", "PUT", "/users/", 405, "Allow", "POST"},
+		{"DELETE of me", "DELETE", "/users/me/", 405, "Allow", "GET, HEAD"},
+		{"PROPFIND", "PROPFIND", "/users/me/", 405, "Allow", "GET, HEAD"},
+		{"a method of one's own", "FOO", "/token", 405, "Allow", "POST"},
+		{"a method in small letters", "get", "/users/me/", 405, "Allow", "GET, HEAD"},
+		{"TRACE", "TRACE", "/users/me/", 405, "Allow", "GET, HEAD"},
+		{"OPTIONS without CORS", "OPTIONS", "/users/me/", 405, "Allow", "GET, HEAD"},
+		{"no slash behind me", "GET", "/users/me", 307, "Location", "/users/me/"},
+		{"no slash behind me, with a wrong method", "POST", "/users/me", 307, "Location", "/users/me/"},
+		{"no slash behind users", "POST", "/users", 307, "Location", "/users/"},
+		{"no slash behind users, with a wrong method", "GET", "/users", 307, "Location", "/users/"},
+		{"no slash and a query", "GET", "/users/me?x=1&y=%2F", 307, "Location", "/users/me/?x=1&y=%2F"},
+		{"a slash too many", "POST", "/token/", 307, "Location", "/token"},
+		{"a slash too many behind the docs", "GET", "/docs/", 307, "Location", "/docs"},
+		{"two slashes", "GET", "/users//me/", 307, "Location", "/users/me/"},
+		{"two slashes first", "GET", "//users/me/", 307, "Location", "/users/me/"},
+		{"two slashes and another host", "GET", "//evil.example/x", 307, "Location", "/evil.example/x"},
+		{"a dot", "POST", "/./token", 307, "Location", "/token"},
+		{"two dots", "POST", "/x/../token", 307, "Location", "/token"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := s.do(tt.method, tt.path, "")
+			if got.status != tt.status {
+				t.Errorf("status %d, want %d; %s", got.status, tt.status, got.body)
+			}
+			if tt.header != "" && got.header.Get(tt.header) != tt.value {
+				t.Errorf("%s: %q, want %q", tt.header, got.header.Get(tt.header), tt.value)
+			}
+			checkShape(t, tt.method, got)
+		})
+	}
+}
+
+// checkShape checks what every answer of ours has.
+func checkShape(t *testing.T, method string, a answer) {
+	t.Helper()
+	for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Server": ""} {
+		if got := a.header.Get(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	if !isRequestID(a.header.Get("X-Request-Id")) {
+		t.Errorf("X-Request-Id: %q", a.header.Get("X-Request-Id"))
+	}
+	if a.status < 400 || method == "HEAD" {
+		return
+	}
+	if a.header.Get("Content-Type") != "application/json" || a.field("detail") != http.StatusText(a.status) && a.status != 401 {
+		t.Errorf("%d is answered %s as %q", a.status, a.body, a.header.Get("Content-Type"))
+	}
+	if strings.HasSuffix(a.body, "\n") {
+		t.Error("a newline stands behind the JSON")
+	}
+}
+
+func TestRequestID(t *testing.T) {
+	s := startServer(t)
+	for _, tt := range []struct {
+		name, id string
+		kept     bool
+	}{
+		{"letters", "abcXYZ", true},
+		{"all kinds", "a.B_3-", true},
+		{"64 characters", strings.Repeat("a", 64), true},
+		{"65 characters", strings.Repeat("a", 65), false},
+		{"a space", "a b", false},
+		{"a quote", `a"b`, false},
+		{"UTF-8", "é", false},
+		{"a colon", "a:b", false},
+		{"nothing", "", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := s.do("GET", "/nope", "", "X-Request-ID: "+tt.id).header.Get("X-Request-Id")
+			if (got == tt.id) != tt.kept || !isRequestID(got) {
+				t.Errorf("id %q, want it kept: %v", got, tt.kept)
+			}
+			if !strings.Contains(s.log.String(), `"request_id":"`+got+`"`) {
+				t.Errorf("id %q is not in the log", got)
+			}
+		})
+	}
+	got := s.do("GET", "/nope", "", "X-Request-ID: a", "X-Request-ID: b").header.Values("X-Request-Id")
+	if len(got) != 1 || got[0] == "a" || got[0] == "b" {
+		t.Errorf("two ids: answered %q", got)
+	}
+}
+
+// TestSource: whom we take for the source, behind proxies and without.
+func TestSource(t *testing.T) {
+	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
+	for _, tt := range []struct {
+		name, remote string
+		forwarded    []string
+		trusted      []netip.Prefix
+		want         string
+	}{
+		{"nobody is trusted", "10.0.0.1:5", []string{"1.2.3.4"}, nil, "10.0.0.1"},
+		{"the peer is not trusted", "9.9.9.9:5", []string{"1.2.3.4"}, trusted, "9.9.9.9"},
+		{"one proxy", "10.0.0.1:5", []string{"1.2.3.4"}, trusted, "1.2.3.4"},
+		{"a proxy that sends nothing", "10.0.0.1:5", nil, trusted, "10.0.0.1"},
+		{"the client lies on the left", "10.0.0.1:5", []string{"6.6.6.6, 1.2.3.4"}, trusted, "1.2.3.4"},
+		{"two proxies", "10.0.0.1:5", []string{"6.6.6.6, 1.2.3.4, 10.0.0.2"}, trusted, "1.2.3.4"},
+		{"two headers", "10.0.0.1:5", []string{"6.6.6.6", "1.2.3.4, 10.0.0.2"}, trusted, "1.2.3.4"},
+		{"only proxies", "10.0.0.1:5", []string{"10.0.0.3, 10.0.0.2"}, trusted, "10.0.0.3"},
+		{"no address", "10.0.0.1:5", []string{"1.2.3.4, x\ny"}, trusted, "10.0.0.1"},
+		{"IPv6", "[fd00::1]:5", []string{"2001:db8::1"}, trusted, "2001:db8::1"},
+		{"IPv4 in IPv6", "[::ffff:10.0.0.1]:5", []string{"::ffff:1.2.3.4"}, trusted, "1.2.3.4"},
+		{"a zone is dropped", "10.0.0.1:5", []string{"fe80::1%eth0"}, trusted, "fe80::1"},
+		{"a socket without a port", "@", nil, trusted, "@"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := &http.Request{RemoteAddr: tt.remote, Header: http.Header{"X-Forwarded-For": tt.forwarded}}
+			if got := source(r, tt.trusted); got != tt.want {
+				t.Errorf("source = %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// failing is a store that is out of order.
+type failing struct{ store }
+
+var errOutage = errors.New("the disk is on fire at /var/lib/secret")
+
+func (failing) CreateUser(context.Context, User) (User, error)  { return User{}, errOutage }
+func (failing) UserByKey(context.Context, string) (User, error) { panic("nobody expected this") }
+func (failing) UserBySession(context.Context, string) (User, Session, error) {
+	return User{}, Session{}, errOutage
+}
+
+// TestFailure: an outage or a panic is a 500 that says nothing; its cause is in
+// the log under the request's id. It is never a wrong 401.
+func TestFailure(t *testing.T) {
+	s := startServer(t)
+	token := s.signUp()
+	s.acc.store = failing{s.acc.store}
+	for name, got := range map[string]answer{
+		"an outage":              s.register("bob", goodPassword),
+		"an outage with a token": s.me("Authorization: Bearer " + token),
+		"a panic":                s.login(goodLogin),
+	} {
+		if got.status != 500 || got.field("detail") != "Internal Server Error" || strings.Contains(got.body, "fire") {
+			t.Errorf("%s: %d %s", name, got.status, got.body)
+		}
+		id := got.header.Get("X-Request-Id")
+		cause := ""
+		for line := range strings.Lines(s.log.String()) {
+			if strings.Contains(line, id) && strings.Contains(line, "request failed") {
+				cause = line
+			}
+		}
+		if !strings.Contains(cause, "fire") && !strings.Contains(cause, "nobody expected this at latchkey.failing.UserByKey") {
+			t.Errorf("%s: the log says %q", name, cause)
+		}
+	}
+	s.checkLog(token)
+}
+
+// TestPanicBehindHeader: half an answer is cut off, not completed.
+func TestPanicBehindHeader(t *testing.T) {
+	h := logged(slog.New(slog.DiscardHandler), recovered(slog.New(slog.DiscardHandler), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "100")
+		io.WriteString(w, "half")
+		panic("no more")
+	})))
+	srv := httptest.NewServer(h)
+	defer srv.Close()
+	resp, err := http.Get(srv.URL)
+	if err == nil {
+		_, err = io.ReadAll(resp.Body)
+		resp.Body.Close()
+	}
+	if err == nil {
+		t.Error("the answer looks complete")
+	}
+}
+
+// TestRequestLine: one line a request, with the route and without the path.
+func TestRequestLine(t *testing.T) {
+	s := startServer(t)
+	token := s.signUp()
+	s.do("GET", "/users/me/?token="+token, "", "User-Agent: a\tb", "X-Request-ID: the-id")
+	s.do("GET", "/nope/"+token, "", "X-Request-ID: other-id")
+	s.do(strings.Repeat("X", 5000), "/nope", "", "X-Request-ID: long-id")
+	want := map[string]string{"the-id": "GET /users/me/{$}", "other-id": "", "long-id": ""}
+	for line := range strings.Lines(s.log.String()) {
+		var entry struct {
+			Msg, Method, Route, Source string
+			ID                         string `json:"request_id"`
+			Status                     int
+		}
+		if err := json.Unmarshal([]byte(line), &entry); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		route, ours := want[entry.ID]
+		if !ours {
+			continue
+		}
+		delete(want, entry.ID)
+		if entry.Msg != "request" || entry.Route != route || entry.Source != "127.0.0.1" || entry.Status < 400 || len(entry.Method) > 16 {
+			t.Errorf("line %s", line)
+		}
+	}
+	if len(want) != 0 {
+		t.Errorf("no line for %v", want)
+	}
+	s.checkLog(token)
+}
+
+// TestSecurityEvents: who did what stands in the log by OWASP's names.
+func TestSecurityEvents(t *testing.T) {
+	s := startServer(t)
+	s.signUp()
+	s.login("username=alice&password=wrong")
+	s.login("username=" + goodPassword + "&password=typed+into+the+wrong+field")
+	for _, want := range []string{
+		`"level":"INFO","msg":"user_created","username":"alice","source":"127.0.0.1"`,
+		`"level":"INFO","msg":"authn_login_success","username":"alice","source":"127.0.0.1"`,
+		`"level":"WARN","msg":"authn_login_fail","username":"alice","source":"127.0.0.1"`,
+		`"level":"WARN","msg":"authn_login_fail","username":"","source":"127.0.0.1"`,
+	} {
+		if !strings.Contains(s.log.String(), want) {
+			t.Errorf("the log has no %s:\n%s", want, s.log)
+		}
+	}
+	s.checkLog("wrong field")
+}
+
+func TestCORS(t *testing.T) {
+	s := startServer(t, func(_ *accounts, cfg *config) {
+		cfg.CORSOrigins = []string{"https://app.example", "http://localhost:*"}
+	})
+	for _, tt := range []struct {
+		name    string
+		origins []string
+		allowed bool
+	}{
+		{"an origin on the list", []string{"https://app.example"}, true},
+		{"localhost with a port", []string{"http://localhost:3000"}, true},
+		{"localhost without a port", []string{"http://localhost"}, true},
+		{"no origin", nil, false},
+		{"another origin", []string{"https://evil.example"}, false},
+		{"null", []string{"null"}, false},
+		{"another scheme", []string{"http://app.example"}, false},
+		{"a port", []string{"https://app.example:444"}, false},
+		{"a subdomain", []string{"https://x.app.example"}, false},
+		{"a longer name", []string{"https://app.example.evil.example"}, false},
+		{"a name that ends alike", []string{"https://notapp.example"}, false},
+		{"capitals", []string{"https://APP.example"}, false},
+		{"a slash behind", []string{"https://app.example/"}, false},
+		{"localhost and more", []string{"http://localhost.evil.example"}, false},
+		{"localhost with a port that is none", []string{"http://localhost:80.evil.example"}, false},
+		{"localhost with a port too high", []string{"http://localhost:65536"}, false},
+		{"localhost with a user", []string{"http://localhost:3000@evil.example"}, false},
+		{"two origins", []string{"https://app.example", "https://evil.example"}, false},
+		{"two origins in one header", []string{"https://app.example, https://evil.example"}, false},
+		{"8,000 bytes", []string{"https://" + strings.Repeat("a", 8000)}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var headers []string
+			for _, origin := range tt.origins {
+				headers = append(headers, "Origin: "+origin)
+			}
+			got := s.me(headers...)
+			checkCORS(t, got, tt.origins, tt.allowed)
+			preflight := s.do("OPTIONS", "/users/me/", "", append(headers, "Access-Control-Request-Method: GET", "Access-Control-Request-Headers: authorization", "Access-Control-Request-Private-Network: true")...)
+			checkCORS(t, preflight, tt.origins, tt.allowed)
+			if allow := preflight.header.Get("Access-Control-Allow-Headers"); (allow == "authorization") != tt.allowed {
+				t.Errorf("preflight: %d, headers %q", preflight.status, allow)
+			}
+		})
+	}
+	off := startServer(t, func(_ *accounts, cfg *config) { cfg.CORSOrigins = nil })
+	checkCORS(t, off.me("Origin: https://app.example"), nil, false)
+	all := startServer(t, func(_ *accounts, cfg *config) { cfg.CORSOrigins = []string{"*"} })
+	if got := all.me("Origin: https://any.example").header.Get("Access-Control-Allow-Origin"); got != "https://any.example" && got != "*" {
+		t.Errorf("*: %q", got)
+	}
+}
+
+func checkCORS(t *testing.T, a answer, origins []string, allowed bool) {
+	t.Helper()
+	want := ""
+	if allowed {
+		want = origins[0]
+	}
+	if got := a.header.Get("Access-Control-Allow-Origin"); got != want {
+		t.Errorf("Access-Control-Allow-Origin %q, want %q", got, want)
+	}
+	for _, name := range []string{"Access-Control-Allow-Credentials", "Access-Control-Allow-Private-Network"} {
+		if got := a.header.Get(name); got != "" {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	if origins != nil && !strings.Contains(strings.Join(a.header.Values("Vary"), ","), "Origin") {
+		t.Errorf("Vary: %q", a.header.Values("Vary"))
+	}
+}
+
+// FuzzLogLine: whatever a client sends, a log line is one JSON object on one
+// line.
+func FuzzLogLine(f *testing.F) {
+	f.Add("GET", "/x", "id", "1.2.3.4", "name")
+	f.Add("G\nT", "/\u2028", "a\r\nSet-Cookie: x", "x\x1b[31m", "a\n{\"level\":\"ERROR\"}")
+	f.Fuzz(func(t *testing.T, method, path, id, forwarded, username string) {
+		log := new(safeBuffer)
+		logger := slog.New(slog.NewJSONHandler(log, nil))
+		acc := &accounts{log: logger}
+		h := identified([]netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}, logged(logger, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			acc.event(r.Context(), slog.LevelWarn, "authn_login_fail", username, sender(r))
+			writeError(w, r, logger, errors.New(path))
+		})))
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Method, r.URL.Path = method, path
+		r.Header = http.Header{"X-Request-Id": {id}, "X-Forwarded-For": {forwarded}, "User-Agent": {path}}
+		h.ServeHTTP(httptest.NewRecorder(), r)
+		lines := strings.Split(strings.TrimSuffix(log.String(), "\n"), "\n")
+		for _, line := range lines {
+			if !json.Valid([]byte(line)) || strings.ContainsAny(line, "\x1b\r") {
+				t.Errorf("line %q", line)
+			}
+		}
+		if len(lines) != 3 {
+			t.Errorf("%d lines, want 3: %q", len(lines), lines)
+		}
+	})
+}

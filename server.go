@@ -1,0 +1,70 @@
+package main
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// Limits of a request (spec: bodies of 64 KiB, headers of 8 KiB; net/http adds
+// 4 KiB to the latter).
+const (
+	maxBody   = 64 << 10
+	maxHeader = 8 << 10
+)
+
+// An operation is one line of the API: a pattern of http.ServeMux and what
+// answers it.
+type operation struct {
+	pattern string
+	handle  handlerFunc
+}
+
+// operations returns the whole API.
+func operations(cfg config, acc *accounts) []operation {
+	home := operation{"GET /{$}", root}
+	if cfg.ExposeUsers {
+		home.handle = readUsers(acc)
+	}
+	return []operation{
+		{"POST /users/{$}", createUser(acc)},
+		{"POST /token", loginForAccessToken(acc)},
+		{"GET /users/me/{$}", authed(acc, readUsersMe)},
+
+		home,
+		{"GET /openapi.json", readOpenAPI},
+		{"GET /docs", readDocs},
+		{"GET /docs/{file}", readDocsFile},
+	}
+}
+
+// newHandler returns the API behind the middleware that every request passes,
+// outermost last.
+func newHandler(cfg config, acc *accounts, log *slog.Logger) http.Handler {
+	mux := http.NewServeMux()
+	for _, op := range operations(cfg, acc) {
+		mux.Handle(op.pattern, route{serve(log, op.handle)})
+	}
+	h := routed(log, mux)
+	h = bounded(log, maxBody, h)
+	h = crossOrigin(cfg.CORSOrigins, h)
+	h = recovered(log, h)
+	h = logged(log, h)
+	return identified(cfg.TrustedProxies, h)
+}
+
+// newServer returns a server with limits on the time and memory that a client
+// can hold.
+func newServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       60 * time.Second,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+
+		DisableGeneralOptionsHandler: true, // OPTIONS * is no route of ours
+	}
+}
