@@ -443,7 +443,11 @@ func TestKeyRotation(t *testing.T) {
 			"private": pemPrivate(t, older),
 			"public":  pemPublic(t, oldKeys.public[0]),
 		} {
-			keys, err := newPrivateKeys(algorithm, newer, [][]byte{fallback})
+			public, err := parsePublic(algorithm, fallback)
+			if err != nil {
+				t.Fatal(err)
+			}
+			keys, err := newPrivateKeys(algorithm, newer, []any{public})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"flag"
@@ -120,7 +122,7 @@ func (e configError) Error() string { return strings.Join(e, "\n") }
 // flag.ErrHelp if they ask for help, and otherwise a configError. terminal says
 // whether the log goes to one.
 func readConfig(args []string, lookup func(string) (string, bool), terminal bool) (config, error) {
-	r := settingReader{values: make(map[string]string), set: make(map[string]bool)}
+	r := settingReader{values: make(map[string]string), set: make(map[string]bool), unread: make(map[string]bool)}
 	r.environment(lookup)
 	if err := r.flags(args); err != nil {
 		return config{}, err
@@ -137,6 +139,7 @@ func readConfig(args []string, lookup func(string) (string, bool), terminal bool
 type settingReader struct {
 	values   map[string]string
 	set      map[string]bool // by somebody, not by the table
+	unread   map[string]bool // set to a file that cannot be read
 	warnings []string
 	problems []string
 }
@@ -170,7 +173,8 @@ func (r *settingReader) secretFile(name, path string) {
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		r.bad(name+"_FILE", "%v", err)
+		r.bad(name+"_FILE", "%v; want a file that holds the value", err)
+		r.unread[name] = true
 		return
 	}
 	r.warnIfReadable(name+"_FILE", path)
@@ -321,7 +325,10 @@ func isOrigin(text string) bool {
 	if anyPort && (u.Port() != "" || !isLoopback(net.JoinHostPort(u.Hostname(), "0"))) {
 		return false
 	}
-	return base == u.Scheme+"://"+strings.ToLower(u.Host)
+	if _, err := strconv.ParseUint(cmp.Or(u.Port(), "80"), 10, 16); err != nil || strings.ContainsAny(u.Hostname(), "*,") {
+		return false
+	}
+	return base == u.Scheme+"://"+strings.ToLower(u.Host) && !strings.HasSuffix(base, ":")
 }
 
 // keys reads the keys for tokens. Their settings hang together.
@@ -335,10 +342,11 @@ func (r *settingReader) keys() keySet {
 		return newSecretKeys(secret, fallbacks)
 	case !asymmetric:
 		r.bad("ALGORITHM", "%q; want HS256, RS256, ES256 or EdDSA", algorithm)
+	case r.unread["PRIVATE_KEY"]:
 	case !r.set["PRIVATE_KEY"]:
 		r.bad("PRIVATE_KEY", "is not set; %s needs %s", algorithm, keyKinds[algorithm])
 	default:
-		keys, err := newPrivateKeys(algorithm, []byte(r.values["PRIVATE_KEY"]), r.pemFiles("PRIVATE_KEY_FALLBACKS_DIR"))
+		keys, err := newPrivateKeys(algorithm, []byte(r.values["PRIVATE_KEY"]), r.publicKeys("PRIVATE_KEY_FALLBACKS_DIR", algorithm))
 		if err != nil {
 			r.bad("PRIVATE_KEY", "%v", err)
 		}
@@ -372,8 +380,8 @@ func (r *settingReader) checkSecret(name, secret string) {
 	}
 }
 
-// pemFiles reads the files of a directory, if one is set.
-func (r *settingReader) pemFiles(name string) [][]byte {
+// publicKeys reads the keys in a directory, if one is set.
+func (r *settingReader) publicKeys(name, algorithm string) []any {
 	dir := r.values[name]
 	if dir == "" {
 		return nil
@@ -382,16 +390,24 @@ func (r *settingReader) pemFiles(name string) [][]byte {
 	if len(paths) == 0 {
 		r.bad(name, "no *.pem file in %q", dir)
 	}
-	var texts [][]byte
+	var keys []any
 	for _, path := range paths {
 		text, err := os.ReadFile(path)
 		if err != nil {
-			r.bad(name, "%v", err)
+			r.bad(name, "%v; want a PEM file", err)
 			continue
 		}
-		texts = append(texts, text)
+		key, err := parsePublic(algorithm, text)
+		if err != nil {
+			r.bad(name, "%s: %v", path, err)
+			continue
+		}
+		if bytes.Contains(text, []byte("PRIVATE KEY")) {
+			r.warnIfReadable(name, path)
+		}
+		keys = append(keys, key)
 	}
-	return texts
+	return keys
 }
 
 func (r *settingReader) certificate() *tls.Certificate {
@@ -403,9 +419,20 @@ func (r *settingReader) certificate() *tls.Certificate {
 		r.bad("TLS_CERT_FILE", "want TLS_KEY_FILE and TLS_CERT_FILE, both or neither")
 		return nil
 	}
-	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+	certPEM, err1 := os.ReadFile(certFile)
+	if err1 != nil {
+		r.bad("TLS_CERT_FILE", "%v; want a PEM file", err1)
+	}
+	keyPEM, err2 := os.ReadFile(keyFile)
+	if err2 != nil {
+		r.bad("TLS_KEY_FILE", "%v; want a PEM file", err2)
+	}
+	if err1 != nil || err2 != nil {
+		return nil
+	}
+	cert, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
-		r.bad("TLS_CERT_FILE", "%v", err)
+		r.bad("TLS_CERT_FILE", "%v; want a certificate chain in PEM that belongs to TLS_KEY_FILE", err)
 		return nil
 	}
 	if time.Now().After(cert.Leaf.NotAfter) {

@@ -47,7 +47,7 @@ func readUsersMe(w http.ResponseWriter, _ *http.Request, u User) error {
 
 // root sends people to the documentation.
 func root(w http.ResponseWriter, _ *http.Request) error {
-	redirect(w, "/docs")
+	redirect(w, "/docs", "")
 	return nil
 }
 

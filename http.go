@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 )
 
 // A problem is the body of every failure: FastAPI's detail, and where OAuth
@@ -19,11 +20,12 @@ type problem struct {
 }
 
 var (
-	errBadBody  = errors.New("body cut off or unreadable")
-	errTooLarge = errors.New("request too large")
-	errEncoded  = errors.New("body has a Content-Encoding")
-	errMethod   = errors.New("method not allowed")
-	errNoToken  = errors.New("no bearer token")
+	errBadBody   = errors.New("body cut off or unreadable")
+	errTooLarge  = errors.New("request too large")
+	errEncoded   = errors.New("body has a Content-Encoding")
+	errBadTarget = errors.New("request target is no path")
+	errMethod    = errors.New("method not allowed")
+	errNoToken   = errors.New("no bearer token")
 )
 
 // statuses is the one place where a failure becomes an HTTP status, a text for
@@ -36,6 +38,7 @@ var statuses = []struct {
 	oauth  string
 }{
 	{errBadBody, http.StatusBadRequest, "There was an error parsing the body", "invalid_request"},
+	{errBadTarget, http.StatusBadRequest, "Bad Request", ""},
 	{errUnsupportedGrant, http.StatusBadRequest, "Unsupported grant_type; want password", "unsupported_grant_type"},
 	{errExists, http.StatusBadRequest, "Username already registered", ""},
 	{errBadCredentials, http.StatusUnauthorized, "Incorrect username or password", "invalid_grant"},
@@ -167,16 +170,29 @@ func isJSON(mediaType string) bool {
 // writeJSON encodes v before it sends the status, so that a value that cannot
 // be encoded is never reported as a success.
 func writeJSON(w http.ResponseWriter, status int, v any) error {
-	var body bytes.Buffer
-	enc := json.NewEncoder(&body)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
+	enc := encoders.Get().(*encoder)
+	defer encoders.Put(enc)
+	enc.buf.Reset()
+	if err := enc.json.Encode(v); err != nil {
 		return err
 	}
 	w.Header()["Content-Type"] = jsonContentType
 	w.WriteHeader(status)
-	w.Write(bytes.TrimSuffix(body.Bytes(), []byte("\n")))
+	w.Write(bytes.TrimSuffix(enc.buf.Bytes(), []byte("\n")))
 	return nil
 }
+
+// An encoder is a json.Encoder with the buffer that it writes to.
+type encoder struct {
+	buf  bytes.Buffer
+	json *json.Encoder
+}
+
+var encoders = sync.Pool{New: func() any {
+	enc := new(encoder)
+	enc.json = json.NewEncoder(&enc.buf)
+	enc.json.SetEscapeHTML(false)
+	return enc
+}}
 
 var jsonContentType = []string{"application/json"}

@@ -41,9 +41,13 @@ func newSecretKeys(secret []byte, fallbacks [][]byte) keySet {
 }
 
 // newPrivateKeys returns the keys of an asymmetric algorithm: the private key
-// in the first PEM text, and the older ones, private or public, in the others.
-// It fails if one of them does not belong to the algorithm or is too weak.
-func newPrivateKeys(algorithm string, private []byte, fallbacks [][]byte) (keySet, error) {
+// in a PEM text, and older public ones that parsePublic has passed. It fails if
+// the key does not belong to the algorithm or is too weak.
+func newPrivateKeys(algorithm string, private []byte, fallbacks []any) (keySet, error) {
+	public, err := parsePublic(algorithm, private)
+	if err != nil {
+		return keySet{}, err
+	}
 	key, err := parsePEM(private)
 	if err != nil {
 		return keySet{}, err
@@ -52,19 +56,16 @@ func newPrivateKeys(algorithm string, private []byte, fallbacks [][]byte) (keySe
 	if !ok {
 		return keySet{}, errors.New("a public key cannot sign; want a private one")
 	}
-	k := keySet{method: jwt.GetSigningMethod(algorithm), private: signer}
-	for _, text := range append([][]byte{private}, fallbacks...) {
-		public, err := parsePublic(algorithm, text)
-		if err != nil {
-			return keySet{}, err
-		}
-		k.public = append(k.public, public)
-	}
-	k.id = thumbprint(k.public[0])
-	return k, nil
+	return keySet{
+		method:  jwt.GetSigningMethod(algorithm),
+		id:      thumbprint(public),
+		private: signer,
+		public:  append([]any{public}, fallbacks...),
+	}, nil
 }
 
-// parsePublic returns the public part of the key in a PEM text.
+// parsePublic returns the public part of the key in a PEM text, which may be a
+// private or a public one. It fails if that is not a good key for algorithm.
 func parsePublic(algorithm string, text []byte) (any, error) {
 	key, err := parsePEM(text)
 	if err != nil {
@@ -88,6 +89,17 @@ func parsePEM(text []byte) (any, error) {
 	if second, _ := pem.Decode(rest); second != nil {
 		return nil, errors.New("more than one PEM block; want one key")
 	}
+	if block.Type == "ENCRYPTED PRIVATE KEY" {
+		return nil, errors.New("the key is encrypted; want it without a passphrase")
+	}
+	key, err := parseDER(block)
+	if err != nil {
+		return nil, fmt.Errorf("PEM block of type %.40q that holds no such key; want PRIVATE KEY (PKCS #8), EC PRIVATE KEY (SEC 1) or RSA PRIVATE KEY (PKCS #1): %w", block.Type, err)
+	}
+	return key, nil
+}
+
+func parseDER(block *pem.Block) (any, error) {
 	switch block.Type {
 	case "PRIVATE KEY":
 		return x509.ParsePKCS8PrivateKey(block.Bytes)
@@ -97,10 +109,8 @@ func parsePEM(text []byte) (any, error) {
 		return x509.ParseECPrivateKey(block.Bytes)
 	case "PUBLIC KEY":
 		return x509.ParsePKIXPublicKey(block.Bytes)
-	case "ENCRYPTED PRIVATE KEY":
-		return nil, errors.New("the key is encrypted; want it without a passphrase")
 	}
-	return nil, fmt.Errorf("PEM block of type %.40q; want PRIVATE KEY (PKCS #8), EC PRIVATE KEY or RSA PRIVATE KEY", block.Type)
+	return nil, errors.New("unknown type")
 }
 
 // checkKey reports, as an error, that a public key is not one for algorithm.

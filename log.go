@@ -16,15 +16,16 @@ func newLogger(cfg config, w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, opts))
 }
 
-// A logWriter gathers log lines and writes many at once: on a busy server the
-// system call for a line costs more than the line. No line waits longer than
-// logDelay, and only kill -9 loses those that wait.
+// A logWriter writes log lines: at once on a quiet server, and many together on
+// a busy one, where the system call for a line costs more than the line. No
+// line waits longer than logDelay, and only kill -9 loses those that wait.
 type logWriter struct {
 	w io.Writer
 
 	mu      sync.Mutex // guards the fields below, and calls of w
 	lines   []byte
-	waiting bool // a flush will come
+	written time.Time // when lines were written last
+	waiting bool      // a Flush will come
 }
 
 const (
@@ -41,10 +42,15 @@ func (l *logWriter) Write(line []byte) (int, error) {
 		l.flushLocked()
 	}
 	l.lines = append(l.lines, line...)
-	if !l.waiting {
-		l.waiting = true
-		time.AfterFunc(logDelay, l.Flush)
+	if l.waiting {
+		return len(line), nil
 	}
+	if pause := logDelay - time.Since(l.written); pause > 0 {
+		l.waiting = true
+		time.AfterFunc(pause, l.Flush)
+		return len(line), nil
+	}
+	l.flushLocked()
 	return len(line), nil
 }
 
@@ -61,4 +67,5 @@ func (l *logWriter) Flush() {
 func (l *logWriter) flushLocked() {
 	l.w.Write(l.lines)
 	l.lines = l.lines[:0]
+	l.written = time.Now()
 }

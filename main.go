@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -27,14 +28,21 @@ var version string
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	if err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr); err != nil {
+	err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr)
+	if err != nil && !errors.Is(err, errCutShort) {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(exitCode(err))
 	}
+	os.Exit(exitCode(err))
 }
 
-// exitCode is 2 for settings that have to be mended, and 1 for everything else.
+// errCutShort is a stop that did not wait for all requests; the log says so.
+var errCutShort = errors.New("stopped with requests under way")
+
+// exitCode is 2 for settings that have to be mended, and 1 for other failures.
 func exitCode(err error) int {
+	if err == nil {
+		return 0
+	}
 	if _, ok := errors.AsType[configError](err); ok {
 		return 2
 	}
@@ -130,8 +138,11 @@ func serveHTTP(ctx context.Context, cfg config, log *slog.Logger) error {
 }
 
 // serveUntil serves on ln until ctx is done, then takes no more connections and
-// waits for the requests under way, at most for patience.
+// waits for the requests under way, at most for patience. It returns errCutShort
+// if that was not enough.
 func serveUntil(ctx context.Context, srv *http.Server, ln net.Listener, patience time.Duration, log *slog.Logger) error {
+	var underWay atomic.Int64
+	srv.Handler = counted(&underWay, srv.Handler)
 	served := make(chan error, 1)
 	go func() { served <- serveOn(srv, ln) }()
 	select {
@@ -143,11 +154,21 @@ func serveUntil(ctx context.Context, srv *http.Server, ln net.Listener, patience
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	if err := srv.Shutdown(grace); err != nil {
+		log.Error(errCutShort.Error(), "requests", underWay.Load(), "patience", patience.String())
 		srv.Close()
-		return fmt.Errorf("stopped with requests under way after %s: %w", patience, err)
+		return errCutShort
 	}
 	log.Info("stopped")
 	return nil
+}
+
+// counted keeps in n how many requests h is answering.
+func counted(n *atomic.Int64, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n.Add(1)
+		defer n.Add(-1)
+		h.ServeHTTP(w, r)
+	})
 }
 
 func serveOn(srv *http.Server, ln net.Listener) error {

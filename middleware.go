@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"path"
 	"runtime"
 	"slices"
 	"strconv"
@@ -247,16 +248,23 @@ func routed(log *slog.Logger, mux *http.ServeMux) http.Handler {
 			mux.ServeHTTP(w, r) // h alone would not know the path values
 			return
 		}
-		if other := otherSlash(r.URL.Path); !exists(mux, r.URL.Path) && exists(mux, other) {
-			redirect(w, (&url.URL{Path: other, RawQuery: r.URL.RawQuery}).String())
+		if r.RequestURI == "*" && r.Method != http.MethodOptions { // RFC 9112 §3.2.4
+			writeError(w, r, log, errBadTarget)
+			return
+		}
+		here := r.URL.EscapedPath()
+		if !strings.HasPrefix(here, "/") { // of OPTIONS * and CONNECT
+			writeError(w, r, log, errNotFound)
 			return
 		}
 		answer := discarder{header: make(http.Header)}
 		h.ServeHTTP(&answer, r)
-		switch answer.status {
-		case http.StatusTemporaryRedirect: // to the path without // and /../
-			redirect(w, answer.header.Get("Location"))
-		case http.StatusMethodNotAllowed:
+		switch other := otherSlash(here); {
+		case !exists(mux, here) && exists(mux, other):
+			redirect(w, other, r.URL.RawQuery)
+		case answer.status == http.StatusTemporaryRedirect:
+			redirect(w, cleanPath(here), r.URL.RawQuery)
+		case answer.status == http.StatusMethodNotAllowed:
 			w.Header()["Allow"] = answer.header["Allow"]
 			writeError(w, r, log, errMethod)
 		default:
@@ -273,10 +281,24 @@ func otherSlash(path string) string {
 	return path + "/"
 }
 
-// exists reports whether mux has a route for path, with whatever method.
-func exists(mux *http.ServeMux, path string) bool {
+// cleanPath returns an escaped path without // and /../ in it.
+func cleanPath(escaped string) string {
+	clean := path.Clean(escaped)
+	if strings.HasSuffix(escaped, "/") && clean != "/" {
+		clean += "/"
+	}
+	return clean
+}
+
+// exists reports whether mux has a route for an escaped path, with whatever
+// method.
+func exists(mux *http.ServeMux, escaped string) bool {
+	target, err := url.ParseRequestURI(escaped)
+	if err != nil {
+		return false
+	}
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
-		h, _ := mux.Handler(&http.Request{Method: method, URL: &url.URL{Path: path}})
+		h, _ := mux.Handler(&http.Request{Method: method, URL: target})
 		if _, ours := h.(route); ours {
 			return true
 		}
@@ -286,8 +308,11 @@ func exists(mux *http.ServeMux, path string) bool {
 
 // redirect sends the client to another path. 307 makes it repeat the method and
 // the body; without a host in it, no Host header can lead it elsewhere.
-func redirect(w http.ResponseWriter, location string) {
-	w.Header().Set("Location", location)
+func redirect(w http.ResponseWriter, escapedPath, query string) {
+	if query != "" {
+		escapedPath += "?" + query
+	}
+	w.Header().Set("Location", escapedPath)
 	w.Header()["Content-Type"] = nil // there is nothing to guess the type of
 	w.WriteHeader(http.StatusTemporaryRedirect)
 }

@@ -1,0 +1,316 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/pbkdf2"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// The benchmarks print ratios of two things that take turns in one run, for the
+// machine they run on may be busy with other things too: the median of the
+// pairs, and the middle half of them.
+
+// BenchmarkReadUsersMe compares GET /users/me/ with a bare net/http handler that
+// writes the same bytes, both in processes of their own, over 16 connections.
+func BenchmarkReadUsersMe(b *testing.B) {
+	ours := startQuiet(b)
+	token := ours.signIn(b)
+	request := "GET /users/me/ HTTP/1.1\r\nHost: " + ours.addr + "\r\nAuthorization: Bearer " + token + "\r\n\r\n"
+	header, body := ours.get(b, "/users/me/", token)
+	bare := startBare(b, header, body)
+	for b.Loop() {
+		reportPairs(b, "requests/s", "of-bare", 20,
+			func() float64 { return loadFor(b, ours.addr, request, time.Second) },
+			func() float64 { return loadFor(b, bare, request, time.Second) })
+	}
+	b.ReportMetric(ours.residentMB(b), "MB-after-load")
+}
+
+// BenchmarkLogin compares logins with the derivation of their keys alone, on
+// all cores.
+func BenchmarkLogin(b *testing.B) {
+	ours := startQuiet(b, "PBKDF2_ITERATIONS=600000")
+	ours.signIn(b)
+	form := loginForm("bench")
+	request := fmt.Sprintf("POST /token HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s", ours.addr, len(form), form)
+	for b.Loop() {
+		reportPairs(b, "logins/s", "of-bare", 5,
+			func() float64 { return loadFor(b, ours.addr, request, 4*time.Second) },
+			func() float64 { return deriveFor(4 * time.Second) })
+	}
+}
+
+// deriveFor derives keys of 600,000 rounds on all cores and returns how many it
+// made a second.
+func deriveFor(d time.Duration) float64 {
+	var n atomic.Int64
+	var all sync.WaitGroup
+	start := time.Now()
+	for range runtime.GOMAXPROCS(0) {
+		all.Go(func() {
+			for time.Since(start) < d {
+				pbkdf2.Key(sha256.New, password, []byte("sixteen bytes !!"), 600_000, 32)
+				n.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	return float64(n.Load()) / time.Since(start).Seconds()
+}
+
+// BenchmarkStart measures how long it takes from the start of the process to
+// its first answer, and what it then holds in memory.
+func BenchmarkStart(b *testing.B) {
+	var starts, sizes []float64
+	for b.Loop() {
+		for range 20 {
+			began := time.Now()
+			p := startQuiet(b)
+			p.get(b, "/openapi.json", "")
+			starts = append(starts, float64(time.Since(began).Microseconds())/1000)
+			sizes = append(sizes, p.residentMB(b))
+			p.kill()
+		}
+	}
+	b.ReportMetric(quantile(starts, 0.5), "ms-to-first-answer")
+	b.ReportMetric(quantile(sizes, 0.5), "MB-idle")
+}
+
+// reportPairs lets ours and theirs take turns n times and reports the rate of
+// ours and the ratio.
+func reportPairs(b *testing.B, rate, ratio string, n int, ours, theirs func() float64) {
+	var rates, ratios []float64
+	for range n {
+		mine, other := ours(), theirs()
+		rates = append(rates, mine)
+		ratios = append(ratios, mine/other)
+	}
+	b.ReportMetric(quantile(rates, 0.5), rate)
+	b.ReportMetric(quantile(ratios, 0.5), ratio)
+	b.ReportMetric(quantile(ratios, 0.25), ratio+"-25%")
+	b.ReportMetric(quantile(ratios, 0.75), ratio+"-75%")
+	b.ReportMetric(0, "ns/op") // says nothing here
+}
+
+// quantile returns the value below which the part q of values lies.
+func quantile(values []float64, q float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[int(q*float64(len(sorted)-1))]
+}
+
+// loadFor sends request again and again over 16 connections, for d, and returns
+// how many were answered a second. Every answer has to be a 200 of one length.
+func loadFor(b *testing.B, addr, request string, d time.Duration) float64 {
+	const connections = 16
+	var n atomic.Int64
+	var all sync.WaitGroup
+	start := time.Now()
+	for range connections {
+		all.Go(func() {
+			c, err := net.Dial("tcp", addr)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			defer c.Close()
+			r := bufio.NewReader(c)
+			for time.Since(start) < d {
+				if err := roundTrip(c, r, request); err != nil {
+					b.Error(err)
+					return
+				}
+				n.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	return float64(n.Load()) / time.Since(start).Seconds()
+}
+
+var lengthHeader = []byte("Content-Length: ")
+
+// roundTrip sends a request and reads the answer, with as little work as may be:
+// the client shares the machine with what is measured.
+func roundTrip(c net.Conn, r *bufio.Reader, request string) error {
+	if _, err := io.WriteString(c, request); err != nil {
+		return err
+	}
+	status, err := r.ReadSlice('\n')
+	if err != nil || !bytes.HasPrefix(status, []byte("HTTP/1.1 200 ")) {
+		return fmt.Errorf("answered %q, %v", status, err)
+	}
+	length := 0
+	for {
+		line, err := r.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		if len(line) == 2 {
+			_, err = r.Discard(length)
+			return err
+		}
+		if bytes.HasPrefix(line, lengthHeader) {
+			length, err = strconv.Atoi(string(bytes.TrimSpace(line[len(lengthHeader):])))
+			if err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// A quiet is a run of the program whose log goes to a file, as it would in
+// production.
+type quiet struct {
+	addr string
+	cmd  *exec.Cmd
+}
+
+func startQuiet(b *testing.B, settings ...string) *quiet {
+	b.Helper()
+	log, err := os.Create(filepath.Join(b.TempDir(), "log"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer log.Close()
+	p := &quiet{cmd: exec.Command(program)}
+	p.cmd.Env = append([]string{"ADDR=localhost:0", "PBKDF2_ITERATIONS=100000"}, settings...)
+	p.cmd.Stderr = log
+	if err := p.cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(p.kill)
+	listening := regexp.MustCompile(`"msg":"listening","addr":"([^"]+)"`)
+	for p.addr == "" {
+		text, err := os.ReadFile(log.Name())
+		if err != nil {
+			b.Fatal(err)
+		}
+		if m := listening.FindSubmatch(text); m != nil {
+			p.addr = string(m[1])
+		}
+	}
+	return p
+}
+
+func (p *quiet) kill() {
+	p.cmd.Process.Kill()
+	p.cmd.Wait()
+}
+
+// signIn registers a user and returns a token.
+func (p *quiet) signIn(b *testing.B) string {
+	b.Helper()
+	user, err := json.Marshal(map[string]string{"username": "bench", "password": password})
+	if err != nil {
+		b.Fatal(err)
+	}
+	p.post(b, "/users/", "application/json", string(user))
+	var answer struct {
+		Token string `json:"access_token"`
+	}
+	if err := json.Unmarshal(p.post(b, "/token", "application/x-www-form-urlencoded", loginForm("bench")), &answer); err != nil {
+		b.Fatal(err)
+	}
+	return answer.Token
+}
+
+func (p *quiet) post(b *testing.B, path, contentType, body string) []byte {
+	b.Helper()
+	resp, err := http.Post("http://"+p.addr+path, contentType, strings.NewReader(body))
+	_, text := readOK(b, resp, err)
+	return text
+}
+
+func (p *quiet) get(b *testing.B, path, token string) (http.Header, []byte) {
+	b.Helper()
+	req, err := http.NewRequest("GET", "http://"+p.addr+path, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	return readOK(b, resp, err)
+}
+
+func readOK(b *testing.B, resp *http.Response, err error) (http.Header, []byte) {
+	b.Helper()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != 200 {
+		b.Fatalf("%s: %s, %v", resp.Status, text, err)
+	}
+	return resp.Header, text
+}
+
+// residentMB returns the resident memory of the process in megabytes.
+func (p *quiet) residentMB(b *testing.B) float64 {
+	b.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		b.Skip("SKIP: resident memory is read from /proc")
+	}
+	m := regexp.MustCompile(`VmRSS:\s*(\d+) kB`).FindSubmatch(status)
+	kb, err := strconv.ParseFloat(string(m[1]), 64)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return kb / 1000
+}
+
+// startBare builds and starts the server to compare with, and returns its
+// address. Date and Content-Length are net/http's own to write.
+func startBare(b *testing.B, header http.Header, body []byte) string {
+	b.Helper()
+	dir := b.TempDir()
+	header = header.Clone()
+	header.Del("Date")
+	header.Del("Content-Length")
+	answer, err := json.Marshal(map[string]any{"header": header, "body": string(body)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "answer.json"), answer, 0o600); err != nil {
+		b.Fatal(err)
+	}
+	if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "bare"), "./bare").CombinedOutput(); err != nil {
+		b.Fatalf("go build: %v\n%s", err, out)
+	}
+	cmd := exec.Command(filepath.Join(dir, "bare"), filepath.Join(dir, "answer.json"))
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	addr, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		b.Fatal(err)
+	}
+	return strings.TrimSpace(addr)
+}

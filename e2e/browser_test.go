@@ -1,0 +1,154 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// TestDocsInBrowser does in a browser what a newcomer does at /docs: registers,
+// presses Authorize, logs in, and asks who he is.
+func TestDocsInBrowser(t *testing.T) {
+	s := start(t)
+	b := openBrowser(t)
+	b.run(t,
+		chromedp.Navigate(s.url+"/docs"),
+		chromedp.WaitVisible(`#operations-users-createUser`),
+		// The example in the document is what POST /users/ is sent.
+		chromedp.Click(`#operations-users-createUser .opblock-summary-control`),
+		chromedp.Click(`#operations-users-createUser .execute`),
+		waitForText(`#operations-users-createUser .live-responses-table`, `"username": "testuser"`),
+
+		chromedp.Click(`.auth-wrapper .authorize`),
+		chromedp.SendKeys(`#oauth_username`, "testuser"),
+		chromedp.SendKeys(`#oauth_password`, "correct horse battery"),
+		chromedp.Click(`.auth-btn-wrapper .authorize`),
+		waitForText(`.modal-ux`, "Logout"),
+		chromedp.Click(`.auth-btn-wrapper .btn-done`),
+
+		chromedp.Click(`#operations-users-readUsersMe .opblock-summary-control`),
+		chromedp.Click(`#operations-users-readUsersMe .execute`),
+		waitForText(`#operations-users-readUsersMe .live-responses-table`, `"email": "testuser@example.com"`),
+	)
+	b.check(t, s.url)
+}
+
+// A browser is a tab of Chromium that remembers what went wrong in it.
+type browser struct {
+	ctx context.Context
+
+	mu         sync.Mutex // guards the fields below
+	complaints []string
+	requests   []string
+}
+
+// openBrowser starts Chromium with a new profile, or skips the test.
+func openBrowser(t *testing.T) *browser {
+	t.Helper()
+	path := findBrowser()
+	if path == "" {
+		skip(t, "there is no Chromium; on Debian: apt-get install chromium")
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path),
+		chromedp.NoSandbox,              // which root needs
+		chromedp.WindowSize(1280, 1600), // no button is out of sight
+		chromedp.Flag("disable-quic", true),
+		chromedp.Flag("disable-component-update", true),
+		chromedp.UserDataDir(t.TempDir()))
+	ctx, stop := chromedp.NewExecAllocator(t.Context(), options...)
+	t.Cleanup(stop)
+	ctx, stop = context.WithTimeout(ctx, 2*time.Minute)
+	t.Cleanup(stop)
+	b := new(browser)
+	b.ctx, stop = chromedp.NewContext(ctx)
+	t.Cleanup(stop)
+	chromedp.ListenTarget(b.ctx, b.listen)
+	b.run(t, network.Enable(), log.Enable(), runtime.Enable())
+	return b
+}
+
+// skip skips a test for want of something, and says so even without -v. Where
+// everything is there, CI=true makes it a failure.
+func skip(t *testing.T, why string) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatal("nothing may be skipped here: " + why)
+	}
+	fmt.Fprintf(os.Stderr, "SKIP: %s: %s\n", t.Name(), why)
+	t.SkipNow()
+}
+
+func findBrowser() string {
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
+func (b *browser) run(t *testing.T, actions ...chromedp.Action) {
+	t.Helper()
+	for i, action := range actions {
+		if err := chromedp.Run(b.ctx, action); err != nil {
+			t.Fatalf("step %d: %v; the browser says %q", i, err, b.complaints)
+		}
+	}
+}
+
+// listen notes complaints, among them those about the Content-Security-Policy,
+// and whom the page talks to.
+func (b *browser) listen(event any) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch event := event.(type) {
+	case *network.EventRequestWillBeSent:
+		b.requests = append(b.requests, event.Request.URL)
+	case *log.EventEntryAdded:
+		if event.Entry.Level != log.LevelVerbose {
+			b.complaints = append(b.complaints, event.Entry.Text)
+		}
+	case *runtime.EventExceptionThrown:
+		b.complaints = append(b.complaints, event.ExceptionDetails.Error())
+	case *runtime.EventConsoleAPICalled:
+		if event.Type == runtime.APITypeError {
+			b.complaints = append(b.complaints, "console.error")
+		}
+	}
+}
+
+// check reports complaints, and requests that left the origin of base.
+func (b *browser) check(t *testing.T, base string) {
+	t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, complaint := range b.complaints {
+		t.Errorf("the browser complains: %s", complaint)
+	}
+	outside := slices.DeleteFunc(slices.Clone(b.requests), func(request string) bool {
+		u, err := url.Parse(request)
+		return err == nil && (u.Scheme == "data" || strings.HasPrefix(request, base+"/"))
+	})
+	if len(outside) > 0 || len(b.requests) == 0 {
+		t.Errorf("of %d requests these left the origin: %q", len(b.requests), outside)
+	}
+}
+
+// waitForText waits until an element shows a text.
+func waitForText(selector, text string) chromedp.Action {
+	return chromedp.PollFunction(`(selector, text) => document.querySelector(selector)?.innerText.includes(text)`, nil,
+		chromedp.WithPollingArgs(selector, text), chromedp.WithPollingTimeout(patience))
+}

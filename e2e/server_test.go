@@ -1,0 +1,428 @@
+// Package e2e tests the built program as others see it: by what it sends over
+// TCP, what it prints, what it logs and how it exits.
+package e2e
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// program is the path of the built program; TestMain sets it.
+var program string
+
+func TestMain(m *testing.M) {
+	code, err := testMain(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// testMain builds the program, with the race detector if these tests have it.
+func testMain(m *testing.M) (int, error) {
+	dir, err := os.MkdirTemp("", "latchkey-e2e-")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(dir)
+	program = filepath.Join(dir, "latchkey")
+	build := exec.Command("go", "build", "-o", program)
+	if isRace() {
+		build.Args = append(build.Args, "-race")
+	}
+	build.Dir = ".." // the program is a module of its own
+	if out, err := build.CombinedOutput(); err != nil {
+		return 0, fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return m.Run(), nil
+}
+
+func isRace() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+}
+
+// patience is how long a test waits for what takes an instant on a machine that
+// has nothing else to do.
+const patience = 20 * time.Second
+
+// waitFor polls until ok, which is to become true by itself.
+func waitFor(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); !ok(); <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited %v in vain for %s", patience, what)
+		}
+	}
+}
+
+// An invocation is a run of the program that ends by itself.
+type invocation struct {
+	args []string
+	env  []string
+	dir  string
+}
+
+// An outcome is how it ended.
+type outcome struct {
+	code           int
+	stdout, stderr string
+}
+
+func (i invocation) run(t testing.TB) outcome {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	var stdout, stderr strings.Builder
+	cmd := exec.CommandContext(ctx, program, i.args...)
+	cmd.Env = i.environment()
+	cmd.Dir, cmd.Stdout, cmd.Stderr = i.dir, &stdout, &stderr
+	err := cmd.Run()
+	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
+		t.Fatal(err)
+	}
+	return outcome{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}
+
+// environment is that of the run: nothing of ours, but the race detector is not
+// to sleep for a second at the end.
+func (i invocation) environment() []string {
+	return append([]string{"GORACE=atexit_sleep_ms=0"}, i.env...)
+}
+
+// A server is a run of the program that serves until it is stopped.
+type server struct {
+	addr   string
+	url    string
+	client *http.Client // follows no redirect
+	log    *record
+	cmd    *exec.Cmd
+	exited chan struct{}
+}
+
+// start starts the program with settings such as "LOG_LEVEL=debug" on a port
+// that is free. When the test ends, the server has to stop without a failure
+// and its log has to be clean.
+func start(t testing.TB, settings ...string) *server {
+	t.Helper()
+	settings = append([]string{"ADDR=localhost:0", "PBKDF2_ITERATIONS=100000"}, settings...)
+	s := launch(t, invocation{env: settings})
+	waitFor(t, "the server to listen", func() bool { return s.listens() || s.hasExited() })
+	if s.hasExited() {
+		t.Fatalf("the server did not start: %s", s.log)
+	}
+	t.Cleanup(func() {
+		if code := s.stop(t); code != 0 {
+			t.Errorf("exit code %d; want 0", code)
+		}
+	})
+	return s
+}
+
+// launch starts the program and does not wait for it to listen.
+func launch(t testing.TB, i invocation) *server {
+	t.Helper()
+	s := &server{log: new(record), exited: make(chan struct{})}
+	s.cmd = exec.Command(program, i.args...)
+	s.cmd.Env = i.environment()
+	s.cmd.Stderr = s.log
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		s.cmd.Wait() // its error is the exit code, which exitCode reads
+		close(s.exited)
+	}()
+	transport := &http.Transport{
+		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, // the certificate is of our own making
+		ForceAttemptHTTP2: true,
+	}
+	s.client = &http.Client{
+		Transport:     transport,
+		Timeout:       patience,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		s.signal(syscall.SIGKILL)
+		<-s.exited
+		s.log.check(t, secretsIn(i.env))
+	})
+	return s
+}
+
+// listens learns the address from the log, and reports whether it is there.
+func (s *server) listens() bool {
+	for _, line := range s.log.events("listening") {
+		scheme := "http://"
+		if line["tls"] == true {
+			scheme = "https://"
+		}
+		s.addr, _ = line["addr"].(string)
+		s.url = scheme + s.addr
+	}
+	return s.addr != ""
+}
+
+func (s *server) hasExited() bool {
+	select {
+	case <-s.exited:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *server) signal(sig syscall.Signal) {
+	s.cmd.Process.Signal(sig) // fails if the program has ended, which is as well
+}
+
+// stop asks the program to end and returns its exit code.
+func (s *server) stop(t testing.TB) int {
+	t.Helper()
+	s.signal(syscall.SIGTERM)
+	return s.exitCode(t)
+}
+
+// exitCode waits for the program to end. The code is -1 if a signal killed it.
+func (s *server) exitCode(t testing.TB) int {
+	t.Helper()
+	waitFor(t, "the program to end", s.hasExited)
+	return s.cmd.ProcessState.ExitCode()
+}
+
+// connections counts the clients of which the server still holds a descriptor.
+func (s *server) connections(t testing.TB) int {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Skip("SKIPPED: only Linux shows the descriptors of a process")
+	}
+	fds := fmt.Sprintf("/proc/%d/fd/", s.cmd.Process.Pid)
+	files, err := os.ReadDir(fds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := -1 // the listener
+	for _, file := range files {
+		if target, err := os.Readlink(fds + file.Name()); err == nil && strings.HasPrefix(target, "socket:") {
+			n++
+		}
+	}
+	return n
+}
+
+// A record is what a program has written to its standard error.
+type record struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (r *record) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.Write(p)
+}
+
+func (r *record) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.String()
+}
+
+// events returns the lines that have this message.
+func (r *record) events(msg string) []map[string]any {
+	var found []map[string]any
+	for line := range strings.Lines(r.String()) {
+		var event map[string]any
+		if json.Unmarshal([]byte(line), &event) == nil && event["msg"] == msg {
+			found = append(found, event)
+		}
+	}
+	return found
+}
+
+// aSecret is what no log may hold: a token, the header that carries it, and a
+// password hash.
+var aSecret = regexp.MustCompile(`eyJ[\w-]+\.|Bearer|pbkdf2-sha256`)
+
+// check reports lines that are no JSON object, and secrets.
+func (r *record) check(t testing.TB, secrets []string) {
+	t.Helper()
+	for line := range strings.Lines(r.String()) {
+		var event struct{ Time, Level, Msg string }
+		if err := json.Unmarshal([]byte(line), &event); err != nil || event.Time == "" || event.Level == "" || event.Msg == "" {
+			t.Errorf("a log line is not a JSON object with time, level and msg: %q", line)
+		}
+		for _, secret := range append(secrets, password, aSecret.FindString(line)) {
+			if secret != "" && strings.Contains(line, secret) {
+				t.Errorf("the log holds the secret %q: %q", secret, line)
+			}
+		}
+	}
+}
+
+// secretsIn returns the values in env that nobody may print, in such pieces as
+// would stand on one line.
+func secretsIn(env []string) []string {
+	var secrets []string
+	for _, assignment := range env {
+		name, value, _ := strings.Cut(assignment, "=")
+		if !slices.Contains([]string{"SECRET_KEY", "SECRET_KEY_FALLBACKS", "PRIVATE_KEY", "DATABASE_URL"}, name) {
+			continue
+		}
+		for _, piece := range strings.FieldsFunc(value, func(c rune) bool { return c == ',' || c == '\n' }) {
+			if len(piece) > 6 && !strings.HasPrefix(piece, "-----") {
+				secrets = append(secrets, piece)
+			}
+		}
+	}
+	return secrets
+}
+
+// password is every user's.
+const password = "plain-sailing-7341"
+
+// An answer is a response that has been read to its end.
+type answer struct {
+	*http.Response
+	body string
+}
+
+// do sends a request with headers such as "Accept: text/html".
+func (s *server) do(t testing.TB, method, path, body string, headers ...string) answer {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, s.url+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, header := range headers {
+		name, value, _ := strings.Cut(header, ": ")
+		req.Header.Add(name, value)
+	}
+	resp, err := s.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer{resp, string(text)}
+}
+
+// register makes a user.
+func (s *server) register(t testing.TB, username string) {
+	t.Helper()
+	body, err := json.Marshal(map[string]string{"username": username, "password": password})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := s.do(t, "POST", "/users/", string(body), jsonType); a.StatusCode != 200 {
+		t.Fatalf("POST /users/: %d %s", a.StatusCode, a.body)
+	}
+}
+
+// loginForm is the body with which a user logs in.
+func loginForm(username string) string {
+	return url.Values{"username": {username}, "password": {password}}.Encode()
+}
+
+const (
+	jsonType = "Content-Type: application/json"
+	formType = "Content-Type: application/x-www-form-urlencoded"
+)
+
+// logIn returns a token of a user.
+func (s *server) logIn(t testing.TB, username string) string {
+	t.Helper()
+	a := s.do(t, "POST", "/token", loginForm(username), formType)
+	var token struct {
+		Access string `json:"access_token"`
+	}
+	if err := json.Unmarshal([]byte(a.body), &token); err != nil || a.StatusCode != 200 || token.Access == "" {
+		t.Fatalf("POST /token: %d %s", a.StatusCode, a.body)
+	}
+	return token.Access
+}
+
+// me asks whose token this is.
+func (s *server) me(t testing.TB, token string) answer {
+	t.Helper()
+	return s.do(t, "GET", "/users/me/", "", "Authorization: Bearer "+token)
+}
+
+// checkMe reports an answer that does not name the user.
+func checkMe(t testing.TB, a answer, username string) {
+	t.Helper()
+	want := fmt.Sprintf(`{"username":%q,"email":null,"full_name":null}`, username)
+	if a.StatusCode != 200 || a.body != want {
+		t.Errorf("got %d %s; want 200 %s", a.StatusCode, a.body, want)
+	}
+	checkShape(t, a)
+}
+
+// checkProblem reports an answer that is not this failure.
+func checkProblem(t testing.TB, a answer, status int, detail string) {
+	t.Helper()
+	var body struct{ Detail any }
+	if err := json.Unmarshal([]byte(a.body), &body); err != nil || a.StatusCode != status || body.Detail != detail {
+		t.Errorf("got %d %.200q; want %d with the detail %q", a.StatusCode, a.body, status, detail)
+	}
+	checkShape(t, a)
+}
+
+var aRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// checkShape reports what is wrong with the headers that every answer has.
+func checkShape(t testing.TB, a answer) {
+	t.Helper()
+	want := map[string]string{
+		"X-Content-Type-Options": "nosniff",
+		"Referrer-Policy":        "no-referrer",
+		"Cache-Control":          "no-store",
+		"Server":                 "",
+		"Content-Type":           "",
+	}
+	if a.body != "" {
+		want["Content-Type"] = "application/json"
+	}
+	if a.StatusCode == http.StatusUnauthorized {
+		want["WWW-Authenticate"] = "Bearer"
+	}
+	for name, value := range want {
+		if got := strings.Join(a.Header.Values(name), ", "); got != value && a.Request.Method != http.MethodHead {
+			t.Errorf("%s: %q; want %q", name, got, value)
+		}
+	}
+	if ids := a.Header.Values("X-Request-ID"); len(ids) != 1 || !aRequestID.MatchString(ids[0]) {
+		t.Errorf("X-Request-ID: %q; want one id", ids)
+	}
+	if a.StatusCode == http.StatusMethodNotAllowed && a.Header.Get("Allow") == "" {
+		t.Error("405 without Allow")
+	}
+	if strings.HasSuffix(a.body, "\n") {
+		t.Errorf("the body %q ends with a newline", a.body)
+	}
+}
