@@ -66,15 +66,14 @@ func openBrowser(t *testing.T) *browser {
 		chromedp.NoSandbox,              // which root needs
 		chromedp.WindowSize(1280, 1600), // no button is out of sight
 		chromedp.Flag("disable-quic", true),
-		chromedp.Flag("disable-component-update", true),
-		chromedp.UserDataDir(t.TempDir()))
+		chromedp.Flag("disable-component-update", true))
 	ctx, stop := chromedp.NewExecAllocator(t.Context(), options...)
 	t.Cleanup(stop)
 	ctx, stop = context.WithTimeout(ctx, 2*time.Minute)
 	t.Cleanup(stop)
 	b := new(browser)
-	b.ctx, stop = chromedp.NewContext(ctx)
-	t.Cleanup(stop)
+	b.ctx, _ = chromedp.NewContext(ctx)
+	t.Cleanup(func() { chromedp.Cancel(b.ctx) }) // waits until the profile is removed
 	chromedp.ListenTarget(b.ctx, b.listen)
 	b.run(t, network.Enable(), log.Enable(), runtime.Enable())
 	return b
