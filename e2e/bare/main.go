@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -33,9 +34,7 @@ func main() {
 	body := []byte(answer.Body)
 	log.Fatal(http.Serve(ln, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		header := w.Header()
-		for name, values := range answer.Header {
-			header[name] = values
-		}
+		maps.Copy(header, answer.Header)
 		w.Write(body)
 	})))
 }
