@@ -65,7 +65,9 @@ func (l *logWriter) Flush() {
 // flushLocked drops what cannot be written: a full disk is no reason to stop
 // serving.
 func (l *logWriter) flushLocked() {
-	l.w.Write(l.lines)
-	l.lines = l.lines[:0]
+	if len(l.lines) > 0 {
+		l.w.Write(l.lines)
+		l.lines = l.lines[:0]
+	}
 	l.written = time.Now()
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,11 +13,14 @@ import (
 
 // writes records every call of Write.
 type writes struct {
+	mu    sync.Mutex // guards texts
 	texts []string
 	err   error
 }
 
 func (w *writes) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.texts = append(w.texts, string(p))
 	return len(p), w.err
 }
@@ -30,6 +34,8 @@ func TestLogWriter(t *testing.T) {
 		written := func(want ...string) {
 			t.Helper()
 			synctest.Wait()
+			out.mu.Lock()
+			defer out.mu.Unlock()
 			if !slices.Equal(out.texts, want) {
 				t.Errorf("written: %q, want %q", out.texts, want)
 			}
@@ -47,25 +53,30 @@ func TestLogWriter(t *testing.T) {
 		written("one\n", "two\nthree\n", "four\n")
 		time.Sleep(2 * logDelay)
 		fmt.Fprintln(l, "five")
-		written("one\n", "two\nthree\n", "four\n", "", "five\n")
+		written("one\n", "two\nthree\n", "four\n", "five\n")
 	})
 }
 
 func TestLogWriterKeepsLinesWhole(t *testing.T) {
-	out := new(writes)
-	l := &logWriter{w: out}
-	line := strings.Repeat("x", 1000) + "\n"
-	for range 200 {
-		fmt.Fprint(l, line)
-	}
-	fmt.Fprint(l, strings.Repeat("y", 2*logBuffer)+"\n")
-	l.Flush()
-	for _, text := range out.texts {
-		if text != "" && !strings.HasSuffix(text, "\n") {
-			t.Errorf("a write of %d bytes ends inside a line", len(text))
+	synctest.Test(t, func(t *testing.T) {
+		out := new(writes)
+		l := &logWriter{w: out}
+		line := strings.Repeat("x", 1000) + "\n"
+		for range 200 {
+			fmt.Fprint(l, line)
 		}
-	}
-	if got := len(strings.Join(out.texts, "")); got != 200*len(line)+2*logBuffer+1 {
-		t.Errorf("%d bytes written", got)
-	}
+		fmt.Fprint(l, strings.Repeat("y", 2*logBuffer)+"\n")
+		time.Sleep(logDelay)
+		synctest.Wait()
+		out.mu.Lock()
+		defer out.mu.Unlock()
+		for _, text := range out.texts {
+			if !strings.HasSuffix(text, "\n") {
+				t.Errorf("a write of %d bytes ends inside a line", len(text))
+			}
+		}
+		if got := len(strings.Join(out.texts, "")); got != 200*len(line)+2*logBuffer+1 {
+			t.Errorf("%d bytes written", got)
+		}
+	})
 }
