@@ -9,17 +9,17 @@ run: ## start on localhost:8000
 
 test: ## everything; says loudly what it skips for want of a browser
 	go test -race -shuffle=on
-	cd e2e && go test -race -shuffle=on
+	go -C e2e test -race -shuffle=on
 
 check: ## what a reviewer need not look for
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "gofmt would change these files"; exit 1; }
-	go vet ./... && cd e2e && go vet ./...
-	go fix -diff ./... && cd e2e && go fix -diff ./...
+	go vet ./... && go -C e2e vet ./...
+	go fix -diff ./... && go -C e2e fix -diff ./...
 	$(STATICCHECK) ./... && cd e2e && $(STATICCHECK) ./...
-	go mod tidy -diff && cd e2e && go mod tidy -diff
+	go mod tidy -diff && go -C e2e mod tidy -diff
 
 bench: ## the figures of the README, side by side
-	cd e2e && go test -run '^$$' -bench . -benchtime 1x -v .
+	go -C e2e test -run '^$$' -bench . -benchtime 1x -v .
 
 fuzz: ## every fuzz target for a minute
 	@for target in $$(go test -list '^Fuzz' . | grep '^Fuzz'); do \

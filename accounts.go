@@ -29,15 +29,11 @@ var (
 	errRegistrationClosed = errors.New("registration is closed")
 )
 
-// register creates a user from the members of a JSON object. It returns
-// errRegistrationClosed, fieldErrors, or errExists if the name is taken.
-func (a *accounts) register(ctx context.Context, members []member, from client) (User, error) {
+// register creates a user as parseNewUser has passed it. It returns
+// errRegistrationClosed, or errExists if the name is taken.
+func (a *accounts) register(ctx context.Context, req newUser, from client) (User, error) {
 	if !a.registrationOpen {
 		return User{}, errRegistrationClosed
-	}
-	req, err := parseNewUser(members, a.minPasswordLength)
-	if err != nil {
-		return User{}, err
 	}
 	now := a.now().UTC()
 	u, err := a.store.CreateUser(ctx, User{
@@ -57,7 +53,7 @@ func (a *accounts) register(ctx context.Context, members []member, from client) 
 }
 
 // login exchanges a name and a password for an access token, and begins a
-// session. It returns errBadCredentials whatever is wrong.
+// session. Its errors are those of authenticateUser.
 func (a *accounts) login(ctx context.Context, form loginForm, from client) (tokenResponse, error) {
 	u, err := a.authenticateUser(ctx, form.Username, form.Password, from)
 	if err != nil {
@@ -76,8 +72,9 @@ func (a *accounts) login(ctx context.Context, form loginForm, from client) (toke
 	return tokenResponse{token, "bearer", int(a.tokens.ttl.Seconds())}, nil
 }
 
-// authenticateUser returns the user with this name and password. Every other
-// outcome is errBadCredentials and costs one hash.
+// authenticateUser returns the user with this name and password. A wrong name
+// or password, or a disabled user, is errBadCredentials and costs one hash; a
+// failure of the store is returned as it is.
 func (a *accounts) authenticateUser(ctx context.Context, name, password string, from client) (User, error) {
 	u, err := a.userByName(ctx, name)
 	if err != nil && !errors.Is(err, errNotFound) {
@@ -97,7 +94,8 @@ func (a *accounts) userByName(ctx context.Context, name string) (User, error) {
 	return a.store.UserByKey(ctx, usernameKey(name))
 }
 
-// currentUser returns the user whom an access token names, or errBadToken.
+// currentUser returns the user whom an access token names, or errBadToken; a
+// failure of the store is returned as it is.
 func (a *accounts) currentUser(ctx context.Context, token string) (User, error) {
 	now := a.now()
 	c, err := a.tokens.verify(token, now)
@@ -157,21 +155,23 @@ func (a *accounts) exposedUsers(ctx context.Context) (map[string]exposedUser, er
 // long for the store.
 const sweepBatch = 1000
 
-// sweep deletes expired sessions at every tick until ctx is done.
-func (a *accounts) sweep(ctx context.Context, tick <-chan time.Time) {
+// sweep deletes expired sessions every so often until ctx is done.
+func (a *accounts) sweep(ctx context.Context, every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case now := <-tick:
-			a.deleteExpiredSessions(ctx, now)
+		case <-tick.C:
+			a.deleteExpiredSessions(ctx)
 		}
 	}
 }
 
-func (a *accounts) deleteExpiredSessions(ctx context.Context, now time.Time) {
+func (a *accounts) deleteExpiredSessions(ctx context.Context) {
 	for ctx.Err() == nil {
-		n, err := a.store.DeleteExpiredSessions(ctx, now, sweepBatch)
+		n, err := a.store.DeleteExpiredSessions(ctx, a.now(), sweepBatch)
 		if err != nil {
 			a.log.ErrorContext(ctx, "cannot delete expired sessions", "err", err)
 		}

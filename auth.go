@@ -17,9 +17,11 @@ import (
 	"golang.org/x/crypto/pbkdf2"
 )
 
-// Limits and sizes of passlib's pbkdf2_sha256.
+// maxRounds is how much work a stored hash may ask for: some two seconds.
+const maxRounds = 10_000_000
+
+// Sizes of passlib's pbkdf2_sha256, in bytes.
 const (
-	maxRounds   = 10_000_000 // a stored hash may not ask for more work
 	maxSaltSize = 1024
 	saltSize    = 16
 	keySize     = sha256.Size
@@ -115,15 +117,8 @@ func decodeAB64(s string) ([]byte, error) {
 	return ab64.DecodeString(s)
 }
 
-// maxTokenSize is how long a bearer token may be, in bytes. Ours have some 300.
-const maxTokenSize = 4 << 10
-
 // clockSkew is how far the clock of another replica may be ahead of ours.
 const clockSkew = 10 * time.Second
-
-// errBadToken is an access token that is not good, for whatever reason: a
-// client has no use for the difference, and an attacker has.
-var errBadToken = errors.New("access token not good")
 
 // A signer makes and verifies JSON Web Tokens (RFC 7519). It has one algorithm:
 // a token's alg header is compared, never obeyed (RFC 8725 §3.1). It has no
@@ -139,7 +134,8 @@ type signer struct {
 }
 
 // knownTokens is how many tokens a signer remembers to have read. It need not
-// check a signature again that cannot change; only holders of a key can fill it.
+// check a signature again that cannot change, which saves 4 µs a request with
+// HS256 and 40 to 110 µs with the others; only holders of a key can fill it.
 const knownTokens = 4096
 
 func newSigner(keys keySet, ttl time.Duration, issuer, audience string) (*signer, error) {
@@ -187,8 +183,8 @@ type claims struct {
 	Subject   string
 	SessionID string
 	IssuedAt  int64
-	expires   int64
-	notBefore int64
+	Expires   int64
+	NotBefore int64
 }
 
 // verify returns the claims of a token that is good at now; any other is
@@ -212,10 +208,10 @@ func (s *signer) verify(token string, now time.Time) (claims, error) {
 // numbers of seconds: an exp in the year 10^11 overflows a time.Time.
 func (s *signer) inTime(c claims, now time.Time) bool {
 	latest := now.Add(clockSkew).Unix()
-	return now.Unix() < c.expires && // a token without exp has expired
-		c.expires <= now.Add(s.maxAhead).Unix() &&
+	return now.Unix() < c.Expires && // a token without exp has expired
+		c.Expires <= now.Add(s.maxAhead).Unix() &&
 		c.IssuedAt <= latest &&
-		c.notBefore <= latest
+		c.NotBefore <= latest
 }
 
 // read returns the claims of a token that is signed and is for us, at whatever
@@ -289,9 +285,9 @@ func (s *signer) parseClaims(payload []byte) (claims, error) {
 		case "iat":
 			c.IssuedAt, ok = parseDate(m.value)
 		case "exp":
-			c.expires, ok = parseDate(m.value)
+			c.Expires, ok = parseDate(m.value)
 		case "nbf":
-			c.notBefore, ok = parseDate(m.value)
+			c.NotBefore, ok = parseDate(m.value)
 		case "iss":
 			issuer = m.value
 		case "aud":
@@ -339,42 +335,6 @@ func isString(value json.RawMessage, want string) bool {
 	}
 	text, ok := parseString(value)
 	return ok && text == want
-}
-
-// b64 is the base64url of RFC 7515 §2: no padding, no stray bits at the end.
-var b64 = base64.RawURLEncoding.Strict()
-
-// open returns the header, still encoded, and the payload of a compact JWS
-// (RFC 7515 §7.1) that one of the keys has signed; any other is errBadToken.
-func (k keySet) open(token string) (header string, payload []byte, err error) {
-	if len(token) > maxTokenSize || strings.ContainsAny(token, "\r\n") { // which package base64 skips
-		return "", nil, errBadToken
-	}
-	header, rest, ok1 := strings.Cut(token, ".")
-	body, sig, ok2 := strings.Cut(rest, ".")
-	if !ok1 || !ok2 || strings.Contains(sig, ".") {
-		return "", nil, errBadToken
-	}
-	signature, err := b64.DecodeString(sig)
-	if err != nil || !k.signed(token[:len(token)-len(sig)-1], signature) {
-		return "", nil, errBadToken
-	}
-	payload, err = b64.DecodeString(body)
-	if err != nil {
-		return "", nil, errBadToken
-	}
-	return header, payload, nil
-}
-
-// signed reports whether one of the keys has signed text. A token's kid is not
-// looked at: there are few keys, and nothing an attacker writes chooses one.
-func (k keySet) signed(text string, signature []byte) bool {
-	for _, key := range k.public {
-		if k.method.Verify(text, signature, key) == nil {
-			return true
-		}
-	}
-	return false
 }
 
 // newSessionID returns 128 random bits in base64url.

@@ -24,10 +24,9 @@ import (
 // A config is everything that can be set from outside; the table of settings
 // says what each field means.
 type config struct {
-	Addr           string
-	CORSOrigins    []string
-	TrustedProxies []netip.Prefix
-	Certificate    *tls.Certificate // nil: plain HTTP
+	Addr        string
+	Certificate *tls.Certificate // nil: plain HTTP
+	edgeSettings
 
 	Keys            keySet
 	AccessTokenLife time.Duration
@@ -37,7 +36,6 @@ type config struct {
 	Rounds            int
 	MinPasswordLength int
 	RegistrationOpen  bool
-	ExposeUsers       bool
 
 	LogLevel slog.Level
 	LogJSON  bool
@@ -59,7 +57,7 @@ type setting struct {
 
 var settings = []setting{
 	{"ADDR", "addr", "localhost:8000", "listen address; port 0 picks one, which the \"listening\" log line names", false},
-	{"SECRET_KEY", "", "random for this run", "signs tokens with HS256; at least 32 bytes", true},
+	{"SECRET_KEY", "", "", "signs tokens with HS256; at least 32 bytes. Default: random for this run", true},
 	{"SECRET_KEY_FALLBACKS", "", "", "comma-separated older keys that still verify", true},
 	{"ALGORITHM", "", "HS256", "HS256, RS256, ES256 or EdDSA; all but HS256 need PRIVATE_KEY", false},
 	{"PRIVATE_KEY", "", "", "PEM text of the key (PKCS #8, SEC 1 or PKCS #1)", true},
@@ -216,7 +214,6 @@ func (r *settingReader) flags(args []string) error {
 func (r *settingReader) config(terminal bool) config {
 	cfg := config{
 		Addr:              r.address("ADDR"),
-		TrustedProxies:    r.prefixes("TRUSTED_PROXIES"),
 		Certificate:       r.certificate(),
 		Keys:              r.keys(),
 		AccessTokenLife:   time.Duration(r.integer("ACCESS_TOKEN_EXPIRE_MINUTES", 1, 525_600)) * time.Minute,
@@ -225,13 +222,17 @@ func (r *settingReader) config(terminal bool) config {
 		Rounds:            r.integer("PBKDF2_ITERATIONS", 100_000, maxRounds),
 		MinPasswordLength: r.integer("MIN_PASSWORD_LENGTH", 1, 64),
 		RegistrationOpen:  r.boolean("ALLOW_REGISTRATION"),
-		ExposeUsers:       r.boolean("EXPOSE_USERS"),
 		LogLevel:          r.logLevel(),
 		LogJSON:           r.logJSON(terminal),
 		Shutdown:          time.Duration(r.integer("SHUTDOWN_SECONDS", 0, 3600)) * time.Second,
 	}
-	local := isLoopback(cfg.Addr)
-	cfg.CORSOrigins = r.origins("CORS_ORIGINS", local)
+	host, _, _ := net.SplitHostPort(cfg.Addr)
+	local := isLoopback(host)
+	cfg.edgeSettings = edgeSettings{
+		CORSOrigins:    r.origins("CORS_ORIGINS", local),
+		TrustedProxies: r.prefixes("TRUSTED_PROXIES"),
+		ExposeUsers:    r.boolean("EXPOSE_USERS"),
+	}
 	if cfg.ExposeUsers && !local {
 		r.bad("EXPOSE_USERS", "shows every password hash; want ADDR on a loopback address, such as localhost:8000")
 	}
@@ -264,9 +265,8 @@ func (r *settingReader) address(name string) string {
 	return addr
 }
 
-// isLoopback reports whether nobody but this machine reaches addr.
-func isLoopback(addr string) bool {
-	host, _, _ := net.SplitHostPort(addr)
+// isLoopback reports whether nobody but this machine reaches host.
+func isLoopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
@@ -300,7 +300,7 @@ func (r *settingReader) prefixes(name string) []netip.Prefix {
 
 func (r *settingReader) origins(name string, local bool) []string {
 	if !r.set[name] && local {
-		r.values[name] = loopbackOrigins
+		return strings.Split(loopbackOrigins, ",")
 	}
 	origins := r.list(name)
 	for _, origin := range origins {
@@ -322,7 +322,7 @@ func isOrigin(text string) bool {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
 		return false
 	}
-	if anyPort && (u.Port() != "" || !isLoopback(net.JoinHostPort(u.Hostname(), "0"))) {
+	if anyPort && (u.Port() != "" || !isLoopback(u.Hostname())) {
 		return false
 	}
 	if _, err := strconv.ParseUint(cmp.Or(u.Port(), "80"), 10, 16); err != nil || strings.ContainsAny(u.Hostname(), "*,") {
@@ -443,10 +443,12 @@ func (r *settingReader) certificate() *tls.Certificate {
 }
 
 func (r *settingReader) logLevel() slog.Level {
-	var level slog.Level
-	name := r.values["LOG_LEVEL"]
-	if err := level.UnmarshalText([]byte(name)); err != nil || !slices.Contains([]string{"debug", "info", "warn", "error"}, name) {
-		r.bad("LOG_LEVEL", "%q; want debug, info, warn or error", name)
+	levels := map[string]slog.Level{
+		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
+	}
+	level, ok := levels[r.values["LOG_LEVEL"]]
+	if !ok {
+		r.bad("LOG_LEVEL", "%q; want debug, info, warn or error", r.values["LOG_LEVEL"])
 	}
 	return level
 }

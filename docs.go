@@ -5,10 +5,7 @@ import (
 	"compress/gzip"
 	"embed"
 	"io"
-	"io/fs"
-	"mime"
 	"net/http"
-	"path"
 	"strings"
 
 	"github.com/swaggest/swgui/v5/static"
@@ -35,52 +32,70 @@ func readOpenAPI(w http.ResponseWriter, _ *http.Request) error {
 }
 
 // readDocs answers with the page that shows it.
-func readDocs(w http.ResponseWriter, _ *http.Request) error {
+func readDocs(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Security-Policy", docsPolicy)
-	return writeFile(w, web, "web/docs.html", "no-cache")
+	return docsPage.write(w, r)
 }
 
-// readDocsFile answers with a file that the page loads: a script of ours, or a
-// part of Swagger UI, which is embedded in gzip.
+// readDocsFile answers with a file that the page loads.
 func readDocsFile(w http.ResponseWriter, r *http.Request) error {
-	const day = "public, max-age=86400"
-	switch name := r.PathValue("file"); name {
-	case "docs.js":
-		return writeFile(w, web, "web/docs.js", "no-cache")
-	case "favicon-32x32.png":
-		return writeFile(w, static.FS, name, day)
-	case "swagger-ui-bundle.js", "swagger-ui.css":
-		w.Header().Set("Vary", "Accept-Encoding")
-		if acceptsGzip(r.Header.Get("Accept-Encoding")) {
-			w.Header().Set("Content-Encoding", "gzip")
-			return writeFile(w, static.FS, name+".gz", day)
-		}
-		return writeFile(w, unzipped{static.FS}, name, day)
+	file, ok := docsFiles[r.PathValue("file")]
+	if !ok {
+		return errNotFound
 	}
-	return errNotFound
+	return file.write(w, r)
 }
 
-// writeFile answers with an embedded file.
-func writeFile(w http.ResponseWriter, files fs.ReadFileFS, name, cacheControl string) error {
-	body, err := files.ReadFile(name)
+// An embeddedFile is a file in the program: where it is and how it is sent. One
+// whose name ends with .gz is sent as it is to those who take gzip.
+type embeddedFile struct {
+	files        embed.FS
+	name         string
+	contentType  string
+	cacheControl string
+}
+
+const (
+	javaScript = "text/javascript; charset=utf-8"
+	aDay       = "public, max-age=86400"
+)
+
+var docsPage = embeddedFile{web, "web/docs.html", "text/html; charset=utf-8", "no-cache"}
+
+// docsFiles are a script of ours and what the page needs of Swagger UI.
+var docsFiles = map[string]embeddedFile{
+	"docs.js":              {web, "web/docs.js", javaScript, "no-cache"},
+	"swagger-ui-bundle.js": {static.FS, "swagger-ui-bundle.js.gz", javaScript, aDay},
+	"swagger-ui.css":       {static.FS, "swagger-ui.css.gz", "text/css; charset=utf-8", aDay},
+	"favicon-32x32.png":    {static.FS, "favicon-32x32.png", "image/png", aDay},
+}
+
+func (f embeddedFile) write(w http.ResponseWriter, r *http.Request) error {
+	body, err := f.files.ReadFile(f.name)
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Content-Type", mime.TypeByExtension(path.Ext(strings.TrimSuffix(name, ".gz"))))
-	w.Header().Set("Cache-Control", cacheControl)
+	zipped := strings.HasSuffix(f.name, ".gz")
+	asIs := zipped && acceptsGzip(r.Header.Get("Accept-Encoding"))
+	if zipped && !asIs {
+		if body, err = unzip(body); err != nil {
+			return err
+		}
+	}
+	if zipped {
+		w.Header().Add("Vary", "Accept-Encoding")
+	}
+	if asIs {
+		w.Header().Set("Content-Encoding", "gzip")
+	}
+	w.Header().Set("Content-Type", f.contentType)
+	w.Header().Set("Cache-Control", f.cacheControl)
 	w.Write(body)
 	return nil
 }
 
-// unzipped shows the *.gz files of an FS without that ending.
-type unzipped struct{ fs.ReadFileFS }
-
-func (u unzipped) ReadFile(name string) ([]byte, error) {
-	zipped, err := u.ReadFileFS.ReadFile(name + ".gz")
-	if err != nil {
-		return nil, err
-	}
-	r, err := gzip.NewReader(bytes.NewReader(zipped))
+func unzip(body []byte) ([]byte, error) {
+	r, err := gzip.NewReader(bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}

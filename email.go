@@ -26,11 +26,11 @@ const (
 // It takes what pydantic's EmailStr takes: also an address with a name before
 // it, as in "Hong Gildong <hong@example.com>", of which it returns the address.
 func parseEmail(text string) (string, error) {
-	if !utf8.ValidString(text) || utf8.RuneCountInString(text) > maxEmailText {
+	switch {
+	case utf8.RuneCountInString(text) > maxEmailText:
 		return "", errors.New("it is too long")
-	}
-	if strings.ContainsAny(text, "\r\n") {
-		return "", errors.New("it must be on one line")
+	case !utf8.ValidString(text) || strings.ContainsAny(text, "\r\n"):
+		return "", errors.New("it must be text on one line")
 	}
 	address := text
 	if m := namedAddress.FindStringSubmatch(text); m != nil {

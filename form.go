@@ -2,10 +2,10 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"mime"
 	"mime/multipart"
-	"net/http"
 	"net/url"
 	"strings"
 )
@@ -15,6 +15,9 @@ const (
 	maxFormFields = 100
 	maxFormParts  = 20
 )
+
+// errTooLarge is a request that is larger than any sensible one.
+var errTooLarge = errors.New("request too large")
 
 // A formError says why a form could be understood in more than one way, or only
 // in part. Nothing of it is used: half a form must not log anybody in. It never
@@ -44,20 +47,16 @@ func (f form) add(name, value string, isFile bool) error {
 	return nil
 }
 
-// readForm reads the body of r as HTML forms are sent: urlencoded or multipart.
-// A body of another type is a form without fields, as FastAPI has it. The query
-// string is never read, for it ends up in logs.
+// parseForm reads a body as HTML forms are sent: urlencoded or multipart. A body
+// of another type is a form without fields, as FastAPI has it. It returns a
+// formError, or errTooLarge for more fields than any form of ours has.
 //
 // [http.Request.ParseMultipartForm] is not used: it swallows the errors of a
-// urlencoded body and keeps the part of the form before them, and it writes
-// large parts to disk.
-func readForm(r *http.Request) (form, error) {
+// urlencoded body and keeps the part of the form before them, it writes large
+// parts to disk, and its result is mixed with the query string.
+func parseForm(contentType string, body []byte) (form, error) {
 	f := form{make(map[string]string), make(map[string]bool)}
-	body, err := readBody(r)
-	if err != nil {
-		return f, err
-	}
-	switch contentType := r.Header.Get("Content-Type"); mediaType(contentType) {
+	switch mediaType(contentType) {
 	case "application/x-www-form-urlencoded":
 		return f, f.parseURLEncoded(string(body))
 	case "multipart/form-data":

@@ -3,8 +3,6 @@ package main
 import (
 	"errors"
 	"maps"
-	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -31,15 +29,7 @@ func multipartBody(parts ...part) string {
 	return b.String() + "--XbX--\r\n"
 }
 
-func formRequest(contentType, body string) *http.Request {
-	r := httptest.NewRequest("POST", "/token?username=query&other=query", strings.NewReader(body))
-	if contentType != "" {
-		r.Header.Set("Content-Type", contentType)
-	}
-	return r
-}
-
-func TestReadForm(t *testing.T) {
+func TestParseForm(t *testing.T) {
 	u, p := field("username", "alice"), field("password", "p q")
 	good := map[string]string{"username": "alice", "password": "p q"}
 	none := map[string]string{}
@@ -119,13 +109,13 @@ func TestReadForm(t *testing.T) {
 		{"a field as a file and as a value", multipartType, multipartBody(u, part{p.header + `; filename="p"`, "x"}, p), nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			f, err := readForm(formRequest(tt.contentType, tt.body))
+			f, err := parseForm(tt.contentType, []byte(tt.body))
 			_, malformed := errors.AsType[formError](err)
 			switch {
 			case tt.want == nil && !malformed && err != errTooLarge:
-				t.Errorf("readForm = %q, %v; want it refused", f.values, err)
+				t.Errorf("parseForm = %q, %v; want it refused", f.values, err)
 			case tt.want != nil && (err != nil || !maps.Equal(f.values, tt.want)):
-				t.Errorf("readForm = %q, %v; want %q", f.values, err, tt.want)
+				t.Errorf("parseForm = %q, %v; want %q", f.values, err, tt.want)
 			}
 		})
 	}
@@ -160,7 +150,7 @@ func fieldsOf(body string) map[string]string {
 func TestFileIsNoValue(t *testing.T) {
 	for _, filename := range []string{`; filename="p.txt"`, `; filename=""`, `; filename=p`} {
 		p := field("password", "secret")
-		f, err := readForm(formRequest(multipartType, multipartBody(part{p.header + filename, p.value})))
+		f, err := parseForm(multipartType, []byte(multipartBody(part{p.header + filename, p.value})))
 		if _, isValue := f.values["password"]; err != nil || isValue || !f.files["password"] {
 			t.Errorf("%s: form %v, %v; want a file", filename, f, err)
 		}
@@ -168,13 +158,13 @@ func TestFileIsNoValue(t *testing.T) {
 }
 
 // FuzzURLEncoded: what is accepted is what net/url sees, once a semicolon is
-// escaped; and it is written again to the same fields.
+// escaped.
 func FuzzURLEncoded(f *testing.F) {
 	for _, body := range []string{"username=a&password=p+q", "x=%zz", "a=1&a=2", "&=&", "x=a;y=b", "x=%00%ff"} {
 		f.Add(body)
 	}
 	f.Fuzz(func(t *testing.T, body string) {
-		got, err := readForm(formRequest(urlEncoded, body))
+		got, err := parseForm(urlEncoded, []byte(body))
 		if err != nil {
 			return
 		}
@@ -190,25 +180,34 @@ func FuzzURLEncoded(f *testing.F) {
 	})
 }
 
-// FuzzMultipart: a body that is accepted, written again from what was read,
-// reads the same; nothing panics, and no part is lost in silence.
+// FuzzMultipart: what is read of a body that is accepted stands in it, and reads
+// the same if it is written again.
 func FuzzMultipart(f *testing.F) {
 	f.Add(multipartBody(field("username", "a"), field("password", "p")))
 	f.Add(multipartBody(part{`Content-Disposition: form-data; name="f"; filename="x"`, "y"}))
 	f.Add("--XbX\nContent-Disposition: form-data; name=x\n\n1\n--XbX--\n")
 	f.Add("--XbX--")
 	f.Fuzz(func(t *testing.T, body string) {
-		got, err := readForm(formRequest(multipartType, body))
+		got, err := parseForm(multipartType, []byte(body))
 		if err != nil {
 			return
 		}
 		if n := strings.Count(body, "--XbX") - 1; len(got.values)+len(got.files) > max(n, 0) {
 			t.Errorf("%q: %d fields from %d parts", body, len(got.values)+len(got.files), n)
 		}
+		var parts []part
 		for name, value := range got.values {
 			if !strings.Contains(body, value) {
 				t.Errorf("%q: the value %q of %q is not in it", body, value, name)
 			}
+			if strings.ContainsAny(name, "\"\\\r\n") || strings.Contains(value, "--XbX") || strings.Contains(name, "name*") {
+				return // multipartBody knows no escapes
+			}
+			parts = append(parts, field(name, value))
+		}
+		again, err := parseForm(multipartType, []byte(multipartBody(parts...)))
+		if err != nil || !maps.Equal(again.values, got.values) {
+			t.Errorf("%q gives %q, and written again %q, %v", body, got.values, again.values, err)
 		}
 	})
 }

@@ -12,7 +12,11 @@ func createUser(acc *accounts) handlerFunc {
 		if err != nil {
 			return err
 		}
-		u, err := acc.register(r.Context(), members, sender(r))
+		req, err := parseNewUser(members, acc.minPasswordLength)
+		if err != nil {
+			return err
+		}
+		u, err := acc.register(r.Context(), req, sender(r))
 		if err != nil {
 			return err
 		}

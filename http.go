@@ -12,7 +12,8 @@ import (
 )
 
 // A problem is the body of every failure: FastAPI's detail, and where OAuth
-// clients look, the fields of RFC 6749 §5.2.
+// clients look, the fields of RFC 6749 §5.2: ASCII without quotes and
+// backslashes.
 type problem struct {
 	Detail      any    `json:"detail"` // a string or fieldErrors
 	Error       string `json:"error,omitempty"`
@@ -21,7 +22,6 @@ type problem struct {
 
 var (
 	errBadBody   = errors.New("body cut off or unreadable")
-	errTooLarge  = errors.New("request too large")
 	errEncoded   = errors.New("body has a Content-Encoding")
 	errBadTarget = errors.New("request target is no path")
 	errMethod    = errors.New("method not allowed")
@@ -51,21 +51,23 @@ var statuses = []struct {
 	{errEncoded, http.StatusUnsupportedMediaType, "Unsupported Media Type", "invalid_request"},
 }
 
-// describe returns what a failure is called outside, and whether it is one that
-// may be.
-func describe(err error) (code int, detail any, oauth string, known bool) {
+// describe returns the answer to a failure, and whether it is one that people
+// outside may know of.
+func describe(err error) (code int, p problem, known bool) {
 	if bad, ok := errors.AsType[fieldErrors](err); ok {
-		return http.StatusUnprocessableEntity, bad, "invalid_request", true
+		return http.StatusUnprocessableEntity, problem{bad, "invalid_request", bad.Error()}, true
 	}
 	if bad, ok := errors.AsType[formError](err); ok {
-		return http.StatusBadRequest, "Malformed form: " + string(bad), "invalid_request", true
+		text := "Malformed form: " + string(bad)
+		return http.StatusBadRequest, problem{text, "invalid_request", text}, true
 	}
 	for _, st := range statuses {
 		if errors.Is(err, st.err) {
-			return st.code, st.detail, st.oauth, true
+			return st.code, problem{st.detail, st.oauth, st.detail}, true
 		}
 	}
-	return http.StatusInternalServerError, "Internal Server Error", "server_error", false
+	text := http.StatusText(http.StatusInternalServerError)
+	return http.StatusInternalServerError, problem{text, "server_error", text}, false
 }
 
 // A handlerFunc is an http.HandlerFunc that returns its failure instead of
@@ -83,14 +85,13 @@ func serve(log *slog.Logger, h handlerFunc) http.Handler {
 
 // writeError answers a failure.
 func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
-	code, detail, oauth, known := describe(err)
+	code, p, known := describe(err)
 	if !known {
 		log.ErrorContext(r.Context(), "request failed",
-			"pattern", r.Pattern, "err", err, "request_id", r.Header.Get(requestIDHeader))
+			"route", r.Pattern, "err", err, "request_id", r.Header.Get(requestIDHeader))
 	}
-	p := problem{Detail: detail}
-	if oauthEndpoints[r.URL.Path] {
-		p.Error, p.Description = oauth, describeOAuth(detail)
+	if !oauthEndpoints[r.URL.Path] {
+		p = problem{Detail: p.Detail}
 	}
 	switch code {
 	case http.StatusUnauthorized:
@@ -106,20 +107,6 @@ func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err er
 // oauthEndpoints are the paths whose failures carry the fields of RFC 6749 too.
 var oauthEndpoints = map[string]bool{"/token": true}
 
-// describeOAuth returns an error_description: ASCII without quotes and
-// backslashes, as RFC 6749 §5.2 wants it.
-func describeOAuth(detail any) string {
-	bad, ok := detail.(fieldErrors)
-	if !ok {
-		return detail.(string)
-	}
-	var parts []string
-	for _, e := range bad {
-		parts = append(parts, e.Loc[len(e.Loc)-1].(string)+": "+e.Msg)
-	}
-	return strings.Join(parts, "; ")
-}
-
 // readBody returns the body of r, or errTooLarge or errBadBody.
 func readBody(r *http.Request) ([]byte, error) {
 	body, err := io.ReadAll(r.Body)
@@ -130,6 +117,16 @@ func readBody(r *http.Request) ([]byte, error) {
 		return nil, errors.Join(errBadBody, err)
 	}
 	return body, nil
+}
+
+// readForm reads a request body that must be a form. The query string is never
+// read, for it ends up in logs.
+func readForm(r *http.Request) (form, error) {
+	body, err := readBody(r)
+	if err != nil {
+		return form{}, err
+	}
+	return parseForm(r.Header.Get("Content-Type"), body)
 }
 
 // readObject reads a request body that must be a JSON object. What is wrong
@@ -196,3 +193,17 @@ var encoders = sync.Pool{New: func() any {
 }}
 
 var jsonContentType = []string{"application/json"}
+
+// requestIDHeader names a request in the log; see identified.
+const requestIDHeader = "X-Request-Id"
+
+// redirect sends the client to another path. 307 makes it repeat the method and
+// the body; without a host in it, no Host header can lead it elsewhere.
+func redirect(w http.ResponseWriter, escapedPath, query string) {
+	if query != "" {
+		escapedPath += "?" + query
+	}
+	w.Header().Set("Location", escapedPath)
+	w.Header()["Content-Type"] = nil // there is nothing to guess the type of
+	w.WriteHeader(http.StatusTemporaryRedirect)
+}

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strconv"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -126,7 +128,8 @@ func (s *scanner) next(closing byte) bool {
 // value moves behind the value at pos and returns it.
 func (s *scanner) value(depth int) (json.RawMessage, error) {
 	s.space()
-	start, err := s.pos, error(nil)
+	start := s.pos
+	var err error
 	switch c := s.data[s.pos]; {
 	case (c == '{' || c == '[') && depth == maxJSONDepth:
 		err = errNotJSON
@@ -180,39 +183,25 @@ func hasLoneSurrogate(token []byte) bool {
 		if token[i] != '\\' {
 			continue
 		}
-		unit := utf16Unit(token[i:])
-		switch {
-		case unit < 0xD800 || unit > 0xDFFF:
+		unit := escapedUnit(token[i:])
+		if !utf16.IsSurrogate(unit) {
 			i++ // what is escaped may itself be a backslash
-		case unit >= 0xDC00:
-			return true
-		default:
-			low := utf16Unit(token[i+6:])
-			if low < 0xDC00 || low > 0xDFFF {
-				return true
-			}
-			i += 11
+			continue
 		}
+		if utf16.DecodeRune(unit, escapedUnit(token[i+6:])) == utf8.RuneError {
+			return true
+		}
+		i += 11
 	}
 	return false
 }
 
-// utf16Unit returns the value of the \uXXXX escape that token starts with, or
-// -1 if it starts with something else.
-func utf16Unit(token []byte) int {
+// escapedUnit returns the UTF-16 unit of the \uXXXX escape that token starts
+// with, or 0 if it starts with something else.
+func escapedUnit(token []byte) rune {
 	if len(token) < 6 || token[0] != '\\' || token[1] != 'u' {
-		return -1
+		return 0
 	}
-	unit := 0
-	for _, c := range token[2:6] {
-		unit = unit<<4 | hexDigit(c)
-	}
-	return unit
-}
-
-func hexDigit(c byte) int {
-	if c <= '9' {
-		return int(c - '0')
-	}
-	return int(c|0x20-'a') + 10
+	unit, _ := strconv.ParseUint(string(token[2:6]), 16, 16)
+	return rune(unit)
 }

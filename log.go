@@ -18,7 +18,8 @@ func newLogger(cfg config, w io.Writer) *slog.Logger {
 
 // A logWriter writes log lines: at once on a quiet server, and many together on
 // a busy one, where the system call for a line costs more than the line. No
-// line waits longer than logDelay, and only kill -9 loses those that wait.
+// line waits longer than logDelay; a crash, or a second signal, loses those that
+// wait.
 type logWriter struct {
 	w io.Writer
 

@@ -4,7 +4,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -18,6 +17,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -55,7 +55,7 @@ func exitCode(err error) int {
 // program.
 func run(ctx context.Context, args []string, lookup func(string) (string, bool), stdout io.Writer, stderr *os.File) error {
 	command := "serve"
-	if len(args) > 0 && args[0] != "" && args[0][0] != '-' {
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		command, args = args[0], args[1:]
 	}
 	switch command {
@@ -79,12 +79,14 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 	}
 	out := &logWriter{w: stderr}
 	defer out.Flush()
-	return serveHTTP(ctx, cfg, newLogger(cfg, out))
+	return serveHTTP(ctx, cfg, out)
 }
 
 func buildVersion() string {
-	info, _ := debug.ReadBuildInfo()
-	return cmp.Or(version, info.Main.Version)
+	if info, ok := debug.ReadBuildInfo(); ok && version == "" {
+		return info.Main.Version
+	}
+	return version
 }
 
 // isTerminal reports whether f is a terminal or another device for people.
@@ -104,16 +106,45 @@ func check(cfg config, stdout io.Writer) error {
 
 // serveHTTP listens before it does anything else, so that a busy port is known
 // at once, and serves until ctx is done.
-func serveHTTP(ctx context.Context, cfg config, log *slog.Logger) error {
+func serveHTTP(ctx context.Context, cfg config, out *logWriter) error {
 	ln, err := net.Listen("tcp", cfg.Addr)
 	if err != nil {
 		return fmt.Errorf("cannot listen on %s: %w", cfg.Addr, err)
 	}
-	tokens, err := newSigner(cfg.Keys, cfg.AccessTokenLife, cfg.Issuer, cfg.Audience)
+	defer ln.Close()
+	log := newLogger(cfg, out)
+	acc, err := newAccounts(cfg, log)
 	if err != nil {
 		return err
 	}
-	acc := &accounts{
+	for _, warning := range cfg.Warnings {
+		log.Warn(warning)
+	}
+	log.Warn("users and sessions are kept in memory and are lost when this process ends")
+	log.Info("listening", "addr", ln.Addr().String(), "tls", cfg.Certificate != nil, "version", buildVersion())
+	out.Flush() // whoever waits for this line need not wait longer
+
+	// The collector runs whenever the heap has doubled: with the two megabytes
+	// of an empty store hundreds of times a second under load. This lets 8 MB
+	// more of garbage gather first; the block itself is never touched, and so
+	// never resident.
+	headroom := make([]byte, 8<<20)
+	defer runtime.KeepAlive(headroom)
+
+	go acc.sweep(ctx, time.Minute)
+	srv := newServer(newHandler(cfg.edgeSettings, acc, log), log)
+	if cfg.Certificate != nil {
+		srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*cfg.Certificate}, MinVersion: tls.VersionTLS12}
+	}
+	return serveUntil(ctx, srv, ln, cfg.Shutdown, log)
+}
+
+func newAccounts(cfg config, log *slog.Logger) (*accounts, error) {
+	tokens, err := newSigner(cfg.Keys, cfg.AccessTokenLife, cfg.Issuer, cfg.Audience)
+	if err != nil {
+		return nil, err
+	}
+	return &accounts{
 		store:             newMemStore(),
 		passwords:         newHasher(cfg.Rounds),
 		tokens:            tokens,
@@ -121,27 +152,7 @@ func serveHTTP(ctx context.Context, cfg config, log *slog.Logger) error {
 		now:               time.Now,
 		registrationOpen:  cfg.RegistrationOpen,
 		minPasswordLength: cfg.MinPasswordLength,
-	}
-	for _, warning := range cfg.Warnings {
-		log.Warn(warning)
-	}
-	log.Warn("users and sessions are kept in memory and are lost when this process ends")
-	log.Info("listening", "addr", ln.Addr().String(), "tls", cfg.Certificate != nil, "version", buildVersion())
-
-	// The collector runs whenever the heap has doubled: with the two megabytes
-	// of an empty store hundreds of times a second under load. This makes it
-	// wait for 8 MB more. Nobody touches it, so it takes no memory.
-	headroom := make([]byte, 8<<20)
-	defer runtime.KeepAlive(headroom)
-
-	sweeping := time.NewTicker(time.Minute)
-	defer sweeping.Stop()
-	go acc.sweep(ctx, sweeping.C)
-	srv := newServer(newHandler(cfg, acc, log), log)
-	if cfg.Certificate != nil {
-		srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*cfg.Certificate}, MinVersion: tls.VersionTLS12}
-	}
-	return serveUntil(ctx, srv, ln, cfg.Shutdown, log)
+	}, nil
 }
 
 // serveUntil serves on ln until ctx is done, then takes no more connections and

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/rand"
 	"encoding/hex"
 	"fmt"
 	"log/slog"
@@ -19,8 +18,6 @@ import (
 	"github.com/rs/cors"
 )
 
-const requestIDHeader = "X-Request-Id"
-
 // Values of headers that every answer has; shared, so that they cost nothing.
 var (
 	nosniff    = []string{"nosniff"}
@@ -28,19 +25,10 @@ var (
 	noStore    = []string{"no-store"}
 )
 
-// identified says who sent the request and what it is called, for the handlers
-// and the log: RemoteAddr becomes the address of the source, and X-Request-Id
-// the caller's own id or a new one. It also sets the headers of every answer.
-func identified(trusted []netip.Prefix, h http.Handler) http.Handler {
+// hardened sets the headers of every answer, which an operation may change.
+func hardened(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ids := r.Header[requestIDHeader]
-		if len(ids) != 1 || !isRequestID(ids[0]) {
-			ids = []string{newRequestID()}
-			r.Header[requestIDHeader] = ids
-		}
-		r.RemoteAddr = source(r, trusted)
 		header := w.Header()
-		header["X-Request-ID"] = ids
 		header["X-Content-Type-Options"] = nosniff
 		header["Referrer-Policy"] = noReferrer
 		header["Cache-Control"] = noStore // RFC 6749 §5.1, and for failures too
@@ -48,25 +36,27 @@ func identified(trusted []netip.Prefix, h http.Handler) http.Handler {
 	})
 }
 
-func newRequestID() string {
-	var id [8]byte
-	rand.Read(id[:])
-	return hex.EncodeToString(id[:])
+// identified says who sent the request and what it is called, for the handlers
+// and the log: RemoteAddr becomes the address of the source, and X-Request-Id
+// the caller's own id or a new one.
+func identified(trusted []netip.Prefix, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ids := r.Header[requestIDHeader]
+		if len(ids) != 1 || !isRequestID(ids[0]) {
+			ids = []string{hex.EncodeToString(randomBytes(8))}
+			r.Header[requestIDHeader] = ids
+		}
+		w.Header()["X-Request-ID"] = ids
+		r.RemoteAddr = source(r, trusted)
+		h.ServeHTTP(w, r)
+	})
 }
 
 // isRequestID reports whether we may repeat an id that a caller sent.
 func isRequestID(id string) bool {
-	if id == "" || len(id) > 64 {
-		return false
-	}
-	for _, c := range []byte(id) {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '_', c == '-':
-		default:
-			return false
-		}
-	}
-	return true
+	return id != "" && len(id) <= 64 && !strings.ContainsFunc(id, func(r rune) bool {
+		return !isLetterDigit(r) && r != '.' && r != '_' && r != '-'
+	})
 }
 
 // source returns the address that r came from: of the hops in X-Forwarded-For
@@ -172,7 +162,7 @@ func recovered(log *slog.Logger, h http.Handler) http.Handler {
 // their arguments, among which a password may be.
 func callers() string {
 	pcs := make([]uintptr, 32)
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(4, pcs)])
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(4, pcs)]) // from the one that called panic
 	var b strings.Builder
 	for {
 		frame, more := frames.Next()
@@ -241,7 +231,8 @@ type route struct{ http.Handler }
 // routed sends requests to mux. What no route matches it answers in our way: a
 // redirect if only a slash at the end is missing or too many, as in the
 // original; otherwise 404 or 405 in JSON where mux would write plain text.
-func routed(log *slog.Logger, mux *http.ServeMux) http.Handler {
+// methods are those that any route has.
+func routed(log *slog.Logger, mux *http.ServeMux, methods []string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h, _ := mux.Handler(r)
 		if _, ours := h.(route); ours {
@@ -260,7 +251,7 @@ func routed(log *slog.Logger, mux *http.ServeMux) http.Handler {
 		answer := discarder{header: make(http.Header)}
 		h.ServeHTTP(&answer, r)
 		switch other := otherSlash(here); {
-		case !exists(mux, here) && exists(mux, other):
+		case !exists(mux, methods, here) && exists(mux, methods, other):
 			redirect(w, other, r.URL.RawQuery)
 		case answer.status == http.StatusTemporaryRedirect:
 			redirect(w, cleanPath(here), r.URL.RawQuery)
@@ -290,31 +281,20 @@ func cleanPath(escaped string) string {
 	return clean
 }
 
-// exists reports whether mux has a route for an escaped path, with whatever
-// method.
-func exists(mux *http.ServeMux, escaped string) bool {
+// exists reports whether mux has a route for an escaped path, with one of the
+// methods.
+func exists(mux *http.ServeMux, methods []string, escaped string) bool {
 	target, err := url.ParseRequestURI(escaped)
 	if err != nil {
 		return false
 	}
-	for _, method := range []string{http.MethodGet, http.MethodPost} {
+	for _, method := range methods {
 		h, _ := mux.Handler(&http.Request{Method: method, URL: target})
 		if _, ours := h.(route); ours {
 			return true
 		}
 	}
 	return false
-}
-
-// redirect sends the client to another path. 307 makes it repeat the method and
-// the body; without a host in it, no Host header can lead it elsewhere.
-func redirect(w http.ResponseWriter, escapedPath, query string) {
-	if query != "" {
-		escapedPath += "?" + query
-	}
-	w.Header().Set("Location", escapedPath)
-	w.Header()["Content-Type"] = nil // there is nothing to guess the type of
-	w.WriteHeader(http.StatusTemporaryRedirect)
 }
 
 // A discarder is a ResponseWriter that keeps all but the body.

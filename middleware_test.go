@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// TestRoutes has the parts of group P that a well-behaved client can send: paths
-// and methods, and how failures look.
+// TestRoutes: paths and methods as a well-behaved client can send them, and how
+// failures look. What only raw TCP can send is in e2e.
 func TestRoutes(t *testing.T) {
 	s := startServer(t)
 	for _, tt := range []struct {
@@ -56,6 +56,10 @@ func TestRoutes(t *testing.T) {
 		{"two slashes", "GET", "/users//me/", 307, "Location", "/users/me/"},
 		{"two slashes first", "GET", "//users/me/", 307, "Location", "/users/me/"},
 		{"two slashes and another host", "GET", "//evil.example/x", 307, "Location", "/evil.example/x"},
+		{"two slashes and an escape", "GET", "//users/%6de/", 307, "Location", "/users/%6de/"},
+		{"no slash behind an escape", "GET", "/users/%6de", 307, "Location", "/users/%6de/"},
+		{"an escaped slash at the end", "GET", "/users%2fme", 404, "", ""},
+		{"an escaped slash too many", "POST", "/token%2f", 404, "", ""},
 		{"a dot", "POST", "/./token", 307, "Location", "/token"},
 		{"two dots", "POST", "/x/../token", 307, "Location", "/token"},
 	} {
@@ -268,7 +272,7 @@ func TestSecurityEvents(t *testing.T) {
 }
 
 func TestCORS(t *testing.T) {
-	s := startServer(t, func(_ *accounts, cfg *config) {
+	s := startServer(t, func(_ *accounts, cfg *edgeSettings) {
 		cfg.CORSOrigins = []string{"https://app.example", "http://localhost:*"}
 	})
 	for _, tt := range []struct {
@@ -311,9 +315,9 @@ func TestCORS(t *testing.T) {
 			}
 		})
 	}
-	off := startServer(t, func(_ *accounts, cfg *config) { cfg.CORSOrigins = nil })
+	off := startServer(t, func(_ *accounts, cfg *edgeSettings) { cfg.CORSOrigins = nil })
 	checkCORS(t, off.me("Origin: https://app.example"), nil, false)
-	all := startServer(t, func(_ *accounts, cfg *config) { cfg.CORSOrigins = []string{"*"} })
+	all := startServer(t, func(_ *accounts, cfg *edgeSettings) { cfg.CORSOrigins = []string{"*"} })
 	if got := all.me("Origin: https://any.example").header.Get("Access-Control-Allow-Origin"); got != "https://any.example" && got != "*" {
 		t.Errorf("*: %q", got)
 	}

@@ -204,10 +204,11 @@ func checkPassword(password, username string, minLength int) *fieldError {
 //go:embed passwords/common.txt
 var commonPasswords string
 
-// isCommonPassword reports whether password is, but for case, in the embedded
-// list or one ASCII character typed over and over.
+// isCommonPassword reports whether password, which is not empty, is in the
+// embedded list but for case, or one ASCII character typed over and over.
 func isCommonPassword(password string) bool {
-	if len(password) <= 64 && password[0] < utf8.RuneSelf && strings.Trim(password, password[:1]) == "" {
+	const longestRun = 64 // nobody tries longer ones first
+	if len(password) <= longestRun && password[0] < utf8.RuneSelf && strings.Trim(password, password[:1]) == "" {
 		return true
 	}
 	return !strings.Contains(password, "\n") &&
@@ -257,7 +258,14 @@ func plural(n int, noun string) string {
 // fieldErrors is everything that is wrong with a request's fields.
 type fieldErrors []fieldError
 
-func (e fieldErrors) Error() string { return "invalid request" }
+// Error lists them, each behind the name of its field.
+func (e fieldErrors) Error() string {
+	var parts []string
+	for _, bad := range e {
+		parts = append(parts, fmt.Sprint(bad.Loc[len(bad.Loc)-1], ": ", bad.Msg))
+	}
+	return strings.Join(parts, "; ")
+}
 
 func (e fieldErrors) err() error {
 	if len(e) == 0 {

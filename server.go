@@ -3,15 +3,23 @@ package main
 import (
 	"log/slog"
 	"net/http"
+	"net/netip"
+	"strings"
 	"time"
 )
 
-// Limits of a request (spec: bodies of 64 KiB, headers of 8 KiB; net/http adds
-// 4 KiB to the latter).
+// Limits of a request, in bytes. net/http adds 4 KiB to that of the headers.
 const (
 	maxBody   = 64 << 10
 	maxHeader = 8 << 10
 )
+
+// edgeSettings is what can be set about the API's edge.
+type edgeSettings struct {
+	CORSOrigins    []string
+	TrustedProxies []netip.Prefix
+	ExposeUsers    bool
+}
 
 // An operation is one line of the API: a pattern of http.ServeMux and what
 // answers it.
@@ -21,7 +29,7 @@ type operation struct {
 }
 
 // operations returns the whole API.
-func operations(cfg config, acc *accounts) []operation {
+func operations(cfg edgeSettings, acc *accounts) []operation {
 	home := operation{"GET /{$}", root}
 	if cfg.ExposeUsers {
 		home.handle = readUsers(acc)
@@ -40,15 +48,19 @@ func operations(cfg config, acc *accounts) []operation {
 
 // newHandler returns the API behind the middleware that every request passes,
 // outermost last.
-func newHandler(cfg config, acc *accounts, log *slog.Logger) http.Handler {
+func newHandler(cfg edgeSettings, acc *accounts, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
+	var methods []string
 	for _, op := range operations(cfg, acc) {
 		mux.Handle(op.pattern, route{serve(log, op.handle)})
+		method, _, _ := strings.Cut(op.pattern, " ")
+		methods = append(methods, method)
 	}
-	h := routed(log, mux)
+	h := routed(log, mux, methods)
 	h = bounded(log, maxBody, h)
 	h = crossOrigin(cfg.CORSOrigins, h)
 	h = recovered(log, h)
+	h = hardened(h)
 	h = logged(log, h)
 	return identified(cfg.TrustedProxies, h)
 }

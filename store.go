@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -48,7 +49,13 @@ type memStore struct {
 	users    map[int64]User
 	idOf     map[string]int64 // Key → ID
 	sessions map[string]Session
-	oldest   []string // session IDs in the order of creation, which is that of expiry
+	expiring []expiry // of every session, the first to come first
+}
+
+// An expiry says when a session ends by itself.
+type expiry struct {
+	at        time.Time
+	sessionID string
 }
 
 var _ store = (*memStore)(nil)
@@ -107,7 +114,7 @@ func (m *memStore) Users(context.Context) ([]User, error) {
 	for _, u := range m.users {
 		users = append(users, u)
 	}
-	slices.SortFunc(users, func(a, b User) int { return int(a.ID - b.ID) })
+	slices.SortFunc(users, func(a, b User) int { return cmp.Compare(a.ID, b.ID) })
 	return users, nil
 }
 
@@ -118,7 +125,9 @@ func (m *memStore) CreateSession(_ context.Context, s Session) error {
 		return err
 	}
 	m.sessions[s.ID] = s
-	m.oldest = append(m.oldest, s.ID)
+	// Lives are alike, so that the place is nearly always the last.
+	i, _ := slices.BinarySearchFunc(m.expiring, s.ExpiresAt, func(e expiry, at time.Time) int { return e.at.Compare(at) })
+	m.expiring = slices.Insert(m.expiring, i, expiry{s.ExpiresAt, s.ID})
 	return nil
 }
 
@@ -126,10 +135,10 @@ func (m *memStore) DeleteExpiredSessions(_ context.Context, now time.Time, limit
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n := 0
-	for n < min(limit, len(m.oldest)) && !now.Before(m.sessions[m.oldest[n]].ExpiresAt) {
-		delete(m.sessions, m.oldest[n])
+	for n < min(limit, len(m.expiring)) && !now.Before(m.expiring[n].at) {
+		delete(m.sessions, m.expiring[n].sessionID)
 		n++
 	}
-	m.oldest = m.oldest[n:]
+	m.expiring = m.expiring[n:]
 	return n, nil
 }

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A testServer is the whole API on a real connection, with a cheap hasher and a
+// clock that the test sets.
+type testServer struct {
+	*httptest.Server
+	t     testing.TB
+	acc   *accounts
+	log   *safeBuffer
+	clock *testClock
+}
+
+// A testClock says what time it is until the test says otherwise.
+type testClock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *testClock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *testClock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// A safeBuffer is a bytes.Buffer for several goroutines.
+type safeBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// startServer starts a server on the memory store; set changes its accounts
+// and its settings first.
+func startServer(t testing.TB, set ...func(*accounts, *edgeSettings)) *testServer {
+	t.Helper()
+	log := new(safeBuffer)
+	logger := slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	clock := &testClock{now: testTime.Add(time.Second / 3)} // no test may count on whole seconds
+	acc := &accounts{
+		store:             newMemStore(),
+		passwords:         newHasher(10),
+		tokens:            secretSigner(t),
+		log:               logger,
+		now:               clock.Now,
+		registrationOpen:  true,
+		minPasswordLength: 8,
+	}
+	cfg := edgeSettings{CORSOrigins: strings.Split(loopbackOrigins, ",")}
+	for _, f := range set {
+		f(acc, &cfg)
+	}
+	srv := httptest.NewUnstartedServer(nil)
+	srv.Config = newServer(newHandler(cfg, acc, logger), logger)
+	srv.Start()
+	t.Cleanup(srv.Close)
+	return &testServer{srv, t, acc, log, clock}
+}
+
+// An answer is what a server said.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// json returns the decoded body, or nil if it is no JSON.
+func (a answer) json() any {
+	var v any
+	if json.Unmarshal([]byte(a.body), &v) != nil {
+		return nil
+	}
+	return v
+}
+
+// field returns a string in the JSON object that was answered.
+func (a answer) field(name string) string {
+	object, _ := a.json().(map[string]any)
+	text, _ := object[name].(string)
+	return text
+}
+
+// testClient follows no redirect and unpacks nothing.
+var testClient = &http.Client{
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	Transport:     &http.Transport{DisableCompression: true},
+}
+
+// do sends a request with headers given as "Name: value".
+func (s *testServer) do(method, path, body string, headers ...string) answer {
+	s.t.Helper()
+	r, err := http.NewRequestWithContext(s.t.Context(), method, s.URL+path, strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, line := range headers {
+		name, value, _ := strings.Cut(line, ": ")
+		r.Header.Add(name, value)
+	}
+	resp, err := testClient.Do(r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	a := answer{resp.StatusCode, resp.Header, string(text)}
+	checkDocumented(s.t, method, path, a)
+	return a
+}
+
+func (s *testServer) register(username, password string) answer {
+	s.t.Helper()
+	body, _ := json.Marshal(map[string]string{"username": username, "password": password})
+	return s.do("POST", "/users/", string(body), "Content-Type: application/json")
+}
+
+func (s *testServer) login(body string) answer {
+	s.t.Helper()
+	return s.do("POST", "/token", body, "Content-Type: "+urlEncoded)
+}
+
+const (
+	goodPassword = "correct horse battery"
+	goodLogin    = "username=alice&password=correct+horse+battery"
+)
+
+// signUp registers alice and returns a token of hers.
+func (s *testServer) signUp() string {
+	s.t.Helper()
+	if a := s.register("alice", goodPassword); a.status != 200 {
+		s.t.Fatalf("register: %d %s", a.status, a.body)
+	}
+	token := s.login(goodLogin).field("access_token")
+	if token == "" {
+		s.t.Fatal("no token")
+	}
+	return token
+}
+
+func (s *testServer) me(headers ...string) answer {
+	s.t.Helper()
+	return s.do("GET", "/users/me/", "", headers...)
+}
+
+// Bodies that several tests expect, to the byte.
+const (
+	notAuthenticated = `{"detail":"Not authenticated"}`
+	badToken         = `{"detail":"Could not validate credentials"}`
+	badLogin         = `{"detail":"Incorrect username or password","error":"invalid_grant","error_description":"Incorrect username or password"}`
+	alice            = `{"username":"alice","email":null,"full_name":null}`
+)
