@@ -1,9 +1,9 @@
 package main
 
 import (
-	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
@@ -43,7 +43,7 @@ func identified(trusted []netip.Prefix, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ids := r.Header[requestIDHeader]
 		if len(ids) != 1 || !isRequestID(ids[0]) {
-			ids = []string{hex.EncodeToString(randomBytes(8))}
+			ids = []string{strconv.FormatUint(rand.Uint64(), 16)} // unique, but no secret
 			r.Header[requestIDHeader] = ids
 		}
 		w.Header()["X-Request-ID"] = ids
@@ -226,7 +226,14 @@ func allowsOrigin(origins []string, origin string) bool {
 }
 
 // A route is a handler of ours, as against those that mux makes up itself.
-type route struct{ http.Handler }
+type route struct {
+	http.Handler
+	wildcards bool // in the pattern
+}
+
+func newRoute(pattern string, h http.Handler) route {
+	return route{h, strings.Contains(strings.TrimSuffix(pattern, "{$}"), "{")}
+}
 
 // routed sends requests to mux. What no route matches it answers in our way: a
 // redirect if only a slash at the end is missing or too many, as in the
@@ -234,9 +241,14 @@ type route struct{ http.Handler }
 // methods are those that any route has.
 func routed(log *slog.Logger, mux *http.ServeMux, methods []string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h, _ := mux.Handler(r)
-		if _, ours := h.(route); ours {
-			mux.ServeHTTP(w, r) // h alone would not know the path values
+		h, pattern := mux.Handler(r)
+		switch found, ours := h.(route); {
+		case ours && found.wildcards:
+			mux.ServeHTTP(w, r) // only mux can set the path values
+			return
+		case ours:
+			r.Pattern = pattern
+			found.ServeHTTP(w, r)
 			return
 		}
 		if r.RequestURI == "*" && r.Method != http.MethodOptions { // RFC 9112 §3.2.4

@@ -52,7 +52,7 @@ func newHandler(cfg edgeSettings, acc *accounts, log *slog.Logger) http.Handler 
 	mux := http.NewServeMux()
 	var methods []string
 	for _, op := range operations(cfg, acc) {
-		mux.Handle(op.pattern, route{serve(log, op.handle)})
+		mux.Handle(op.pattern, newRoute(op.pattern, serve(log, op.handle)))
 		method, _, _ := strings.Cut(op.pattern, " ")
 		methods = append(methods, method)
 	}
