@@ -32,7 +32,10 @@ func TestSweep(t *testing.T) {
 		}{{9*time.Minute + 30*time.Second, sweepBatch + 2}, {time.Minute, 1}, {time.Hour, 0}} {
 			time.Sleep(step.after)
 			synctest.Wait()
-			if got := len(sessions.sessions); got != step.left {
+			sessions.mu.RLock()
+			got := len(sessions.sessions)
+			sessions.mu.RUnlock()
+			if got != step.left {
 				t.Errorf("after %v more %d sessions are left, want %d", step.after, got, step.left)
 			}
 		}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"compress/gzip"
 	"embed"
 	"io"
@@ -71,35 +70,23 @@ var docsFiles = map[string]embeddedFile{
 }
 
 func (f embeddedFile) write(w http.ResponseWriter, r *http.Request) error {
-	body, err := f.files.ReadFile(f.name)
+	file, err := f.files.Open(f.name)
 	if err != nil {
 		return err
 	}
-	zipped := strings.HasSuffix(f.name, ".gz")
-	asIs := zipped && acceptsGzip(r.Header.Get("Accept-Encoding"))
-	if zipped && !asIs {
-		if body, err = unzip(body); err != nil {
+	body, header := io.Reader(file), w.Header()
+	if strings.HasSuffix(f.name, ".gz") {
+		header.Add("Vary", "Accept-Encoding")
+		if acceptsGzip(r.Header.Get("Accept-Encoding")) {
+			header.Set("Content-Encoding", "gzip")
+		} else if body, err = gzip.NewReader(file); err != nil {
 			return err
 		}
 	}
-	if zipped {
-		w.Header().Add("Vary", "Accept-Encoding")
-	}
-	if asIs {
-		w.Header().Set("Content-Encoding", "gzip")
-	}
-	w.Header().Set("Content-Type", f.contentType)
-	w.Header().Set("Cache-Control", f.cacheControl)
-	w.Write(body)
+	header.Set("Content-Type", f.contentType)
+	header.Set("Cache-Control", f.cacheControl)
+	io.Copy(w, body) // fails only if the client is gone
 	return nil
-}
-
-func unzip(body []byte) ([]byte, error) {
-	r, err := gzip.NewReader(bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	return io.ReadAll(r)
 }
 
 // acceptsGzip reports whether an Accept-Encoding header allows gzip

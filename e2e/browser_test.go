@@ -43,6 +43,11 @@ func TestDocsInBrowser(t *testing.T) {
 		waitForText(`#operations-users-readUsersMe .live-responses-table`, `"email": "testuser@example.com"`),
 	)
 	b.check(t, s.url)
+	var kept int
+	b.run(t, chromedp.Evaluate(`localStorage.length + sessionStorage.length`, &kept))
+	if kept != 0 {
+		t.Errorf("the page keeps %d things in the browser's storage, a token perhaps among them", kept)
+	}
 }
 
 // A browser is a tab of Chromium that remembers what went wrong in it.
