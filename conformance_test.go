@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,44 +24,6 @@ type recordedStep struct {
 		Headers map[string]string
 		JSON    any
 		Text    *string
-	}
-}
-
-// TestConformance replays what the original answered and compares by the rules
-// of the recording: the status, WWW-Authenticate, Location, the JSON of a
-// success, and the detail of a failure.
-func TestConformance(t *testing.T) {
-	var cases []struct {
-		Name    string
-		Differs string
-		Here    int
-		Steps   []recordedStep
-	}
-	text, err := os.ReadFile("testdata/recorded.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(text, &cases); err != nil {
-		t.Fatal(err)
-	}
-	s := startServer(t)
-	for _, c := range cases {
-		t.Run(c.Name, func(t *testing.T) {
-			token := ""
-			for i, step := range c.Steps {
-				got := s.replay(t, step, token)
-				if issued := got.field("access_token"); issued != "" {
-					token = issued
-				}
-				if c.Differs != "" && i == len(c.Steps)-1 {
-					if c.Here != 0 && got.status != c.Here {
-						t.Errorf("status %d, want %d: %s", got.status, c.Here, c.Differs)
-					}
-					return
-				}
-				compare(t, step, got)
-			}
-		})
 	}
 }
 
