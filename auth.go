@@ -144,7 +144,7 @@ func newSigner(keys keySet, ttl time.Duration, issuer, audience string) (*signer
 		return nil, err
 	}
 	s := &signer{
-		keys: keys, ttl: ttl, maxAhead: max(ttl, 24*time.Hour), issuer: issuer, audience: audience, known: known,
+		keys: keys, ttl: ttl, maxAhead: max(24*time.Hour, ttl+clockSkew), issuer: issuer, audience: audience, known: known,
 	}
 	text, err := s.token(jwt.MapClaims{}).SigningString()
 	s.header, _, _ = strings.Cut(text, ".")

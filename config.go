@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -19,6 +20,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 )
 
 // A config is everything that can be set from outside; the table of settings
@@ -158,8 +160,15 @@ func (r *settingReader) environment(lookup func(string) (string, bool)) {
 			r.secretFile(s.name, path)
 		}
 	}
-	if url, _ := lookup("DATABASE_URL"); url != "" {
-		r.bad("DATABASE_URL", "this version keeps users in memory only; leave it empty")
+	for _, name := range []string{"DATABASE_URL", "DATABASE_URL_FILE"} {
+		if value, _ := lookup(name); value != "" {
+			r.bad(name, "this version keeps users in memory only; leave it empty")
+		}
+	}
+	for name, unset := range map[string]string{"THROTTLE": "off", "METRICS_ADDR": ""} {
+		if value, _ := lookup(name); value != "" && value != unset {
+			r.warnings = append(r.warnings, name+": this version does not know it yet")
+		}
 	}
 }
 
@@ -171,13 +180,19 @@ func (r *settingReader) secretFile(name, path string) {
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		r.bad(name+"_FILE", "%v; want a file that holds the value", err)
+		if bad, ok := errors.AsType[*fs.PathError](err); ok {
+			err = bad.Err // the path may be the secret, given by mistake
+		}
+		r.bad(name+"_FILE", "%v; want the path of a file that holds the value", err)
 		r.unread[name] = true
 		return
 	}
 	r.warnIfReadable(name+"_FILE", path)
-	value, _ := strings.CutSuffix(string(text), "\n")
-	r.values[name], r.set[name] = strings.TrimSuffix(value, "\r"), true
+	value, ok := strings.CutSuffix(string(text), "\r\n")
+	if !ok {
+		value = strings.TrimSuffix(value, "\n")
+	}
+	r.values[name], r.set[name] = value, true
 }
 
 // warnIfReadable warns of a file with a secret that everybody on the machine
@@ -190,23 +205,24 @@ func (r *settingReader) warnIfReadable(name, path string) {
 
 // flags takes the texts that stand on the command line.
 func (r *settingReader) flags(args []string) error {
-	fs := flag.NewFlagSet("latchkey", flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
+	set := flag.NewFlagSet("latchkey", flag.ContinueOnError)
+	set.SetOutput(io.Discard)
 	for _, s := range settings {
 		if s.flag != "" {
-			fs.Func(s.flag, s.meaning, func(value string) error {
+			set.Func(s.flag, s.meaning, func(value string) error {
 				r.values[s.name], r.set[s.name] = value, true
 				return nil
 			})
 		}
 	}
-	switch err := fs.Parse(args); {
+	switch err := set.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return err
 	case err != nil:
-		r.problems = append(r.problems, err.Error()+"; see latchkey -h")
-	case fs.NArg() > 0:
-		r.problems = append(r.problems, fmt.Sprintf("unexpected argument %q; see latchkey -h", fs.Arg(0)))
+		problem, _, _ := strings.Cut(err.Error(), "=") // what follows may be a secret
+		r.problems = append(r.problems, problem+"; see latchkey -h")
+	case set.NArg() > 0:
+		r.problems = append(r.problems, fmt.Sprintf("unexpected argument %q; see latchkey -h", strings.SplitN(set.Arg(0), "=", 2)[0]))
 	}
 	return nil
 }
@@ -217,8 +233,8 @@ func (r *settingReader) config(terminal bool) config {
 		Certificate:       r.certificate(),
 		Keys:              r.keys(),
 		AccessTokenLife:   time.Duration(r.integer("ACCESS_TOKEN_EXPIRE_MINUTES", 1, 525_600)) * time.Minute,
-		Issuer:            r.values["ISSUER"],
-		Audience:          r.values["AUDIENCE"],
+		Issuer:            r.claim("ISSUER"),
+		Audience:          r.claim("AUDIENCE"),
 		Rounds:            r.integer("PBKDF2_ITERATIONS", 100_000, maxRounds),
 		MinPasswordLength: r.integer("MIN_PASSWORD_LENGTH", 1, 64),
 		RegistrationOpen:  r.boolean("ALLOW_REGISTRATION"),
@@ -256,6 +272,15 @@ func (r *settingReader) boolean(name string) bool {
 	return value == "true"
 }
 
+// claim reads a text that every token will hold.
+func (r *settingReader) claim(name string) string {
+	text := r.values[name]
+	if len(text) > 255 || !utf8.ValidString(text) {
+		r.bad(name, "%d bytes; want at most 255, in UTF-8", len(text))
+	}
+	return text
+}
+
 func (r *settingReader) address(name string) string {
 	addr := r.values[name]
 	_, port, err := net.SplitHostPort(addr)
@@ -263,12 +288,6 @@ func (r *settingReader) address(name string) string {
 		r.bad(name, "%q; want host:port, such as localhost:8000 or :8000", addr)
 	}
 	return addr
-}
-
-// isLoopback reports whether nobody but this machine reaches host.
-func isLoopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 // list splits a comma-separated text; an empty one is an empty list.
@@ -290,8 +309,9 @@ func (r *settingReader) prefixes(name string) []netip.Prefix {
 		if addr, err2 := netip.ParseAddr(item); err2 == nil {
 			prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
 		}
-		if err != nil {
+		if err != nil || prefix.Addr().Is4In6() {
 			r.bad(name, "%q; want a CIDR, such as 10.0.0.0/8", item)
+			continue
 		}
 		prefixes = append(prefixes, prefix.Masked())
 	}
@@ -338,6 +358,8 @@ func (r *settingReader) keys() keySet {
 	switch _, asymmetric := keyKinds[algorithm]; {
 	case algorithm == "HS256" && r.set["PRIVATE_KEY"]:
 		r.bad("PRIVATE_KEY", "is not used with HS256; want ALGORITHM set to RS256, ES256 or EdDSA, or no key")
+	case algorithm == "HS256" && r.values["PRIVATE_KEY_FALLBACKS_DIR"] != "":
+		r.bad("PRIVATE_KEY_FALLBACKS_DIR", "is not used with HS256; want it empty, or another ALGORITHM")
 	case algorithm == "HS256":
 		return newSecretKeys(secret, fallbacks)
 	case !asymmetric:
@@ -357,9 +379,11 @@ func (r *settingReader) keys() keySet {
 
 // secrets reads the keys of HS256. Without one it makes one up.
 func (r *settingReader) secrets() (secret []byte, fallbacks [][]byte) {
-	for _, older := range r.list("SECRET_KEY_FALLBACKS") {
-		r.checkSecret("SECRET_KEY_FALLBACKS", older)
-		fallbacks = append(fallbacks, []byte(older))
+	if r.values["SECRET_KEY_FALLBACKS"] != "" {
+		for older := range strings.SplitSeq(r.values["SECRET_KEY_FALLBACKS"], ",") { // to the byte: no space is cut
+			r.checkSecret("SECRET_KEY_FALLBACKS", older)
+			fallbacks = append(fallbacks, []byte(older))
+		}
 	}
 	if !r.set["SECRET_KEY"] {
 		if r.values["ALGORITHM"] == "HS256" {
@@ -368,6 +392,9 @@ func (r *settingReader) secrets() (secret []byte, fallbacks [][]byte) {
 		return randomBytes(minSecretSize), fallbacks
 	}
 	r.checkSecret("SECRET_KEY", r.values["SECRET_KEY"])
+	if strings.Contains(r.values["SECRET_KEY"], ",") {
+		r.warnings = append(r.warnings, "SECRET_KEY has a comma in it, and so can never be one of SECRET_KEY_FALLBACKS")
+	}
 	return []byte(r.values["SECRET_KEY"]), fallbacks
 }
 
@@ -435,8 +462,9 @@ func (r *settingReader) certificate() *tls.Certificate {
 		r.bad("TLS_CERT_FILE", "%v; want a certificate chain in PEM that belongs to TLS_KEY_FILE", err)
 		return nil
 	}
-	if time.Now().After(cert.Leaf.NotAfter) {
-		r.bad("TLS_CERT_FILE", "the certificate has expired on %s", cert.Leaf.NotAfter.Format(time.DateOnly))
+	if now := time.Now(); now.After(cert.Leaf.NotAfter) || now.Before(cert.Leaf.NotBefore) {
+		r.bad("TLS_CERT_FILE", "the certificate is good from %s to %s only: it has expired, or is not yet valid",
+			cert.Leaf.NotBefore.Format(time.DateOnly), cert.Leaf.NotAfter.Format(time.DateOnly))
 	}
 	r.warnIfReadable("TLS_KEY_FILE", keyFile)
 	return &cert

@@ -113,8 +113,7 @@ func (f form) parseMultipart(body []byte, contentType string) error {
 	if err != nil || boundary == "" {
 		return formError("multipart without a boundary")
 	}
-	// multipart.Reader would accept bare line feeds (RFC 2046 §5.1.1 does not).
-	if bytes.Contains(body, []byte("--"+boundary+"\n")) {
+	if hasBareLineFeed(body, "--"+boundary) {
 		return formError("a multipart line must end with CR LF")
 	}
 	if bytes.HasPrefix(body, []byte("--"+boundary+"--")) {
@@ -136,6 +135,21 @@ func (f form) parseMultipart(body []byte, contentType string) error {
 			return err
 		}
 	}
+}
+
+// hasBareLineFeed reports whether a boundary or a header of a multipart body ends
+// with a line feed alone, which RFC 2046 §5.1.1 does not allow and
+// [multipart.Reader] does.
+func hasBareLineFeed(body []byte, delimiter string) bool {
+	inHeader := false
+	for line := range bytes.Lines(body) {
+		isDelimiter := string(bytes.TrimRight(line, " \t\r\n")) == delimiter
+		if (isDelimiter || inHeader) && !bytes.HasSuffix(line, []byte("\r\n")) {
+			return true
+		}
+		inHeader = isDelimiter || inHeader && len(line) > len("\r\n")
+	}
+	return false
 }
 
 func (f form) addPart(part *multipart.Part) error {

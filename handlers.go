@@ -2,6 +2,8 @@ package main
 
 import (
 	"net/http"
+	"net/netip"
+	"net/url"
 	"strings"
 )
 
@@ -55,9 +57,14 @@ func root(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
-// readUsers is the original's GET /: every user, with the password hash.
+// readUsers is the original's GET /: every user, with the password hash. A page of
+// another origin may not read it, nor one whose host's name has been pointed here
+// (DNS rebinding).
 func readUsers(acc *accounts) handlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
+		if !isLoopback((&url.URL{Host: r.Host}).Hostname()) || r.Header.Get("Origin") != "" {
+			return errNotLocal
+		}
 		users, err := acc.exposedUsers(r.Context())
 		if err != nil {
 			return err
@@ -116,4 +123,10 @@ func sender(r *http.Request) client {
 		UserAgent: strings.ToValidUTF8(agent, "\uFFFD"),
 		RequestID: r.Header.Get(requestIDHeader),
 	}
+}
+
+// isLoopback reports whether nobody but this machine reaches host.
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
 }

@@ -287,6 +287,18 @@ func TestLoginForm(t *testing.T) {
 	s.checkLog("OR 1=1", "nobody", "access_token")
 }
 
+// TestLoginInNFD: who has registered a name in NFD logs in with the same bytes.
+func TestLoginInNFD(t *testing.T) {
+	s := startServer(t)
+	name := strings.Repeat("e\u0301", 150)
+	if got := s.register(name, goodPassword); got.status != 200 {
+		t.Fatalf("register: %d %s", got.status, got.body)
+	}
+	if got := s.login("username=" + name + "&password=correct+horse+battery"); got.status != 200 {
+		t.Errorf("login: %d %s", got.status, got.body)
+	}
+}
+
 // checkOAuthFailure checks what a failure at the token endpoint has beside its
 // detail: RFC 6749 §5.2.
 func checkOAuthFailure(t *testing.T, a answer) {
@@ -427,6 +439,13 @@ func TestRegistration(t *testing.T) {
 		{"a name with a private character", named(`"a\ue000b"`), 422, "unassigned"},
 		{"a name with an unassigned character", named(`"a\u0378b"`), 422, "unassigned"},
 		{"a name with a line separator", named(`"a\u2028b"`), 422, "unassigned"},
+		{"a name with a Hangul filler", named(`"timer\u3164"`), 422, "control"},
+		{"a name with a variation selector", named(`"timer\ufe0f"`), 422, "control"},
+		{"a name with a combining grapheme joiner", named(`"ti\u034fmer"`), 422, "control"},
+		{"a name with an invisible vowel", named(`"timer\u17b4"`), 422, "control"},
+		{"a name of a Braille blank", named(`"\u2800"`), 422, "control"},
+		{"a name in small Cherokee", named(`"\uab70bc"`), 200, "bc"},
+		{"the same name in capitals", named(`"\u13a0bc"`), 400, "already registered"},
 		{"a name behind a space", named(`" a"`), 422, "white space"},
 		{"a name before a no-break space", named(`"a\u00a0"`), 422, "white space"},
 		{"the reserved name", named(`"me"`), 422, "'me'"},
@@ -445,6 +464,7 @@ func TestRegistration(t *testing.T) {
 		{"an empty password", secret(`""`), 422, "string_too_short"},
 		{"a password that is null", secret(`null`), 422, "string_type"},
 		{"a password that is the name", `{"username":"aName2026","password":"Aname2026"}`, 422, "must not be the username"},
+		{"a password that is the name in another width", `{"username":"ｔｅｓｔｕｓｅｒｘ","password":"testuserx"}`, 422, "must not be the username"},
 		{"a common password", secret(`"password"`), 422, "too common"},
 		{"a common password in capitals", secret(`"Password123"`), 422, "too common"},
 		{"15 times a", secret(`"aaaaaaaaaaaaaaa"`), 422, "too common"},
@@ -582,6 +602,11 @@ func TestRoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"alice":{"username":"alice","email":null,"full_name":null,"hashed_password":"` + users[0].PasswordHash + `"}}`
+	for _, header := range []string{"Host: rebound.example", "Origin: http://localhost:3000", "Origin: null"} {
+		if got := exposed.do("GET", "/", "", header); got.status != 403 || strings.Contains(got.body, "alice") {
+			t.Errorf("%s: %d %s", header, got.status, got.body)
+		}
+	}
 	if got := exposed.do("GET", "/", ""); got.status != 200 || got.body != want {
 		t.Errorf("%d %s, want %s", got.status, got.body, want)
 	}

@@ -26,6 +26,7 @@ var (
 	errBadTarget = errors.New("request target is no path")
 	errMethod    = errors.New("method not allowed")
 	errNoToken   = errors.New("no bearer token")
+	errNotLocal  = errors.New("not asked from this machine")
 )
 
 // statuses is the one place where a failure becomes an HTTP status, a text for
@@ -45,6 +46,7 @@ var statuses = []struct {
 	{errNoToken, http.StatusUnauthorized, "Not authenticated", ""},
 	{errBadToken, http.StatusUnauthorized, "Could not validate credentials", ""},
 	{errRegistrationClosed, http.StatusForbidden, "Registration is closed", ""},
+	{errNotLocal, http.StatusForbidden, "Only this machine may see the users", ""},
 	{errNotFound, http.StatusNotFound, "Not Found", ""},
 	{errMethod, http.StatusMethodNotAllowed, "Method Not Allowed", "invalid_request"},
 	{errTooLarge, http.StatusRequestEntityTooLarge, "Request Entity Too Large", "invalid_request"},
@@ -87,8 +89,7 @@ func serve(log *slog.Logger, h handlerFunc) http.Handler {
 func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
 	code, p, known := describe(err)
 	if !known {
-		log.ErrorContext(r.Context(), "request failed",
-			"route", r.Pattern, "err", err, "request_id", r.Header.Get(requestIDHeader))
+		logFailure(log, r, err)
 	}
 	if !oauthEndpoints[r.URL.Path] {
 		p = problem{Detail: p.Detail}
@@ -102,6 +103,12 @@ func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err er
 	if err := writeJSON(w, code, p); err != nil {
 		log.ErrorContext(r.Context(), "cannot encode a failure", "err", err)
 	}
+}
+
+// logFailure logs why a request has failed.
+func logFailure(log *slog.Logger, r *http.Request, err error) {
+	log.ErrorContext(r.Context(), "request failed",
+		"route", r.Pattern, "err", err, "request_id", r.Header.Get(requestIDHeader))
 }
 
 // oauthEndpoints are the paths whose failures carry the fields of RFC 6749 too.

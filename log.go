@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"sync"
@@ -8,67 +9,118 @@ import (
 )
 
 // newLogger returns a logger that writes to w.
-func newLogger(cfg config, w io.Writer) *slog.Logger {
+func newLogger(cfg config, w *logWriter) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: cfg.LogLevel}
+	var h slog.Handler = slog.NewTextHandler(w, opts)
 	if cfg.LogJSON {
-		return slog.New(slog.NewJSONHandler(w, opts))
+		h = slog.NewJSONHandler(w, opts)
 	}
-	return slog.New(slog.NewTextHandler(w, opts))
+	log := slog.New(h)
+	w.dropped = func(lines int) { log.Warn("log lines dropped: nobody reads them fast enough", "lines", lines) }
+	return log
 }
 
-// A logWriter writes log lines: at once on a quiet server, and many together on
-// a busy one, where the system call for a line costs more than the line. No
-// line waits longer than logDelay; a crash, or a second signal, loses those that
-// wait.
+// A logWriter hands log lines to a goroutine of its own, which writes them: at
+// once on a quiet server, and many together on a busy one, where the system call
+// for a line costs more than the line. No request waits for whoever reads the
+// log: lines that find the buffer full are dropped and counted. A crash loses the
+// lines of the last logDelay.
 type logWriter struct {
-	w io.Writer
+	w       io.Writer
+	wake    chan struct{}      // there are lines
+	flushes chan chan struct{} // closed when what was there is written
+	dropped func(lines int)    // says in the log that lines are missing
 
-	mu      sync.Mutex // guards the fields below, and calls of w
+	mu      sync.Mutex // guards the fields below
 	lines   []byte
-	written time.Time // when lines were written last
-	waiting bool      // a Flush will come
+	missing int
 }
 
 const (
-	logDelay  = 20 * time.Millisecond
-	logBuffer = 64 << 10
+	logDelay   = 20 * time.Millisecond
+	logBuffer  = 1 << 20
+	flushLimit = time.Second
 )
 
-// Write takes one line. Lines stay whole: none is split between two writes, and
-// other processes may write to the same file.
+// startLogWriter returns a logWriter whose goroutine ends with ctx.
+func startLogWriter(ctx context.Context, w io.Writer) *logWriter {
+	l := &logWriter{w: w, wake: make(chan struct{}, 1), flushes: make(chan chan struct{})}
+	go l.run(ctx)
+	return l
+}
+
+// Write takes one line, and never waits. Lines stay whole: other processes may
+// write to the same file.
 func (l *logWriter) Write(line []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.lines)+len(line) > logBuffer {
-		l.flushLocked()
+		l.missing++
+		return len(line), nil
 	}
 	l.lines = append(l.lines, line...)
-	if l.waiting {
-		return len(line), nil
+	select {
+	case l.wake <- struct{}{}:
+	default:
 	}
-	if pause := logDelay - time.Since(l.written); pause > 0 {
-		l.waiting = true
-		time.AfterFunc(pause, l.Flush)
-		return len(line), nil
-	}
-	l.flushLocked()
 	return len(line), nil
 }
 
-// Flush writes the lines that wait.
+// Flush waits until the lines are written, but not longer than flushLimit.
 func (l *logWriter) Flush() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.waiting = false
-	l.flushLocked()
+	limit := time.NewTimer(flushLimit)
+	defer limit.Stop()
+	done := make(chan struct{})
+	select {
+	case l.flushes <- done:
+	case <-limit.C:
+		return
+	}
+	select {
+	case <-done:
+	case <-limit.C:
+	}
 }
 
-// flushLocked drops what cannot be written: a full disk is no reason to stop
-// serving.
-func (l *logWriter) flushLocked() {
-	if len(l.lines) > 0 {
-		l.w.Write(l.lines)
-		l.lines = l.lines[:0]
+func (l *logWriter) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case done := <-l.flushes:
+			l.write()
+			close(done)
+		case <-l.wake:
+			l.write()
+			l.pause(ctx)
+		}
 	}
-	l.written = time.Now()
+}
+
+// pause lets lines gather, unless somebody waits for them.
+func (l *logWriter) pause(ctx context.Context) {
+	timer := time.NewTimer(logDelay)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case done := <-l.flushes:
+		l.write()
+		close(done)
+	}
+}
+
+// write writes what has gathered. What cannot be written is dropped: a full disk
+// is no reason to stop serving.
+func (l *logWriter) write() {
+	l.mu.Lock()
+	lines, missing := l.lines, l.missing
+	l.lines, l.missing = nil, 0
+	l.mu.Unlock()
+	if len(lines) > 0 {
+		l.w.Write(lines)
+	}
+	if missing > 0 && l.dropped != nil {
+		l.dropped(missing)
+	}
 }

@@ -1,9 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -11,33 +12,38 @@ import (
 	"time"
 )
 
-// writes records every call of Write.
+// writes records every call of Write, and fails them all.
 type writes struct {
 	mu    sync.Mutex // guards texts
 	texts []string
-	err   error
 }
 
 func (w *writes) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.texts = append(w.texts, string(p))
-	return len(p), w.err
+	return 0, errors.New("the disk is full")
+}
+
+func (w *writes) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return strings.Join(w.texts, "|")
 }
 
 // TestLogWriter: the first line comes at once, those behind it soon, together,
 // whole and in order; a write that fails stops nothing.
 func TestLogWriter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		out := &writes{err: errors.New("the disk is full")}
-		l := &logWriter{w: out}
-		written := func(want ...string) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		out := new(writes)
+		l := startLogWriter(ctx, out)
+		written := func(want string) {
 			t.Helper()
 			synctest.Wait()
-			out.mu.Lock()
-			defer out.mu.Unlock()
-			if !slices.Equal(out.texts, want) {
-				t.Errorf("written: %q, want %q", out.texts, want)
+			if got := out.String(); got != want {
+				t.Errorf("written: %q, want %q", got, want)
 			}
 		}
 		fmt.Fprintln(l, "one")
@@ -47,36 +53,47 @@ func TestLogWriter(t *testing.T) {
 		time.Sleep(logDelay - time.Nanosecond)
 		written("one\n")
 		time.Sleep(time.Nanosecond)
-		written("one\n", "two\nthree\n")
+		written("one\n|two\nthree\n")
 		fmt.Fprintln(l, "four")
 		l.Flush()
-		written("one\n", "two\nthree\n", "four\n")
-		time.Sleep(2 * logDelay)
-		fmt.Fprintln(l, "five")
-		written("one\n", "two\nthree\n", "four\n", "five\n")
+		written("one\n|two\nthree\n|four\n")
 	})
 }
 
-func TestLogWriterKeepsLinesWhole(t *testing.T) {
+// stuck is a pipe that nobody reads.
+type stuck struct{ free chan struct{} }
+
+func (s stuck) Write(p []byte) (int, error) {
+	<-s.free
+	return len(p), io.ErrClosedPipe
+}
+
+// TestLogWriterWaitsForNobody: a reader that has gone to sleep holds up neither
+// requests nor the end, and what was dropped is counted.
+func TestLogWriterWaitsForNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		out := new(writes)
-		l := &logWriter{w: out}
-		line := strings.Repeat("x", 1000) + "\n"
-		for range 200 {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		out := stuck{make(chan struct{})}
+		l := startLogWriter(ctx, out)
+		missing := 0
+		l.dropped = func(lines int) { missing += lines }
+		fmt.Fprintln(l, "one")
+		synctest.Wait()
+		line := strings.Repeat("x", 1023) + "\n"
+		for range 1034 {
 			fmt.Fprint(l, line)
 		}
-		fmt.Fprint(l, strings.Repeat("y", 2*logBuffer)+"\n")
-		time.Sleep(logDelay)
-		synctest.Wait()
-		out.mu.Lock()
-		defer out.mu.Unlock()
-		for _, text := range out.texts {
-			if !strings.HasSuffix(text, "\n") {
-				t.Errorf("a write of %d bytes ends inside a line", len(text))
-			}
+		start := time.Now()
+		l.Flush()
+		if waited := time.Since(start); waited != flushLimit {
+			t.Errorf("Flush waits %v, want %v", waited, flushLimit)
 		}
-		if got := len(strings.Join(out.texts, "")); got != 200*len(line)+2*logBuffer+1 {
-			t.Errorf("%d bytes written", got)
+		close(out.free)
+		l.Flush()
+		synctest.Wait()
+		if missing != 10 {
+			t.Errorf("%d lines are said to be missing, want 10", missing)
 		}
 	})
 }

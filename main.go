@@ -64,7 +64,8 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 		return nil
 	case "serve", "check":
 	default:
-		return configError{fmt.Sprintf("unknown command %q; want serve, check or version", command)}
+		name, _, _ := strings.Cut(command, "=") // what follows may be a secret
+		return configError{fmt.Sprintf("unknown command %q; want serve, check or version", name)}
 	}
 	cfg, err := readConfig(args, lookup, isTerminal(stderr))
 	if errors.Is(err, flag.ErrHelp) {
@@ -77,7 +78,10 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 	if command == "check" {
 		return check(cfg, stdout)
 	}
-	out := &logWriter{w: stderr}
+	// Not ctx: the log outlives the signal. A pipe that nobody reads any more is
+	// an error of Write then, and not the end.
+	signal.Ignore(syscall.SIGPIPE)
+	out := startLogWriter(context.WithoutCancel(ctx), stderr)
 	defer out.Flush()
 	return serveHTTP(ctx, cfg, out)
 }

@@ -43,7 +43,7 @@ func identified(trusted []netip.Prefix, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ids := r.Header[requestIDHeader]
 		if len(ids) != 1 || !isRequestID(ids[0]) {
-			ids = []string{strconv.FormatUint(rand.Uint64(), 16)} // unique, but no secret
+			ids = []string{fmt.Sprintf("%016x", rand.Uint64())} // unique, but no secret
 			r.Header[requestIDHeader] = ids
 		}
 		w.Header()["X-Request-ID"] = ids
@@ -86,7 +86,7 @@ func source(r *http.Request, trusted []netip.Prefix) string {
 
 func isTrusted(host string, trusted []netip.Prefix) bool {
 	addr, err := netip.ParseAddr(host)
-	addr = addr.Unmap()
+	addr = addr.Unmap().WithZone("")
 	return err == nil && slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
@@ -120,22 +120,26 @@ func logged(log *slog.Logger, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		resp := &response{ResponseWriter: w}
+		defer func() { logRequest(log, resp, r, start) }() // also behind a panic
 		h.ServeHTTP(resp, r)
-		if !log.Enabled(r.Context(), slog.LevelInfo) {
-			return
-		}
-		end := time.Now()
-		// Not log.Info: it would look for its caller, which is always this line.
-		line := slog.NewRecord(end, slog.LevelInfo, "request", 0)
-		line.AddAttrs(
-			slog.String("method", cut(r.Method, 16)),
-			slog.String("route", r.Pattern),
-			slog.Int("status", resp.status),
-			slog.Int64("duration_us", end.Sub(start).Microseconds()),
-			slog.String("request_id", r.Header.Get(requestIDHeader)),
-			slog.String("source", r.RemoteAddr))
-		log.Handler().Handle(r.Context(), line)
 	})
+}
+
+func logRequest(log *slog.Logger, resp *response, r *http.Request, start time.Time) {
+	if !log.Enabled(r.Context(), slog.LevelInfo) {
+		return
+	}
+	end := time.Now()
+	// Not log.Info: it would look for its caller, which is always this line.
+	line := slog.NewRecord(end, slog.LevelInfo, "request", 0)
+	line.AddAttrs(
+		slog.String("method", cut(r.Method, 16)),
+		slog.String("route", r.Pattern),
+		slog.Int("status", resp.status),
+		slog.Int64("duration_us", end.Sub(start).Microseconds()),
+		slog.String("request_id", r.Header.Get(requestIDHeader)),
+		slog.String("source", r.RemoteAddr))
+	log.Handler().Handle(r.Context(), line)
 }
 
 func cut(s string, n int) string { return s[:min(n, len(s))] }
@@ -149,10 +153,15 @@ func recovered(log *slog.Logger, h http.Handler) http.Handler {
 			if p == nil {
 				return
 			}
-			if resp, ok := w.(*response); p == http.ErrAbortHandler || ok && resp.status != 0 {
+			if p == http.ErrAbortHandler {
+				panic(p)
+			}
+			err := fmt.Errorf("panic: %v at %s", p, callers())
+			if resp, ok := w.(*response); ok && resp.status != 0 {
+				logFailure(log, r, err)
 				panic(http.ErrAbortHandler)
 			}
-			writeError(w, r, log, fmt.Errorf("panic: %v at %s", p, callers()))
+			writeError(w, r, log, err)
 		}()
 		h.ServeHTTP(w, r)
 	})
@@ -241,6 +250,9 @@ func newRoute(pattern string, h http.Handler) route {
 // methods are those that any route has.
 func routed(log *slog.Logger, mux *http.ServeMux, methods []string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "" && r.Method != http.MethodConnect {
+			r.URL.Path = "/" // RFC 9110 §4.2.3
+		}
 		h, pattern := mux.Handler(r)
 		switch found, ours := h.(route); {
 		case ours && found.wildcards:

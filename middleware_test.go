@@ -201,14 +201,21 @@ func TestFailure(t *testing.T) {
 	s.checkLog(token)
 }
 
-// TestPanicBehindHeader: half an answer is cut off, not completed.
+// TestPanicBehindHeader: half an answer is cut off, not completed, and the log
+// says why.
 func TestPanicBehindHeader(t *testing.T) {
-	h := logged(slog.New(slog.DiscardHandler), recovered(slog.New(slog.DiscardHandler), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	out := new(safeBuffer)
+	log := slog.New(slog.NewJSONHandler(out, nil))
+	served := make(chan struct{})
+	h := logged(log, recovered(log, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "100")
 		io.WriteString(w, "half")
 		panic("no more")
 	})))
-	srv := httptest.NewServer(h)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer close(served)
+		h.ServeHTTP(w, r)
+	}))
 	defer srv.Close()
 	resp, err := http.Get(srv.URL)
 	if err == nil {
@@ -217,6 +224,10 @@ func TestPanicBehindHeader(t *testing.T) {
 	}
 	if err == nil {
 		t.Error("the answer looks complete")
+	}
+	<-served
+	if got := out.String(); !strings.Contains(got, "panic: no more at latchkey.TestPanicBehindHeader") || !strings.Contains(got, `"msg":"request"`) {
+		t.Errorf("the log says %s", got)
 	}
 }
 

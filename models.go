@@ -130,7 +130,7 @@ func checkUsername(name string) *fieldError {
 		return bad
 	}
 	for _, r := range name {
-		if unicode.Is(unicode.Cc, r) || unicode.Is(unicode.Cf, r) || !unicode.In(r, unicode.L, unicode.M, unicode.N, unicode.P, unicode.S, unicode.Zs) {
+		if isInvisible(r) || !unicode.In(r, unicode.L, unicode.M, unicode.N, unicode.P, unicode.S, unicode.Zs) {
 			return valueError("the username must not contain control, format or unassigned characters")
 		}
 	}
@@ -147,6 +147,14 @@ func checkUsername(name string) *fieldError {
 	return nil
 }
 
+// isInvisible reports whether r shows nothing, so that a name with it would look
+// like another's: control and format characters, the other code points that are
+// ignored by default (The Unicode Standard §5.21), and the blank of Braille.
+func isInvisible(r rune) bool {
+	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) ||
+		r == '\u17B4' || r == '\u17B5' || r == '\u2800'
+}
+
 // usernameKey returns what two spellings of one name have in common. Names are
 // unique without regard to case, width and kind of space: Unicode's compatibility
 // caseless matching (The Unicode Standard §3.13, D146), with runs of spaces as
@@ -154,6 +162,7 @@ func checkUsername(name string) *fieldError {
 // names of Hangul letters, such as ㄱ.
 func usernameKey(name string) string {
 	key := norm.NFKC.String(cases.Fold().String(norm.NFKC.String(cases.Fold().String(norm.NFD.String(name)))))
+	key = strings.Map(foldCherokee, key)
 	for strings.Contains(key, "  ") {
 		key = strings.ReplaceAll(key, "  ", " ")
 	}
@@ -161,6 +170,14 @@ func usernameKey(name string) string {
 		return name // share its memory
 	}
 	return key
+}
+
+// foldCherokee folds the one script that package cases leaves as it is.
+func foldCherokee(r rune) rune {
+	if 0xAB70 <= r && r <= 0xABBF || 0x13F8 <= r && r <= 0x13FD {
+		return unicode.ToUpper(r)
+	}
+	return r
 }
 
 // checkLoginName returns what is wrong with a name that somebody logs in with,
@@ -189,7 +206,7 @@ func checkPassword(password, username string, minLength int) *fieldError {
 	if bad := checkLength(password, minLength, maxPassword); bad != nil {
 		return bad
 	}
-	if strings.EqualFold(password, username) {
+	if strings.EqualFold(password, username) || usernameKey(password) == usernameKey(username) {
 		return valueError("the password must not be the username")
 	}
 	if isCommonPassword(password) {
@@ -335,7 +352,7 @@ func parseLogin(f form) (loginForm, error) {
 		return loginForm{}, errUnsupportedGrant
 	}
 	var bad fieldErrors
-	login := loginForm{bad.formText(f, "username"), bad.formText(f, "password")}
+	login := loginForm{norm.NFC.String(bad.formText(f, "username")), bad.formText(f, "password")}
 	if login.Username != "" {
 		bad.add("username", checkLoginName(login.Username))
 	}

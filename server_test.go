@@ -125,6 +125,9 @@ func (s *testServer) do(method, path, body string, headers ...string) answer {
 	for _, line := range headers {
 		name, value, _ := strings.Cut(line, ": ")
 		r.Header.Add(name, value)
+		if name == "Host" {
+			r.Host = value
+		}
 	}
 	resp, err := testClient.Do(r)
 	if err != nil {
