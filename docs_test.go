@@ -215,7 +215,7 @@ func validateObject(schema, value object) error {
 // TestDocumentedLimits: the numbers in the document are those of the program.
 func TestDocumentedLimits(t *testing.T) {
 	properties := resolve(object{"$ref": "#/components/schemas/UserCreate"})["properties"].(object)
-	for name, want := range map[string]int{"username": maxUsername, "password": maxPassword, "email": maxEmailText} {
+	for name, want := range map[string]int{"username": maxUsername, "password": maxPassword, "email": maxEmailInput} {
 		if got := properties[name].(object)["maxLength"]; got != float64(want) {
 			t.Errorf("%s: maxLength %v, want %d", name, got, want)
 		}

@@ -2,7 +2,7 @@ package main
 
 import (
 	"errors"
-	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -11,267 +11,365 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Limits of an e-mail address: RFC 5321 §4.5.3.1.3 with erratum 1690 of
-// RFC 3696, in bytes; and the text that it may be wrapped in, in code points.
 const (
-	maxEmail     = 254
-	maxEmailText = 2048
-	maxDomain    = 253 // RFC 1035 §2.3.4 without the root label
+	maxEmailInput = 2048 // characters, a display name included
+	maxAddress    = 254  // bytes: RFC 3696 §3 as corrected by erratum 1690
 )
 
-// parseEmail returns the address in text in its normal form: the part before
-// the @ in NFC, the domain in Unicode and in small letters. An error says in
-// words for people why text is not one.
-//
-// It takes what pydantic's EmailStr takes: also an address with a name before
-// it, as in "Hong Gildong <hong@example.com>", of which it returns the address.
-func parseEmail(text string) (string, error) {
-	switch {
-	case utf8.RuneCountInString(text) > maxEmailText:
-		return "", errors.New("it is too long")
-	case !utf8.ValidString(text) || strings.ContainsAny(text, "\r\n"):
-		return "", errors.New("it must be text on one line")
-	}
-	address := text
-	if m := namedAddress.FindStringSubmatch(text); m != nil {
-		address = m[1]
-	}
-	address = strings.TrimFunc(address, isPythonSpace)
-	local, domain, ok := strings.Cut(address, "@")
-	if !ok {
-		return "", errors.New("it has no @")
-	}
-	local, err := parseLocalPart(local)
-	if err != nil {
-		return "", err
-	}
-	ascii, domain, err := parseDomain(domain)
-	if err != nil {
-		return "", err
-	}
-	normal := local + "@" + domain
-	if max(len(address), len(normal), len(local)+1+len(ascii)) > maxEmail {
-		return "", errors.New("it is too long: an address has at most 254 bytes")
-	}
-	return normal, nil
+// roleMailboxes are the local parts that mean the same in either case
+// (RFC 2142 §3 to §5).
+var roleMailboxes = []string{
+	"info", "marketing", "sales", "support",
+	"abuse", "noc", "security",
+	"postmaster", "hostmaster", "usenet", "news", "webmaster", "www", "uucp", "ftp",
 }
 
-// namedAddress matches an address in angle brackets, with or without a name, of
-// plain words or in quotes, before it.
-var namedAddress = regexp.MustCompile(
-	`^[\s\v\x1c-\x1f\x{85}\pZ]*` +
-		"(?:(?:[\\pL\\pN_.!#$%&'*+\\-/=?^`{|}~]+[\\s\\v\\x1c-\\x1f\\x{85}\\pZ]+)*[\\pL\\pN_.!#$%&'*+\\-/=?^`{|}~]+|\".+\")?" +
-		`[\s\v\x1c-\x1f\x{85}\pZ]*<(.+)>[\s\v\x1c-\x1f\x{85}\pZ]*$`)
+// reservedDomains are the special-use names that no public mail server can have
+// (RFC 3172, RFC 6761, RFC 6762, RFC 7686). The example names of RFC 6761 §6.5
+// are not among them: software is to treat those as ordinary.
+var reservedDomains = []string{"arpa", "invalid", "local", "localhost", "onion", "test"}
 
-// isPythonSpace reports whether Python's str.strip takes r away: what Unicode
-// calls white space, and four separators of ASCII.
-func isPythonSpace(r rune) bool { return unicode.IsSpace(r) || '\x1c' <= r && r <= '\x1f' }
+// uts46 maps code points as UTS #46 §4 step 1 does, and checks nothing else.
+var uts46 = idna.New(idna.MapForLookup(), idna.ValidateLabels(false))
 
-// parseLocalPart returns what stands before the @, in NFC: words of RFC 5322
-// §3.2.3 with periods between them, and after RFC 6531 §3.3 all but ASCII too.
-// The form in quotes is refused.
-func parseLocalPart(text string) (string, error) {
-	for _, form := range []string{text, norm.NFC.String(text)} {
-		if err := checkLocalPart(form); err != nil {
+// registration checks a domain name as RFC 5891 §4 does, except for hyphens:
+// package idna counts those places in bytes.
+var registration = idna.New(idna.ValidateForRegistration(), idna.CheckHyphens(false))
+
+// idnaAllowed are the code points that RFC 5892 §2.6 allows although they are
+// no letters, and the hyphen.
+var idnaAllowed = &unicode.RangeTable{R16: []unicode.Range16{
+	{Lo: '-', Hi: '-', Stride: 1},
+	{Lo: 0x06fd, Hi: 0x06fe, Stride: 1}, // Arabic signs sindhi
+	{Lo: 0x0f0b, Hi: 0x0f0b, Stride: 1}, // Tibetan mark intersyllabic tsheg
+	{Lo: 0x3007, Hi: 0x3007, Stride: 1}, // ideographic number zero
+}}
+
+// idnaRefused are the letters and marks that RFC 5892 refuses and UTS #46 does
+// not: the exceptions (§2.6), two blocks of marks and notes (§2.4), and the
+// parts of Old Hangul syllables (§2.9).
+var idnaRefused = &unicode.RangeTable{
+	R16: []unicode.Range16{
+		{Lo: 0x0640, Hi: 0x0640, Stride: 1}, // Arabic tatweel
+		{Lo: 0x07fa, Hi: 0x07fa, Stride: 1}, // NKo lajanyalan
+		{Lo: 0x1100, Hi: 0x11ff, Stride: 1}, // Hangul Jamo
+		{Lo: 0x20d0, Hi: 0x20ff, Stride: 1}, // Combining Diacritical Marks for Symbols
+		{Lo: 0x302e, Hi: 0x302f, Stride: 1}, // Hangul tone marks
+		{Lo: 0x3031, Hi: 0x3035, Stride: 1}, // vertical kana repeat marks
+		{Lo: 0x303b, Hi: 0x303b, Stride: 1}, // vertical ideographic iteration mark
+		{Lo: 0xa960, Hi: 0xa97f, Stride: 1}, // Hangul Jamo Extended-A
+		{Lo: 0xd7b0, Hi: 0xd7ff, Stride: 1}, // Hangul Jamo Extended-B
+	},
+	R32: []unicode.Range32{
+		{Lo: 0x1d100, Hi: 0x1d24f, Stride: 1}, // Musical Symbols, Ancient Greek Musical Notation
+	},
+}
+
+// parseEmail returns the normal form of the address in s, by the rules of
+// pydantic's EmailStr: the local part in NFC and its own case, the domain in
+// Unicode and lower case. Space around the address and a display name, as in
+// "Jane Doe <jane@example.com>", are dropped. The error is a text for the user;
+// it does not quote s. Nobody is asked whether the domain exists.
+func parseEmail(s string) (string, error) {
+	addr, err := bareAddress(s)
+	if err != nil {
+		return "", err
+	}
+	// Whoever keeps the address as it was written must be able to use it, so
+	// the limit holds before normalization and after it.
+	if len(addr) > maxAddress {
+		return "", errors.New("the address is too long")
+	}
+	local, domain, found := strings.Cut(addr, "@")
+	if !found {
+		return "", errors.New("the @-sign is missing")
+	}
+	local, err = parseLocalPart(local)
+	if err != nil {
+		return "", err
+	}
+	name, ascii, err := parseDomain(domain)
+	if err != nil {
+		return "", err
+	}
+	if len(local+"@")+max(len(name), len(ascii)) > maxAddress {
+		return "", errors.New("the address is too long in its normal form")
+	}
+	return local + "@" + name, nil
+}
+
+// bareAddress returns what stands between the angle brackets of s, or s itself
+// if it has none, without the space around it. The answer has still to be
+// checked. The error says that s is too long, is no text of one line, or has a
+// malformed display name.
+func bareAddress(s string) (string, error) {
+	if len(s) > maxEmailInput*utf8.UTFMax || utf8.RuneCountInString(s) > maxEmailInput {
+		return "", errors.New("the text is too long")
+	}
+	if !utf8.ValidString(s) {
+		return "", errors.New("the text is not valid UTF-8")
+	}
+	if strings.ContainsAny(s, "\r\n") {
+		return "", errors.New("the text has more than one line")
+	}
+	s = strings.TrimFunc(s, isSpace)
+	s, bracketed := strings.CutSuffix(s, ">")
+	if !bracketed {
+		return s, nil
+	}
+	// No address may contain a bracket, so only the last one can open it.
+	open := strings.LastIndexByte(s, '<')
+	if open < 0 || !isDisplayName(strings.TrimFunc(s[:open], isSpace)) {
+		return "", errors.New("only a name may stand before an address in angle brackets")
+	}
+	return strings.TrimFunc(s[open+1:], isSpace), nil
+}
+
+// isDisplayName reports whether s may stand before an address in angle
+// brackets: nothing, words, or anything in quotes. This is wider than the
+// phrase of RFC 5322 §3.2.5, and no combining mark is part of a word.
+func isDisplayName(s string) bool {
+	if len(s) > 2 && s[0] == '"' && s[len(s)-1] == '"' {
+		return true
+	}
+	return !strings.ContainsFunc(s, func(r rune) bool {
+		return !isSpace(r) && !isWordRune(r)
+	})
+}
+
+func isWordRune(r rune) bool {
+	return unicode.IsLetter(r) || unicode.IsNumber(r) || strings.ContainsRune(".!#$%&'*+-/=?^_`{|}~", r)
+}
+
+// isSpace reports whether r is white space or one of the four information
+// separators, which Python strips as well.
+func isSpace(r rune) bool {
+	return unicode.IsSpace(r) || 0x1c <= r && r <= 0x1f
+}
+
+// parseLocalPart returns the normal form of the part before the @-sign: in NFC
+// (RFC 6532 §3.1) and, if it names a role, in lower case. The error says that s
+// is no Dot-string of RFC 5321 §4.1.2 as RFC 6531 §3.3 widens it, before or
+// after normalization.
+func parseLocalPart(s string) (string, error) {
+	if err := checkLocalPart(s); err != nil {
+		return "", err
+	}
+	nfc := norm.NFC.String(s)
+	// Package norm cuts a run of more than thirty marks with a joiner
+	// (UAX #15 §13): another address than the one that was written.
+	const joiner = "\u034f"
+	if strings.Count(nfc, joiner) != strings.Count(s, joiner) {
+		return "", errors.New("too many combining marks follow each other")
+	}
+	// Some characters turn into others: U+037E becomes a semicolon.
+	if err := checkLocalPart(nfc); err != nil {
+		return "", err
+	}
+	return lowerRole(nfc), nil
+}
+
+// checkLocalPart returns an error if s is no Dot-string of safe characters.
+func checkLocalPart(s string) error {
+	for atom := range strings.SplitSeq(s, ".") {
+		if atom == "" {
+			return errors.New("the part before the @-sign is empty or has a misplaced period")
+		}
+	}
+	if !isSafe(s, isLocalRune) {
+		return errors.New("the part before the @-sign has a character that is not allowed there")
+	}
+	return nil
+}
+
+// lowerRole returns s in lower case if it is the name of a role, and s if not.
+func lowerRole(s string) string {
+	for _, role := range roleMailboxes {
+		// The same length in bytes, because EqualFold also takes ſ for s.
+		if len(s) == len(role) && strings.EqualFold(s, role) {
+			return role
+		}
+	}
+	return s
+}
+
+// isSafe reports whether every character of s is allowed, and the first is not
+// a mark that would change the look of what stands before s.
+func isSafe(s string, allowed func(rune) bool) bool {
+	first, _ := utf8.DecodeRuneInString(s)
+	return !unicode.IsMark(first) && !strings.ContainsFunc(s, func(r rune) bool { return !allowed(r) })
+}
+
+// isLocalRune reports whether r is a period, an atext of RFC 5322 §3.2.3, or
+// visible and not ASCII.
+func isLocalRune(r rune) bool {
+	return isHostRune(r) || strings.ContainsRune("!#$%&'*+/=?^_`{|}~", r)
+}
+
+// isHostRune reports whether r is a letter, a digit, a hyphen or a period, or
+// visible and not ASCII: no space, no control or format character, nothing
+// private or unassigned.
+func isHostRune(r rune) bool {
+	if r >= utf8.RuneSelf {
+		return unicode.IsPrint(r)
+	}
+	return unicode.IsLetter(r) || unicode.IsDigit(r) || r == '-' || r == '.'
+}
+
+// parseDomain returns the domain name s in Unicode and as it goes over the
+// wire, both in lower case. The error says that s is no host name, is not valid
+// under IDNA 2008, or is not for public mail.
+func parseDomain(s string) (name, ascii string, err error) {
+	if !isSafe(s, isHostRune) {
+		return "", "", errors.New("the part after the @-sign has a character that is not allowed there")
+	}
+	mapped, err := mapDomain(s)
+	if err != nil {
+		return "", "", err
+	}
+	labels := strings.Split(mapped, ".")
+	for i, label := range labels {
+		if labels[i], err = parseLabel(label); err != nil {
+			return "", "", err
+		}
+	}
+	name = strings.Join(labels, ".")
+	// What parseLabel does not check: lengths, NFC, a mark at the start of a
+	// label, and the Bidi rule of RFC 5893, which needs all labels.
+	if ascii, err = registration.ToASCII(name); err != nil {
+		return "", "", errors.New("the part after the @-sign is not a valid domain name")
+	}
+	return name, ascii, checkPublic(ascii)
+}
+
+// mapDomain prepares s for splitting (UTS #46 §4, steps 1 and 2): lower case,
+// full-width forms and ideographic full stops replaced, NFC. The error says
+// that a character has no place in a domain name.
+func mapDomain(s string) (string, error) {
+	var b strings.Builder
+	for _, r := range s {
+		// One character at a time: given a whole label, package idna would also
+		// decode it, and nobody could see how it was spelled.
+		m, err := uts46.ToUnicode(string(lowerLate(r)))
+		if err != nil {
+			return "", errors.New("the part after the @-sign has a character that no domain name has")
+		}
+		b.WriteString(m)
+	}
+	return norm.NFC.String(b.String()), nil
+}
+
+// lowerLate returns r in lower case if it is one of the capitals for which only
+// Unicode 15.1 and 16 define a mapping: sharp s, palochka, turned F, reversed C
+// and old Georgian. With Go 1.26 the tables of package idna are Unicode 15.0.
+func lowerLate(r rune) rune {
+	if strings.ContainsRune("\u1e9e\u04c0\u2132\u2183", r) || '\u10a0' <= r && r <= '\u10cd' {
+		return unicode.ToLower(r)
+	}
+	return r
+}
+
+// parseLabel returns a label in Unicode. The error says that it is empty, looks
+// like Punycode and is not, or has a code point that RFC 5892 does not allow
+// in that place.
+func parseLabel(label string) (string, error) {
+	if label == "" {
+		return "", errors.New("a period after the @-sign is misplaced")
+	}
+	if strings.HasPrefix(label, "xn--") {
+		var err error
+		if label, err = decodeLabel(label); err != nil {
 			return "", err
 		}
 	}
-	if roleNames[strings.ToLower(text)] {
-		return strings.ToLower(text), nil
+	runes := []rune(label)
+	if hasBadHyphen(runes) {
+		return "", errors.New("the part after the @-sign has a misplaced hyphen")
 	}
-	return norm.NFC.String(text), nil
-}
-
-func checkLocalPart(text string) error {
-	switch {
-	case text == "":
-		return errors.New("there is nothing before the @")
-	case text[0] == '"':
-		return errors.New("quotes before the @ are not allowed")
-	case text[0] == '.' || text[len(text)-1] == '.' || strings.Contains(text, ".."):
-		return errors.New("a period must stand between two other characters before the @")
-	}
-	for i, r := range text {
-		if r < utf8.RuneSelf && !isAtomText(r) || r >= utf8.RuneSelf && !isVisible(r, i == 0) {
-			return errors.New("it has characters before the @ that are not allowed there")
+	for i, r := range runes {
+		if !isLabelRune(r) && !isAllowedByContext(runes, i) {
+			return "", errors.New("the part after the @-sign has a character that no domain name has")
 		}
 	}
-	return nil
+	return label, nil
 }
 
-// roleNames are the mailboxes that RFC 2142 defines without regard to case.
-var roleNames = map[string]bool{
-	"info": true, "marketing": true, "sales": true, "support": true,
-	"abuse": true, "noc": true, "security": true,
-	"postmaster": true, "hostmaster": true, "usenet": true, "news": true,
-	"webmaster": true, "www": true, "uucp": true, "ftp": true,
-}
-
-// isAtomText reports whether r is a period or atext of RFC 5322 §3.2.3.
-func isAtomText(r rune) bool {
-	return isLetterDigit(r) || strings.ContainsRune(".!#$%&'*+-/=?^_`{|}~", r)
-}
-
-// isLetterDigit reports whether r is a letter or a digit of ASCII.
-func isLetterDigit(r rune) bool {
-	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
-}
-
-// isVisible reports whether r is a letter, number, punctuation mark or symbol,
-// or, unless it stands first, a mark that belongs to the character before it.
-func isVisible(r rune, first bool) bool {
-	return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) || !first && unicode.Is(unicode.M, r)
-}
-
-var (
-	errDomainText = errors.New("the part after the @ is no domain name")
-	errNoDomain   = errors.New("there is nothing after the @")
-	errNoPeriod   = errors.New("the part after the @ has no period")
-	errNoTLD      = errors.New("the part after the @ does not end with a top-level domain")
-	errReserved   = errors.New("the part after the @ is a name reserved for special use (RFC 6761)")
-)
-
-// mapDomain does the mapping of UTS #46 §4, and checkDomain the tests of
-// RFC 5891 §4.2 that package idna knows. Hyphens are left to isDomainLabel.
-var (
-	mapDomain   = idna.New(idna.MapForLookup(), idna.Transitional(false), idna.CheckHyphens(false), idna.StrictDomainName(false))
-	checkDomain = idna.New(idna.ValidateForRegistration(), idna.CheckHyphens(false))
-)
-
-// parseDomain returns a domain name in ASCII and in Unicode.
-func parseDomain(text string) (ascii, name string, err error) {
-	if text == "" {
-		return "", "", errNoDomain
-	}
-	if strings.HasPrefix(text, "[") {
-		return "", "", errors.New("an IP address after the @ is not allowed")
-	}
-	if utf8.RuneCountInString(text) > maxDomain || !isDomainText(text) {
-		return "", "", errDomainText
-	}
-	text = strings.ReplaceAll(text, "ẞ", "ß") // as UTS #46 maps it since Unicode 15.1
-	name, err = mapDomain.ToUnicode(text)
-	if err != nil {
-		return "", "", errDomainText
-	}
-	ascii, err = checkDomain.ToASCII(name)
-	if err != nil || len(ascii) > maxDomain || hasFakePunycode(text) {
-		return "", "", errDomainText
-	}
-	for label := range strings.SplitSeq(name, ".") {
-		if !isDomainLabel([]rune(label)) {
-			return "", "", errDomainText
-		}
-	}
-	return ascii, name, checkHostname(ascii)
-}
-
-// isDomainText reports whether text has only characters that a domain may have
-// before it is mapped.
-func isDomainText(text string) bool {
-	for i, r := range text {
-		switch {
-		case r == '.' || r == '-' || isLetterDigit(r):
-		case r < utf8.RuneSelf || !isVisible(r, i == 0) || decomposesToPeriod(r):
-			return false
-		}
-	}
-	return true
-}
-
-// decomposesToPeriod reports whether a mapping makes other characters and a
-// period of r, as of ⒈; but the full-width period is one.
-func decomposesToPeriod(r rune) bool {
-	return r != '．' && strings.Contains(norm.NFKD.String(string(r)), ".")
-}
-
-// checkHostname checks a domain in ASCII as the name of a host that mail
-// reaches.
-func checkHostname(ascii string) error {
-	if !strings.Contains(ascii, ".") {
-		return errNoPeriod
-	}
-	if last := ascii[len(ascii)-1]; last < 'a' || last > 'z' {
-		return errNoTLD
-	}
-	for _, reserved := range []string{"arpa", "invalid", "local", "localhost", "onion", "test"} {
-		if strings.HasSuffix(ascii, "."+reserved) {
-			return errReserved
-		}
-	}
-	return nil
-}
-
-// hasFakePunycode reports whether a label of text says that it is Punycode and
-// then holds other characters than ASCII.
-func hasFakePunycode(text string) bool {
-	mapped := strings.ReplaceAll(strings.ToLower(norm.NFKC.String(text)), "。", ".")
-	for label := range strings.SplitSeq(mapped, ".") {
-		if strings.HasPrefix(label, "xn--") && strings.ContainsFunc(label, func(r rune) bool { return r >= utf8.RuneSelf }) {
-			return true
-		}
-	}
-	return false
-}
-
-// isDomainLabel checks what package idna does not: hyphens, and the code points
-// that RFC 5892 allows in a label or beside certain others.
-func isDomainLabel(label []rune) bool {
-	n := len(label)
-	if n == 0 || label[0] == '-' || label[n-1] == '-' || n >= 4 && label[2] == '-' && label[3] == '-' {
-		return false
-	}
-	for i, r := range label {
-		if r >= utf8.RuneSelf && !isLabelRune(r) || !isGoodContext(label, i) {
-			return false
-		}
-	}
-	return true
-}
-
-// isLabelRune reports whether r, which is none of ASCII, is PVALID or has rules
-// for its context: the categories LetterDigits with the exceptions of RFC 5892
-// §2.6, and no conjoining Hangul (§2.9).
-func isLabelRune(r rune) bool {
-	switch {
-	case strings.ContainsRune("·͵׳״・\u200c\u200d۽۾་〇", r):
+// hasBadHyphen reports whether a label begins or ends with a hyphen, or has them
+// in the third and fourth place, which mark Punycode (RFC 5891 §4.2.3.1).
+func hasBadHyphen(label []rune) bool {
+	if label[0] == '-' || label[len(label)-1] == '-' {
 		return true
-	case strings.ContainsRune("ـߺ〮〯〱〲〳〴〵〻", r):
-		return false
-	case 0x1100 <= r && r <= 0x11FF, 0xA960 <= r && r <= 0xA97C, 0xD7B0 <= r && r <= 0xD7FB:
-		return false
-	case 0x20D0 <= r && r <= 0x20FF, 0x1D100 <= r && r <= 0x1D24F: // marks for symbols and music, §2.4
-		return false
 	}
-	return unicode.In(r, unicode.Ll, unicode.Lo, unicode.Lm, unicode.Mn, unicode.Mc, unicode.Nd)
+	return len(label) >= 4 && label[2] == '-' && label[3] == '-'
 }
 
-// isGoodContext checks the rules of RFC 5892 appendix A.3 to A.9.
-func isGoodContext(label []rune, i int) bool {
-	before, after := rune(0), rune(0)
+// decodeLabel returns the U-label of an A-label. The error says that label is
+// not what encoding the answer gives: two spellings of one name would let one
+// mailbox pass for two (RFC 5891 §5.3).
+func decodeLabel(label string) (string, error) {
+	u, err := idna.Punycode.ToUnicode(label)
+	if err != nil {
+		return "", errors.New("a label after the @-sign is not valid Punycode")
+	}
+	if again, err := idna.Punycode.ToASCII(u); err != nil || again != label {
+		return "", errors.New("a label after the @-sign is not the usual Punycode of its name")
+	}
+	return u, nil
+}
+
+// isLabelRune reports whether r is PVALID (RFC 5892 §3), given that it is valid
+// under UTS #46, which leaves out what is unassigned, ignorable or unstable.
+// Package idna stops there, and so takes symbols and emoji.
+func isLabelRune(r rune) bool {
+	if unicode.Is(idnaRefused, r) {
+		return false
+	}
+	return unicode.In(r, unicode.L, unicode.Nd, unicode.Mn, unicode.Mc, idnaAllowed)
+}
+
+// isAllowedByContext reports whether the CONTEXTO code point at i may stand
+// where it stands (RFC 5892 Appendix A.3 to A.7). The joiners of A.1 and A.2 are
+// never allowed: they cannot be seen. The digits of A.8 and A.9 are letters to
+// isLabelRune, and the Bidi rule keeps the two kinds apart.
+func isAllowedByContext(label []rune, i int) bool {
+	var before, after rune
 	if i > 0 {
 		before = label[i-1]
 	}
 	if i+1 < len(label) {
 		after = label[i+1]
 	}
-	switch r := label[i]; {
-	case r == '·': // middle dot
+	switch label[i] {
+	case '\u00b7': // middle dot, as in Catalan col·lega
 		return before == 'l' && after == 'l'
-	case r == '͵': // Greek numeral sign
+	case '\u0375': // Greek lower numeral sign
 		return unicode.Is(unicode.Greek, after)
-	case r == '׳' || r == '״': // geresh, gershayim
+	case '\u05f3', '\u05f4': // Hebrew geresh and gershayim
 		return unicode.Is(unicode.Hebrew, before)
-	case r == '・': // Katakana middle dot
-		return hasRune(label, func(r rune) bool {
-			return r != '・' && unicode.In(r, unicode.Hiragana, unicode.Katakana, unicode.Han)
-		})
-	case '٠' <= r && r <= '٩':
-		return !hasRune(label, func(r rune) bool { return '۰' <= r && r <= '۹' })
+	case '\u30fb': // Katakana middle dot
+		return slices.ContainsFunc(label, isJapanese)
 	}
-	return true
+	return false
 }
 
-func hasRune(label []rune, f func(rune) bool) bool {
-	return strings.ContainsFunc(string(label), f)
+func isJapanese(r rune) bool {
+	return unicode.In(r, unicode.Hiragana, unicode.Katakana, unicode.Han)
+}
+
+// checkPublic refuses the ASCII form of a domain that cannot receive mail from
+// everywhere: a name without a period or under no top-level domain, all of which
+// end in a letter, and the special-use names.
+func checkPublic(ascii string) error {
+	if !strings.Contains(ascii, ".") {
+		return errors.New("the part after the @-sign has no period")
+	}
+	if last := ascii[len(ascii)-1]; last < 'a' || 'z' < last {
+		return errors.New("the part after the @-sign is under no top-level domain")
+	}
+	for _, name := range reservedDomains {
+		if ascii == name || strings.HasSuffix(ascii, "."+name) {
+			return errors.New("the part after the @-sign is a name for special use")
+		}
+	}
+	return nil
 }
