@@ -34,6 +34,8 @@ type logWriter struct {
 	mu      sync.Mutex // guards the fields below
 	lines   []byte
 	missing int
+
+	spare []byte // takes turns with lines; only write uses it
 }
 
 const (
@@ -115,11 +117,12 @@ func (l *logWriter) pause(ctx context.Context) {
 func (l *logWriter) write() {
 	l.mu.Lock()
 	lines, missing := l.lines, l.missing
-	l.lines, l.missing = nil, 0
+	l.lines, l.missing = l.spare[:0], 0
 	l.mu.Unlock()
 	if len(lines) > 0 {
 		l.w.Write(lines)
 	}
+	l.spare = lines
 	if missing > 0 && l.dropped != nil {
 		l.dropped(missing)
 	}
