@@ -119,11 +119,12 @@ func logged(log *slog.Logger, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		resp := &response{ResponseWriter: w}
-		defer func() { logRequest(log, resp, r, start) }() // also behind a panic
+		defer logRequest(log, resp, r, start) // also behind a panic
 		h.ServeHTTP(resp, r)
 	})
 }
 
+// logRequest logs the line of a request that began at start.
 func logRequest(log *slog.Logger, resp *response, r *http.Request, start time.Time) {
 	if !log.Enabled(r.Context(), slog.LevelInfo) {
 		return

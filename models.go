@@ -131,7 +131,7 @@ func checkUsername(name string) *fieldError {
 	}
 	for _, r := range name {
 		if isInvisible(r) || !unicode.In(r, unicode.L, unicode.M, unicode.N, unicode.P, unicode.S, unicode.Zs) {
-			return valueError("the username must not contain control, format or unassigned characters")
+			return valueError("the username must not contain control, format, invisible or unassigned characters")
 		}
 	}
 	if name != strings.TrimSpace(name) {
