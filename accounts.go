@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,6 +19,8 @@ type accounts struct {
 
 	registrationOpen  bool
 	minPasswordLength int
+
+	stopping atomic.Bool // see ready
 }
 
 var (
@@ -27,6 +30,9 @@ var (
 	// errRegistrationClosed is an attempt to register where only an
 	// administrator may add users.
 	errRegistrationClosed = errors.New("registration is closed")
+
+	// errStopping is a server that takes no new work.
+	errStopping = errors.New("the server is stopping")
 )
 
 // register creates a user as parseNewUser has passed it. It returns
@@ -60,7 +66,11 @@ func (a *accounts) login(ctx context.Context, form loginForm, from client) (toke
 		return tokenResponse{}, err
 	}
 	now := a.now().UTC()
-	s := Session{ID: newSessionID(), UserID: u.ID, CreatedAt: now, ExpiresAt: now.Add(a.tokens.ttl), Client: from}
+	s := Session{
+		ID: newSessionID(), UserID: u.ID,
+		CreatedAt: now, ExpiresAt: now.Add(a.tokens.ttl),
+		IP: from.IP, UserAgent: from.UserAgent,
+	}
 	if err := a.store.CreateSession(ctx, s); err != nil {
 		return tokenResponse{}, notFoundIs(errBadCredentials, err)
 	}
@@ -85,7 +95,22 @@ func (a *accounts) authenticateUser(ctx context.Context, name, password string, 
 		a.event(ctx, slog.LevelWarn, "authn_login_fail", u.Username, from)
 		return User{}, errBadCredentials
 	}
+	a.strengthenHash(ctx, u, password)
 	return u, nil
+}
+
+// strengthenHash replaces a hash that costs less than one made today. If that
+// fails, the next login tries again. The store does it only if the hash is still
+// the one that this password was checked against, so that it never undoes a change
+// of password made meanwhile.
+func (a *accounts) strengthenHash(ctx context.Context, u User, password string) {
+	if !a.passwords.isCheap(u.PasswordHash) {
+		return
+	}
+	err := a.store.ReplacePasswordHash(ctx, u.ID, u.PasswordHash, a.passwords.hashPassword(password))
+	if err != nil && !errors.Is(err, errNotFound) {
+		a.log.WarnContext(ctx, "cannot replace a cheap password hash", "err", err)
+	}
 }
 
 // userByName returns the user with this name in any case and width, or
@@ -150,6 +175,23 @@ func (a *accounts) exposedUsers(ctx context.Context) (map[string]exposedUser, er
 	}
 	return all, nil
 }
+
+// readyTimeout is how long the store may take to say that it is there.
+const readyTimeout = 2 * time.Second
+
+// ready returns nil if requests can be answered, errStopping if soon they will not
+// be, or why the store does not answer.
+func (a *accounts) ready(ctx context.Context) error {
+	if a.stopping.Load() {
+		return errStopping
+	}
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	return a.store.Ping(ctx)
+}
+
+// stop makes ready return errStopping from now on.
+func (a *accounts) stop() { a.stopping.Store(true) }
 
 // sweepBatch is how many sessions are deleted at once, so that nobody waits
 // long for the store.

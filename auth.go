@@ -58,6 +58,13 @@ func (h *hasher) verifyPassword(password, stored string) bool {
 	return hash.matches(password)
 }
 
+// isCheap reports whether stored is a hash that took less work than those made
+// today.
+func (h *hasher) isCheap(stored string) bool {
+	hash, err := parseHash(stored)
+	return err == nil && hash.rounds < h.rounds
+}
+
 // A pbkdf2Hash is a password hash that says of itself how it was made:
 // $pbkdf2-sha256$<rounds>$<salt>$<key>, the last two in ab64.
 type pbkdf2Hash struct {

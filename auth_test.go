@@ -29,7 +29,7 @@ var testTime = time.Unix(1_800_000_000, 0)
 
 // skip skips a test for want of something, and says so even without -v. Where
 // everything is there, CI=true makes it a failure.
-func skip(t *testing.T, why string) {
+func skip(t testing.TB, why string) {
 	t.Helper()
 	if os.Getenv("CI") != "" {
 		t.Fatal("nothing may be skipped here: " + why)

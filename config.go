@@ -30,6 +30,7 @@ type config struct {
 	Certificate *tls.Certificate // nil: plain HTTP
 	edgeSettings
 
+	DatabaseURL     string // may have a password in it
 	Keys            keySet
 	AccessTokenLife time.Duration
 	Issuer          string
@@ -59,7 +60,8 @@ type setting struct {
 
 var settings = []setting{
 	{"ADDR", "addr", "localhost:8000", "listen address; port 0 picks one, which the \"listening\" log line names", false},
-	{"SECRET_KEY", "", "", "signs tokens with HS256; at least 32 bytes. Default: random for this run", true},
+	{"DATABASE_URL", "db", "", "empty: memory. sqlite:path/to/file.db. postgres://… (any libpq URL, several hosts allowed)", true},
+	{"SECRET_KEY", "", "", "signs tokens with HS256; at least 32 bytes. Default with users in memory: random for this run", true},
 	{"SECRET_KEY_FALLBACKS", "", "", "comma-separated older keys that still verify", true},
 	{"ALGORITHM", "", "HS256", "HS256, RS256, ES256 or EdDSA; all but HS256 need PRIVATE_KEY", false},
 	{"PRIVATE_KEY", "", "", "PEM text of the key (PKCS #8, SEC 1 or PKCS #1)", true},
@@ -160,11 +162,6 @@ func (r *settingReader) environment(lookup func(string) (string, bool)) {
 			r.secretFile(s.name, path)
 		}
 	}
-	for _, name := range []string{"DATABASE_URL", "DATABASE_URL_FILE"} {
-		if value, _ := lookup(name); value != "" {
-			r.bad(name, "this version keeps users in memory only; leave it empty")
-		}
-	}
 	for name, unset := range map[string]string{"THROTTLE": "off", "METRICS_ADDR": ""} {
 		if value, _ := lookup(name); value != "" && value != unset {
 			r.warnings = append(r.warnings, name+": this version does not know it yet")
@@ -231,6 +228,7 @@ func (r *settingReader) config(terminal bool) config {
 	cfg := config{
 		Addr:              r.address("ADDR"),
 		Certificate:       r.certificate(),
+		DatabaseURL:       r.databaseURL("DATABASE_URL"),
 		Keys:              r.keys(),
 		AccessTokenLife:   time.Duration(r.integer("ACCESS_TOKEN_EXPIRE_MINUTES", 1, 525_600)) * time.Minute,
 		Issuer:            r.claim("ISSUER"),
@@ -288,6 +286,14 @@ func (r *settingReader) address(name string) string {
 		r.bad(name, "%q; want host:port, such as localhost:8000 or :8000", addr)
 	}
 	return addr
+}
+
+func (r *settingReader) databaseURL(name string) string {
+	url := r.values[name]
+	if err := checkDatabaseURL(url); err != nil {
+		r.bad(name, "%v", err)
+	}
+	return url
 }
 
 // list splits a comma-separated text; an empty one is an empty list.
@@ -386,7 +392,11 @@ func (r *settingReader) secrets() (secret []byte, fallbacks [][]byte) {
 		}
 	}
 	if !r.set["SECRET_KEY"] {
-		if r.values["ALGORITHM"] == "HS256" {
+		switch {
+		case r.values["ALGORITHM"] != "HS256", r.unread["SECRET_KEY"]:
+		case r.values["DATABASE_URL"] != "":
+			r.bad("SECRET_KEY", "is not set; want at least %d bytes that outlive this run, as the users do, such as the output of: openssl rand -hex 32", minSecretSize)
+		default:
 			r.warnings = append(r.warnings, "SECRET_KEY is not set: a random key is used, and every token ends with this run")
 		}
 		return randomBytes(minSecretSize), fallbacks

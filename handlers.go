@@ -57,6 +57,25 @@ func root(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
+// readLivez says that the process runs. It asks nobody else: a restart would not
+// bring a lost database back.
+func readLivez(w http.ResponseWriter, _ *http.Request) error {
+	return writeJSON(w, http.StatusOK, healthy)
+}
+
+// readReadyz says whether requests should be sent here.
+func readReadyz(acc *accounts) handlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if err := acc.ready(r.Context()); err != nil {
+			return err
+		}
+		return writeJSON(w, http.StatusOK, healthy)
+	}
+}
+
+// healthy is what health checks answer.
+var healthy = map[string]string{"status": "ok"}
+
 // readUsers is the original's GET /: every user, with the password hash. A page of
 // another origin may not read it, nor one whose host's name has been pointed here
 // (DNS rebinding).

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -51,7 +52,17 @@ var statuses = []struct {
 	{errMethod, http.StatusMethodNotAllowed, "Method Not Allowed", "invalid_request"},
 	{errTooLarge, http.StatusRequestEntityTooLarge, "Request Entity Too Large", "invalid_request"},
 	{errEncoded, http.StatusUnsupportedMediaType, "Unsupported Media Type", "invalid_request"},
+	{context.Canceled, statusClientClosedRequest, "Client Closed Request", ""},
+	{errUnavailable, http.StatusServiceUnavailable, "Service Unavailable", "temporarily_unavailable"},
+	{errStopping, http.StatusServiceUnavailable, "Shutting down", ""},
 }
+
+// statusClientClosedRequest is what the log says, as nginx does, of a client that
+// has hung up; nobody reads the answer.
+const statusClientClosedRequest = 499
+
+// retryAfter is when to ask again, in seconds, when the store did not answer.
+const retryAfter = "1"
 
 // describe returns the answer to a failure, and whether it is one that people
 // outside may know of.
@@ -88,7 +99,7 @@ func serve(log *slog.Logger, h handlerFunc) http.Handler {
 // writeError answers a failure.
 func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
 	code, p, known := describe(err)
-	if !known {
+	if !known || errors.Is(err, errUnavailable) && code == http.StatusServiceUnavailable {
 		logFailure(log, r, err)
 	}
 	if !oauthEndpoints[r.URL.Path] {
@@ -97,6 +108,8 @@ func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err er
 	switch code {
 	case http.StatusUnauthorized:
 		w.Header()["WWW-Authenticate"] = []string{"Bearer"} // RFC 6750 §3
+	case http.StatusServiceUnavailable:
+		w.Header().Set("Retry-After", retryAfter)
 	case http.StatusRequestEntityTooLarge:
 		w.Header().Set("Connection", "close") // the rest of the body is not read
 	}

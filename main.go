@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -76,7 +77,7 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 		return err
 	}
 	if command == "check" {
-		return check(cfg, stdout)
+		return check(ctx, cfg, stdout)
 	}
 	// Not ctx: the log outlives the signal. A pipe that nobody reads any more is
 	// an error of Write then, and not the end.
@@ -99,13 +100,42 @@ func isTerminal(f *os.File) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// check reports on settings that readConfig has found good.
-func check(cfg config, stdout io.Writer) error {
-	for _, warning := range cfg.Warnings {
+// check reports on settings that readConfig has found good, and on the database
+// that they name. It changes nothing.
+func check(ctx context.Context, cfg config, stdout io.Writer) error {
+	where, warnings, err := inspectStore(ctx, cfg.DatabaseURL)
+	if err != nil {
+		return err
+	}
+	for _, warning := range append(cfg.Warnings, warnings...) {
 		fmt.Fprintln(stdout, "warning:", warning)
 	}
-	fmt.Fprintf(stdout, "ok: would listen on %s, sign with %s, keep users in memory\n", cfg.Addr, cfg.Keys.method.Alg())
+	fmt.Fprintf(stdout, "ok: would listen on %s, sign with %s, keep users in %s\n", cfg.Addr, cfg.Keys.method.Alg(), where)
 	return nil
+}
+
+// inspectStore returns what is to be said of the store at a URL.
+func inspectStore(ctx context.Context, url string) (where string, warnings []string, err error) {
+	if url == "" {
+		return "memory", nil, nil
+	}
+	db, err := openDatabase(url, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "a new SQLite file", nil, nil
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	defer db.Close()
+	current, target, err := db.schemaVersions(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	where = fmt.Sprintf("%s, whose schema has version %d", db.name, current)
+	if current < target {
+		where += fmt.Sprintf(" and would get %d", target)
+	}
+	return where, db.warnings, nil
 }
 
 // serveHTTP listens before it does anything else, so that a busy port is known
@@ -117,14 +147,18 @@ func serveHTTP(ctx context.Context, cfg config, out *logWriter) error {
 	}
 	defer ln.Close()
 	log := newLogger(cfg, out)
-	acc, err := newAccounts(cfg, log)
-	if err != nil {
-		return err
-	}
 	for _, warning := range cfg.Warnings {
 		log.Warn(warning)
 	}
-	log.Warn("users and sessions are kept in memory and are lost when this process ends")
+	users, err := openStore(ctx, cfg.DatabaseURL, log)
+	if err != nil {
+		return err
+	}
+	defer users.Close()
+	acc, err := newAccounts(cfg, users, log)
+	if err != nil {
+		return err
+	}
 	log.Info("listening", "addr", ln.Addr().String(), "tls", cfg.Certificate != nil, "version", buildVersion())
 	out.Flush() // whoever waits for this line need not wait longer
 
@@ -137,19 +171,44 @@ func serveHTTP(ctx context.Context, cfg config, out *logWriter) error {
 
 	go acc.sweep(ctx, time.Minute)
 	srv := newServer(newHandler(cfg.edgeSettings, acc, log), log)
+	srv.RegisterOnShutdown(acc.stop)
 	if cfg.Certificate != nil {
 		srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*cfg.Certificate}, MinVersion: tls.VersionTLS12}
 	}
 	return serveUntil(ctx, srv, ln, cfg.Shutdown, log)
 }
 
-func newAccounts(cfg config, log *slog.Logger) (*accounts, error) {
+// openStore opens the store at a URL, with the schema that this program needs.
+func openStore(ctx context.Context, url string, log *slog.Logger) (store, error) {
+	if url == "" {
+		log.Warn("users and sessions are kept in memory and are lost when this process ends")
+		return newMemStore(), nil
+	}
+	db, err := openDatabase(url, true)
+	if err != nil {
+		return nil, err
+	}
+	for _, warning := range db.warnings {
+		log.Warn(warning)
+	}
+	if err := db.migrate(ctx, log); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	users, err := newSQLStore(ctx, db)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	log.Info("users are kept in " + db.name)
+	return users, nil
+}
+
+func newAccounts(cfg config, users store, log *slog.Logger) (*accounts, error) {
 	tokens, err := newSigner(cfg.Keys, cfg.AccessTokenLife, cfg.Issuer, cfg.Audience)
 	if err != nil {
 		return nil, err
 	}
 	return &accounts{
-		store:             newMemStore(),
+		store:             users,
 		passwords:         newHasher(cfg.Rounds),
 		tokens:            tokens,
 		log:               log,

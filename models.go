@@ -39,7 +39,8 @@ type Session struct {
 	UserID    int64
 	CreatedAt time.Time
 	ExpiresAt time.Time
-	Client    client
+	IP        string // of whoever logged in, as far as we can tell
+	UserAgent string
 }
 
 // A client is who sent a request, as far as we can tell.

@@ -39,6 +39,9 @@ func operations(cfg edgeSettings, acc *accounts) []operation {
 		{"POST /token", loginForAccessToken(acc)},
 		{"GET /users/me/{$}", authed(acc, readUsersMe)},
 
+		{"GET /livez", readLivez},
+		{"GET /readyz", readReadyz(acc)},
+
 		home,
 		{"GET /openapi.json", readOpenAPI},
 		{"GET /docs", readDocs},

@@ -1,26 +1,39 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"math"
+	"reflect"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
 
 func TestMemStore(t *testing.T) {
-	testStore(t, func(*testing.T) store { return newMemStore() })
+	testStore(t, func(testing.TB) store { return newMemStore() })
 }
 
 // testStore is what every store has to pass; open returns an empty one.
-func testStore(t *testing.T, open func(*testing.T) store) {
+func testStore(t *testing.T, open func(testing.TB) store) {
 	for name, test := range map[string]func(*testing.T, store){
-		"users":              testStoreUsers,
-		"sessions":           testStoreSessions,
-		"expiry":             testStoreExpiry,
-		"one name, 100 want": testStoreRace,
-		"copies":             testStoreCopies,
+		"users":                             testStoreUsers,
+		"names":                             testStoreNames,
+		"times":                             testStoreTimes,
+		"what no store can hold":            testStoreTexts,
+		"sessions":                          testStoreSessions,
+		"expiry":                            testStoreExpiry,
+		"hashes are replaced once":          testStoreHashes,
+		"no hash is lost":                   testStoreLostUpdates,
+		"a user goes with their sessions":   testStoreDeletion,
+		"a user goes while others log in":   testStoreDeletionRace,
+		"one name, 100 want it":             testStoreRace,
+		"copies":                            testStoreCopies,
+		"a context that is done beforehand": testStoreCancelled,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
@@ -35,7 +48,7 @@ func testUser(name string) User {
 	}
 }
 
-func mustCreate(t *testing.T, s store, u User) User {
+func mustCreate(t testing.TB, s store, u User) User {
 	t.Helper()
 	created, err := s.CreateUser(t.Context(), u)
 	if err != nil {
@@ -44,56 +57,190 @@ func mustCreate(t *testing.T, s store, u User) User {
 	return created
 }
 
+func mustBegin(t testing.TB, s store, session Session) {
+	t.Helper()
+	if err := s.CreateSession(t.Context(), session); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func testStoreUsers(t *testing.T, s store) {
+	if err := s.Ping(t.Context()); err != nil {
+		t.Errorf("Ping of an empty store: %v", err)
+	}
 	if _, err := s.UserByKey(t.Context(), "alice"); !errors.Is(err, errNotFound) {
 		t.Errorf("a user of an empty store: %v", err)
 	}
 	if users, err := s.Users(t.Context()); err != nil || len(users) != 0 {
 		t.Errorf("an empty store has the users %v, %v", users, err)
 	}
-	created := mustCreate(t, s, testUser("Alice"))
+	want := testUser("Alice")
+	want.Disabled = true
+	created := mustCreate(t, s, want)
 	if created.ID == 0 {
 		t.Error("the user has no ID")
 	}
+	want.ID = created.ID
 	got, err := s.UserByKey(t.Context(), "alice")
-	if err != nil || got.ID != created.ID || got.Username != "Alice" || *got.Email != "Alice@example.com" ||
-		*got.FullName != "Full Name" || got.PasswordHash != "$hash" || got.Disabled ||
-		!got.CreatedAt.Equal(testTime) || !got.TokensValidAfter.Equal(testTime) {
-		t.Errorf("UserByKey = %+v, %v", got, err)
+	if err != nil || !reflect.DeepEqual(got, want) || !reflect.DeepEqual(created, want) {
+		t.Errorf("created %+v, found %+v, %v; want %+v", created, got, err, want)
 	}
 	if _, err := s.UserByKey(t.Context(), "Alice"); !errors.Is(err, errNotFound) {
 		t.Errorf("a name that is no key: %v", err)
-	}
-	if _, err := s.CreateUser(t.Context(), testUser("ALICE")); !errors.Is(err, errExists) {
-		t.Errorf("the same key again: %v", err)
 	}
 	bare := mustCreate(t, s, User{Username: "bob", Key: "bob"})
 	if bare.ID == created.ID {
 		t.Error("two users have one ID")
 	}
-	long := mustCreate(t, s, testUser(strings.Repeat("é", 150)))
+	empty := ""
+	blank := mustCreate(t, s, User{Username: "carol", Key: "carol", Email: &empty, FullName: &empty})
 	users, err := s.Users(t.Context())
-	if err != nil || len(users) != 3 || users[0].ID != created.ID || users[1].ID != bare.ID || users[2].ID != long.ID {
+	if err != nil || !reflect.DeepEqual(users, []User{created, bare, blank}) {
 		t.Errorf("Users = %+v, %v", users, err)
 	}
-	if users[1].Email != nil || users[1].FullName != nil || !users[1].TokensValidAfter.IsZero() {
-		t.Errorf("a user without anything: %+v", users[1])
+	if users[1].Email != nil || users[1].FullName != nil || *users[2].Email != "" || *users[2].FullName != "" {
+		t.Errorf("null and empty texts are mixed up: %+v", users[1:])
+	}
+}
+
+// testStoreNames: names are unique by their key, and shown as registered.
+func testStoreNames(t *testing.T, s store) {
+	for _, tt := range []struct {
+		name  string
+		taken bool
+	}{
+		{"Alice", false},
+		{"Alice", true},
+		{"ALICE", true},
+		{"Ａｌｉｃｅ", true},
+		{"alice ", false}, // no name, but another key
+		{"Straße", false},
+		{"STRASSE", true},
+		{"cafe\u0301", false},
+		{"CAFÉ", true},
+		{"cafe", false},
+		{"-1", false},
+		{"' OR 1=1 --", false},
+		{"$1", false},
+		{"%", false},
+		{"_", false},
+		{"NULL", false},
+		{"🔑🗝️", false},
+		{strings.Repeat("é", 150), false},
+		{strings.Repeat("𝒜", 150) + "x", false}, // 150 letters and one more, as a key
+		{strings.Repeat("\U0002F9F4", 150), false},
+		{strings.Repeat("x", maxUsernameKey), false},
+	} {
+		created, err := s.CreateUser(t.Context(), testUser(tt.name))
+		if tt.taken {
+			if !errors.Is(err, errExists) {
+				t.Errorf("%q, which is taken: %v", tt.name, err)
+			}
+			continue
+		}
+		found, err2 := s.UserByKey(t.Context(), usernameKey(tt.name))
+		if err != nil || err2 != nil || found.ID != created.ID || found.Username != tt.name {
+			t.Errorf("%q: created %+v, %v; found %+v, %v", tt.name, created, err, found, err2)
+		}
+	}
+	longest := strings.Repeat("long ", 12<<10)
+	u := testUser("verbose")
+	u.FullName = &longest
+	mustCreate(t, s, u)
+	if got, err := s.UserByKey(t.Context(), "verbose"); err != nil || *got.FullName != longest {
+		t.Errorf("a full name of 60 KiB: %v", err)
+	}
+}
+
+// testStoreTimes: times come back in UTC, to the microsecond, and the zero time as
+// such.
+func testStoreTimes(t *testing.T, s store) {
+	newYork := time.FixedZone("New York", -4*60*60)
+	for i, tt := range []struct{ in, want time.Time }{
+		{time.Time{}, time.Time{}},
+		{time.Unix(0, 0), time.Unix(0, 0).UTC()},
+		{time.Date(1969, 12, 31, 23, 59, 59, 999_999_999, time.UTC), time.Date(1969, 12, 31, 23, 59, 59, 999_999_000, time.UTC)},
+		{time.Date(2026, 10, 25, 1, 30, 0, 123_456_789, newYork), time.Date(2026, 10, 25, 5, 30, 0, 123_456_000, time.UTC)},
+		{time.Date(2038, 1, 19, 3, 14, 8, 1000, time.UTC), time.Date(2038, 1, 19, 3, 14, 8, 1000, time.UTC)},
+		{time.Date(2106, 2, 7, 6, 28, 16, 0, time.Local), time.Date(2106, 2, 7, 6, 28, 16, 0, time.Local).UTC()},
+		{time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC), time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC)},
+		{time.Now(), time.Now().UTC()}, // with a monotonic reading, which must not come back
+	} {
+		u := testUser(fmt.Sprint("user", i))
+		u.CreatedAt, u.TokensValidAfter = tt.in, tt.in
+		created := mustCreate(t, s, u)
+		id := fmt.Sprint("session", i)
+		mustBegin(t, s, Session{ID: id, UserID: created.ID, CreatedAt: tt.in, ExpiresAt: tt.in})
+		got, session, err := s.UserBySession(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for what, at := range map[string]time.Time{
+			"created as returned": created.CreatedAt, "created": got.CreatedAt, "tokens valid": got.TokensValidAfter,
+			"begun": session.CreatedAt, "expires": session.ExpiresAt,
+		} {
+			if want := tt.want; i < 7 && at != want || at.Sub(want).Abs() > time.Second || at != storedTime(at) {
+				t.Errorf("%v comes back as %s %#v; want %#v", tt.in, what, at, want)
+			}
+		}
+	}
+}
+
+// testStoreTexts: what a store cannot hold is refused when it comes, and not found.
+func testStoreTexts(t *testing.T, s store) {
+	u := mustCreate(t, s, testUser("alice"))
+	for name, bad := range map[string]string{
+		"NUL": "a\x00b", "invalid UTF-8": "a\xff", "a lone surrogate": "\xed\xa0\x80", "Latin-1": "caf\xe9",
+	} {
+		bob := testUser("bob")
+		bob.Username = bad
+		withKey, withEmail, withName, withHash := testUser("bob"), testUser("bob"), testUser("bob"), testUser("bob")
+		withKey.Key, withEmail.Email, withName.FullName, withHash.PasswordHash = bad, &bad, &bad, bad
+		for _, u := range []User{bob, withKey, withEmail, withName, withHash} {
+			if _, err := s.CreateUser(t.Context(), u); !errors.Is(err, errUnstorable) {
+				t.Errorf("%s: CreateUser: %v", name, err)
+			}
+		}
+		for _, session := range []Session{{ID: bad, UserID: u.ID}, {ID: "s", UserID: u.ID, IP: bad}, {ID: "s", UserID: u.ID, UserAgent: bad}} {
+			if err := s.CreateSession(t.Context(), session); !errors.Is(err, errUnstorable) {
+				t.Errorf("%s: CreateSession: %v", name, err)
+			}
+		}
+		if _, err := s.UserByKey(t.Context(), bad); !errors.Is(err, errNotFound) {
+			t.Errorf("%s: UserByKey: %v", name, err)
+		}
+		if _, _, err := s.UserBySession(t.Context(), bad); !errors.Is(err, errNotFound) {
+			t.Errorf("%s: UserBySession: %v", name, err)
+		}
+		if err := s.ReplacePasswordHash(t.Context(), u.ID, "$hash", bad); !errors.Is(err, errUnstorable) {
+			t.Errorf("%s: ReplacePasswordHash: %v", name, err)
+		}
+		if err := s.ReplacePasswordHash(t.Context(), u.ID, bad, "$new"); !errors.Is(err, errNotFound) {
+			t.Errorf("%s: ReplacePasswordHash of such a hash: %v", name, err)
+		}
+	}
+	for _, size := range []int{maxUsernameKey + 1, 3000, 60_000} {
+		name := strings.Repeat("x", size)
+		if _, err := s.CreateUser(t.Context(), testUser(name)); !errors.Is(err, errUnstorable) {
+			t.Errorf("a name of %d bytes: %v", size, err)
+		}
+		if _, err := s.UserByKey(t.Context(), name); !errors.Is(err, errNotFound) {
+			t.Errorf("a look-up of %d bytes: %v", size, err)
+		}
+	}
+	if users, err := s.Users(t.Context()); err != nil || len(users) != 1 {
+		t.Errorf("something was stored: %+v, %v", users, err)
 	}
 }
 
 func testStoreSessions(t *testing.T, s store) {
+	mustCreate(t, s, testUser("bob"))
 	u := mustCreate(t, s, testUser("alice"))
-	want := Session{ID: "s1", UserID: u.ID, CreatedAt: testTime, ExpiresAt: testTime.Add(time.Minute), Client: client{"::1", "agent", "id"}}
-	if err := s.CreateSession(t.Context(), want); err != nil {
-		t.Fatal(err)
-	}
+	want := Session{ID: "s1", UserID: u.ID, CreatedAt: testTime.UTC(), ExpiresAt: testTime.UTC().Add(time.Minute), IP: "::1", UserAgent: "agent"}
+	mustBegin(t, s, want)
 	gotUser, got, err := s.UserBySession(t.Context(), "s1")
-	if !got.CreatedAt.Equal(want.CreatedAt) || !got.ExpiresAt.Equal(want.ExpiresAt) {
-		t.Errorf("UserBySession = %+v; want the times of %+v", got, want)
-	}
-	got.CreatedAt, got.ExpiresAt = want.CreatedAt, want.ExpiresAt // the zone may differ
-	if err != nil || gotUser.ID != u.ID || gotUser.Username != "alice" || got != want {
-		t.Errorf("UserBySession = %+v, %+v, %v", gotUser, got, err)
+	if err != nil || !reflect.DeepEqual(gotUser, u) || got != want {
+		t.Errorf("UserBySession = %+v, %+v, %v; want %+v", gotUser, got, err, want)
 	}
 	if _, _, err := s.UserBySession(t.Context(), "S1"); !errors.Is(err, errNotFound) {
 		t.Errorf("no session: %v", err)
@@ -106,10 +253,7 @@ func testStoreSessions(t *testing.T, s store) {
 func testStoreExpiry(t *testing.T, s store) {
 	u := mustCreate(t, s, testUser("alice"))
 	for _, i := range []int{3, 0, 9, 1, 2, 8, 4, 7, 5, 6} {
-		session := Session{ID: fmt.Sprint("s", i), UserID: u.ID, ExpiresAt: testTime.Add(time.Duration(i) * time.Second)}
-		if err := s.CreateSession(t.Context(), session); err != nil {
-			t.Fatal(err)
-		}
+		mustBegin(t, s, Session{ID: fmt.Sprint("s", i), UserID: u.ID, ExpiresAt: testTime.Add(time.Duration(i) * time.Second)})
 	}
 	for _, step := range []struct {
 		seconds, limit, deleted int
@@ -127,13 +271,139 @@ func testStoreExpiry(t *testing.T, s store) {
 	}
 }
 
+func testStoreHashes(t *testing.T, s store) {
+	other := mustCreate(t, s, testUser("bob"))
+	u := mustCreate(t, s, testUser("alice"))
+	for _, step := range []struct {
+		name          string
+		id            int64
+		current, next string
+		want          error
+	}{
+		{"another hash than the user's", u.ID, "$other", "$new", errNotFound},
+		{"no hash", u.ID, "", "$new", errNotFound},
+		{"a pattern", u.ID, "%", "$new", errNotFound},
+		{"the hash in other letters", u.ID, "$HASH", "$new", errNotFound},
+		{"no user", u.ID + 1, "$hash", "$new", errNotFound},
+		{"the user's hash", u.ID, "$hash", "$new", nil},
+		{"the one before", u.ID, "$hash", "$again", errNotFound},
+		{"the new one", u.ID, "$new", "$newer", nil},
+		{"the same again", u.ID, "$newer", "$newer", nil},
+	} {
+		if err := s.ReplacePasswordHash(t.Context(), step.id, step.current, step.next); !errors.Is(err, step.want) {
+			t.Errorf("%s: %v; want %v", step.name, err, step.want)
+		}
+	}
+	u.PasswordHash = "$newer"
+	if got, err := s.UserByKey(t.Context(), "alice"); err != nil || !reflect.DeepEqual(got, u) {
+		t.Errorf("the user is %+v, %v; want %+v", got, err, u)
+	}
+	if got, err := s.UserByKey(t.Context(), "bob"); err != nil || !reflect.DeepEqual(got, other) {
+		t.Errorf("the other user is %+v, %v; want %+v", got, err, other)
+	}
+}
+
+// testStoreLostUpdates: of those that replace one hash at the same time, one has
+// done it, and knows.
+func testStoreLostUpdates(t *testing.T, s store) {
+	u := mustCreate(t, s, testUser("alice"))
+	current := u.PasswordHash
+	for round := range 10 {
+		var winner atomic.Pointer[string]
+		var all sync.WaitGroup
+		for i := range 20 {
+			all.Go(func() {
+				next := fmt.Sprintf("$%d/%d", round, i)
+				switch err := s.ReplacePasswordHash(t.Context(), u.ID, current, next); {
+				case err == nil && winner.Swap(&next) != nil:
+					t.Error("a second winner")
+				case err != nil && !errors.Is(err, errNotFound):
+					t.Errorf("a loser: %v", err)
+				}
+			})
+		}
+		all.Wait()
+		got, err := s.UserByKey(t.Context(), "alice")
+		if winner.Load() == nil || err != nil || got.PasswordHash != *winner.Load() {
+			t.Fatalf("the store has %q, %v; want that of the winner", got.PasswordHash, err)
+		}
+		current = got.PasswordHash
+	}
+}
+
+func testStoreDeletion(t *testing.T, s store) {
+	bob := mustCreate(t, s, testUser("bob"))
+	u := mustCreate(t, s, testUser("alice"))
+	mustBegin(t, s, Session{ID: "alice's", UserID: u.ID, ExpiresAt: testTime})
+	mustBegin(t, s, Session{ID: "bob's", UserID: bob.ID, ExpiresAt: testTime})
+	if err := s.DeleteUser(t.Context(), u.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.DeleteUser(t.Context(), u.ID); !errors.Is(err, errNotFound) {
+		t.Errorf("deleting nobody: %v", err)
+	}
+	if _, err := s.UserByKey(t.Context(), "alice"); !errors.Is(err, errNotFound) {
+		t.Errorf("the deleted user: %v", err)
+	}
+	if _, _, err := s.UserBySession(t.Context(), "alice's"); !errors.Is(err, errNotFound) {
+		t.Errorf("a session of the deleted user: %v", err)
+	}
+	if err := s.CreateSession(t.Context(), Session{ID: "new", UserID: u.ID}); !errors.Is(err, errNotFound) {
+		t.Errorf("a new session of the deleted user: %v", err)
+	}
+	if err := s.ReplacePasswordHash(t.Context(), u.ID, "$hash", "$new"); !errors.Is(err, errNotFound) {
+		t.Errorf("a new hash for the deleted user: %v", err)
+	}
+	if got, _, err := s.UserBySession(t.Context(), "bob's"); err != nil || got.ID != bob.ID {
+		t.Errorf("the session of another user: %+v, %v", got, err)
+	}
+	again := mustCreate(t, s, testUser("alice"))
+	if again.ID == u.ID {
+		t.Error("whoever takes the name gets the ID of the deleted user")
+	}
+	if _, _, err := s.UserBySession(t.Context(), "alice's"); !errors.Is(err, errNotFound) {
+		t.Errorf("a session of the deleted user, after the name was taken again: %v", err)
+	}
+	if users, err := s.Users(t.Context()); err != nil || !reflect.DeepEqual(users, []User{bob, again}) {
+		t.Errorf("Users = %+v, %v", users, err)
+	}
+}
+
+// testStoreDeletionRace: a session that begins while its user is deleted is either
+// refused or gone with the user.
+func testStoreDeletionRace(t *testing.T, s store) {
+	for round := range 20 {
+		u := mustCreate(t, s, testUser("alice"))
+		var all sync.WaitGroup
+		for i := range 5 {
+			all.Go(func() {
+				err := s.CreateSession(t.Context(), Session{ID: fmt.Sprint(round, "/", i), UserID: u.ID})
+				if err != nil && !errors.Is(err, errNotFound) {
+					t.Errorf("CreateSession: %v", err)
+				}
+			})
+		}
+		all.Go(func() {
+			if err := s.DeleteUser(t.Context(), u.ID); err != nil {
+				t.Errorf("DeleteUser: %v", err)
+			}
+		})
+		all.Wait()
+		for i := range 5 {
+			if _, _, err := s.UserBySession(t.Context(), fmt.Sprint(round, "/", i)); !errors.Is(err, errNotFound) {
+				t.Errorf("a session outlives its user: %v", err)
+			}
+		}
+	}
+}
+
 func testStoreRace(t *testing.T, s store) {
 	var mu sync.Mutex
 	var won []User
 	var all sync.WaitGroup
 	for i := range 100 {
 		all.Go(func() {
-			u := testUser("alice")
+			u := testUser([]string{"alice", "ALICE", "Ａｌｉｃｅ"}[i%3])
 			u.PasswordHash = fmt.Sprint(i)
 			created, err := s.CreateUser(t.Context(), u)
 			if err == nil {
@@ -148,13 +418,13 @@ func testStoreRace(t *testing.T, s store) {
 		})
 	}
 	all.Wait()
-	got, err := s.UserByKey(t.Context(), "alice")
-	if len(won) != 1 || err != nil || got.PasswordHash != won[0].PasswordHash {
-		t.Errorf("%d winners; the store has %+v, %v", len(won), got, err)
+	users, err := s.Users(t.Context())
+	if err != nil || len(won) != 1 || !reflect.DeepEqual(users, won) {
+		t.Errorf("the winners are %+v; the store has %+v, %v", won, users, err)
 	}
 }
 
-// testStoreCopies: what a store returns is the caller's to change.
+// testStoreCopies: what a store takes and returns is the caller's to change.
 func testStoreCopies(t *testing.T, s store) {
 	mustCreate(t, s, testUser("alice"))
 	u, err := s.UserByKey(t.Context(), "alice")
@@ -165,5 +435,35 @@ func testStoreCopies(t *testing.T, s store) {
 	again, err := s.UserByKey(t.Context(), "alice")
 	if err != nil || again.Username != "alice" || again.Disabled {
 		t.Errorf("the store has changed with a copy: %+v, %v", again, err)
+	}
+}
+
+// testStoreCancelled: with a context that is done, nothing is done.
+func testStoreCancelled(t *testing.T, s store) {
+	u := mustCreate(t, s, testUser("alice"))
+	mustBegin(t, s, Session{ID: "s", UserID: u.ID, ExpiresAt: testTime})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, call := range map[string]func() error{
+		"CreateUser":            func() error { _, err := s.CreateUser(ctx, testUser("bob")); return err },
+		"UserByKey":             func() error { _, err := s.UserByKey(ctx, "alice"); return err },
+		"UserBySession":         func() error { _, _, err := s.UserBySession(ctx, "s"); return err },
+		"Users":                 func() error { _, err := s.Users(ctx); return err },
+		"ReplacePasswordHash":   func() error { return s.ReplacePasswordHash(ctx, u.ID, u.PasswordHash, "$new") },
+		"DeleteUser":            func() error { return s.DeleteUser(ctx, u.ID) },
+		"CreateSession":         func() error { return s.CreateSession(ctx, Session{ID: "s2", UserID: u.ID}) },
+		"DeleteExpiredSessions": func() error { _, err := s.DeleteExpiredSessions(ctx, testTime, math.MaxInt32); return err },
+		"Ping":                  func() error { return s.Ping(ctx) },
+	} {
+		if err := call(); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	users, err := s.Users(t.Context())
+	if err != nil || !slices.EqualFunc(users, []User{u}, func(a, b User) bool { return reflect.DeepEqual(a, b) }) {
+		t.Errorf("the store has %+v, %v; want %+v", users, err, u)
+	}
+	if _, _, err := s.UserBySession(t.Context(), "s"); err != nil {
+		t.Errorf("the session: %v", err)
 	}
 }

@@ -6,7 +6,10 @@ require (
 	github.com/chromedp/cdproto v0.0.0-20250724212937-08a3db8b4327
 	github.com/chromedp/chromedp v0.14.2
 	golang.org/x/net v0.62.0
+	latchkey v0.0.0
 )
+
+replace latchkey => ../
 
 require (
 	github.com/chromedp/sysutil v1.1.0 // indirect

@@ -288,7 +288,8 @@ func secretsIn(env []string) []string {
 	var secrets []string
 	for _, assignment := range env {
 		name, value, _ := strings.Cut(assignment, "=")
-		if !slices.Contains([]string{"SECRET_KEY", "SECRET_KEY_FALLBACKS", "PRIVATE_KEY", "DATABASE_URL"}, name) {
+		if !slices.Contains([]string{"SECRET_KEY", "SECRET_KEY_FALLBACKS", "PRIVATE_KEY", "DATABASE_URL"}, name) ||
+			strings.HasPrefix(value, "sqlite:") { // a path, which the log may name
 			continue
 		}
 		for _, piece := range strings.FieldsFunc(value, func(c rune) bool { return c == ',' || c == '\n' }) {

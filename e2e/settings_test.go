@@ -107,7 +107,18 @@ var badSettings = []badSetting{
 	{"LOG_LEVEL info+1", "LOG_LEVEL=info+1", "debug, info, warn or error", nil},
 	{"LOG_FORMAT xml", "LOG_FORMAT=xml", "text or json", nil},
 
-	{"DATABASE_URL of an unknown kind", "DATABASE_URL=mysql://u:opensesame@db/x", "memory", nil},
+	{"DATABASE_URL of an unknown kind", "DATABASE_URL=mysql://u:opensesame@db/x", "sqlite:path/to/file.db, postgres://", []string{"SECRET_KEY=" + aKey}},
+	{"DATABASE_URL of a file alone", "DATABASE_URL=users.db", "sqlite:path/to/file.db", []string{"SECRET_KEY=" + aKey}},
+	{"DATABASE_URL with capitals", "DATABASE_URL=SQLITE:users.db", "sqlite:path/to/file.db", []string{"SECRET_KEY=" + aKey}},
+	{"DATABASE_URL without a path", "DATABASE_URL=sqlite:", "path of a file", []string{"SECRET_KEY=" + aKey}},
+	{"DATABASE_URL of SQLite's memory", "DATABASE_URL=sqlite::memory:", "path of a file", []string{"SECRET_KEY=" + aKey}},
+	{"DATABASE_URL whose slashes may mean two things", "DATABASE_URL=sqlite:///users.db", "path of a file", []string{"SECRET_KEY=" + aKey}},
+	{"DATABASE_URL with a port that is none", "DATABASE_URL=postgres://u:opensesame@db:http/x", "postgres://user:password@host", []string{"SECRET_KEY=" + aKey}},
+	{"DATABASE_URL with a raw password", "DATABASE_URL=postgres://u:open#sesame/x@db/x", "%XX", []string{"SECRET_KEY=" + aKey}},
+	{"DATABASE_URL with a TLS mode that is none", "DATABASE_URL=postgres://u:opensesame@db/x?sslmode=on", "postgres://user:password@host", []string{"SECRET_KEY=" + aKey}},
+	{"DATABASE_URL with one connection", "DATABASE_URL=postgres://u:opensesame@db/x?pool_max_conns=1", "at least 2", []string{"SECRET_KEY=" + aKey}},
+	{"DATABASE_URL without a key", "SECRET_KEY", "outlive this run", []string{"DATABASE_URL=sqlite:users.db"}},
+	{"DATABASE_URL twice", "DATABASE_URL_FILE=url.txt", "only one of them", []string{"SECRET_KEY=" + aKey, "DATABASE_URL=sqlite:users.db"}},
 }
 
 // badKeys are settings that name files, which writeKeys has written.
@@ -232,6 +243,7 @@ func TestGoodSettings(t *testing.T) {
 		{"a public key as fallback", []string{"ALGORITHM=ES256", "PRIVATE_KEY_FILE=p256.pem", "PRIVATE_KEY_FALLBACKS_DIR=public"}},
 		{"the least numbers", []string{"ACCESS_TOKEN_EXPIRE_MINUTES=1", "PBKDF2_ITERATIONS=100000", "MIN_PASSWORD_LENGTH=1", "SHUTDOWN_SECONDS=0"}},
 		{"the most rounds", []string{"PBKDF2_ITERATIONS=10000000", "MIN_PASSWORD_LENGTH=64"}},
+		{"DATABASE_URL of a new file", []string{"SECRET_KEY=" + aKey, "DATABASE_URL=sqlite:new.db"}},
 		{"EXPOSE_USERS on localhost", []string{"EXPOSE_USERS=true"}},
 		{"EXPOSE_USERS on 127.0.0.2", []string{"EXPOSE_USERS=true", "ADDR=127.0.0.2:8000"}},
 		{"EXPOSE_USERS on [::1]", []string{"EXPOSE_USERS=true", "ADDR=[::1]:8000"}},

@@ -223,6 +223,8 @@ var allowed = map[string]string{
 	"/token":        "POST",
 	"/users/":       "POST",
 	"/users/me/":    "GET, HEAD",
+	"/livez":        "GET, HEAD",
+	"/readyz":       "GET, HEAD",
 	"/":             "GET, HEAD",
 	"/docs":         "GET, HEAD",
 	"/openapi.json": "GET, HEAD",

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/gofrs/flock"
+	_ "github.com/ncruces/go-sqlite3/driver" // registers sqlite3
+	goosedb "github.com/pressly/goose/v3/database"
+	"github.com/pressly/goose/v3/lock"
+)
+
+// sqliteBusyTimeout is how long a statement waits for a writer in another
+// process: less than storeTimeout, so that the error says why.
+const sqliteBusyTimeout = 3 * time.Second
+
+// openSQLite opens a file with one connection that writes and several that read
+// beside it. A second process may open the same file, if it is on the same
+// machine: SQLite's locks see to it.
+func openSQLite(path string, create bool) (*database, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	warnings, err := checkFile(path, create)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the SQLite file %s: %w", path, err)
+	}
+	busy := "busy_timeout(" + strconv.FormatInt(sqliteBusyTimeout.Milliseconds(), 10) + ")"
+	writer, err := sql.Open("sqlite3", sqliteDSN(path, busy, "journal_mode(wal)", "synchronous(full)", "foreign_keys(on)"))
+	if err != nil {
+		return nil, err
+	}
+	writer.SetMaxOpenConns(1)
+	reader, err := sql.Open("sqlite3", sqliteDSN(path, busy, "query_only(on)"))
+	if err != nil {
+		return nil, errors.Join(err, writer.Close())
+	}
+	readers := max(4, runtime.GOMAXPROCS(0))
+	reader.SetMaxOpenConns(readers)
+	reader.SetMaxIdleConns(readers)
+	return &database{
+		name:    "SQLite file " + path,
+		reader:  reader,
+		writer:  writer,
+		idle:    readers,
+		dialect: goosedb.DialectSQLite3,
+
+		hasSchema: `SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = $1)`,
+
+		fault: func(error) fault { return faultOther }, // one writer: nothing is undone but by its own fault
+
+		newLock: func(*slog.Logger) (lock.Locker, error) {
+			return fileLock{flock.New(path+"-lock", flock.SetPermissions(0o600))}, nil
+		},
+		warnings: warnings,
+	}, nil
+}
+
+// sqliteDSN returns the name under which every connection that the pool opens has
+// these pragmas. Its transactions take the write lock when they begin: one that
+// has read first could fail to get it.
+func sqliteDSN(path string, pragmas ...string) string {
+	query := url.Values{"_txlock": {"immediate"}, "_pragma": pragmas}
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + query.Encode()
+}
+
+// checkFile returns what keeps SQLite from working with a file, in words that
+// SQLite has not, and warnings. A file that is not there is an fs.ErrNotExist, or is
+// created if create is true: for its owner only, as then are those that SQLite puts
+// beside it.
+func checkFile(path string, create bool) (warnings []string, err error) {
+	beside, err := os.CreateTemp(filepath.Dir(path), ".latchkey-*")
+	if err != nil {
+		return nil, fmt.Errorf("want a directory that takes new files, for SQLite puts some beside it: %v", withoutPath(err))
+	}
+	beside.Close()
+	if err := os.Remove(beside.Name()); err != nil {
+		return nil, err
+	}
+	flags := os.O_RDWR
+	if create {
+		flags |= os.O_CREATE
+	}
+	file, err := os.OpenFile(path, flags, 0o600)
+	if err != nil {
+		return nil, withoutPath(err)
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, withoutPath(err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("want a regular file")
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		warnings = append(warnings, fmt.Sprintf("others on this machine may open %s, with every password hash in it; want mode 0600", path))
+	}
+	return warnings, nil
+}
+
+// withoutPath takes away what the caller says better.
+func withoutPath(err error) error {
+	if bad, ok := errors.AsType[*fs.PathError](err); ok {
+		return bad.Err
+	}
+	return err
+}
+
+// fileLock is a lock that a process has until it ends, however that happens.
+type fileLock struct{ *flock.Flock }
+
+func (l fileLock) Lock(ctx context.Context, _ *sql.DB) error {
+	_, err := l.TryLockContext(ctx, 20*time.Millisecond)
+	return err
+}
+
+func (l fileLock) Unlock(context.Context, *sql.DB) error { return l.Close() }
