@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -110,8 +109,8 @@ func storedTime(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecon
 type memStore struct {
 	mu       sync.RWMutex // guards the fields below
 	lastID   int64
-	users    map[int64]User
-	idOf     map[string]int64 // Key → ID
+	users    map[int64]*User // which are replaced, never changed
+	byKey    map[string]*User
 	sessions map[string]Session
 	expiring []expiry // of every session, the first to come first
 }
@@ -126,8 +125,8 @@ var _ store = (*memStore)(nil)
 
 func newMemStore() *memStore {
 	return &memStore{
-		users:    make(map[int64]User),
-		idOf:     make(map[string]int64),
+		users:    make(map[int64]*User),
+		byKey:    make(map[string]*User),
 		sessions: make(map[string]Session),
 	}
 }
@@ -138,50 +137,57 @@ func (m *memStore) CreateUser(ctx context.Context, u User) (User, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, taken := m.idOf[u.Key]; taken {
+	if m.byKey[u.Key] != nil {
 		return User{}, errExists
 	}
 	m.lastID++
 	u.ID = m.lastID
 	u.CreatedAt, u.TokensValidAfter = storedTime(u.CreatedAt), storedTime(u.TokensValidAfter)
-	m.users[u.ID] = u
-	m.idOf[u.Key] = u.ID
+	m.putLocked(u)
 	return u, nil
 }
 
 func (m *memStore) UserByKey(ctx context.Context, key string) (User, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return m.userLocked(ctx, m.idOf[key])
+	return foundUser(ctx, m.byKey[key])
 }
 
 func (m *memStore) UserBySession(ctx context.Context, sessionID string) (User, Session, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	s := m.sessions[sessionID]
-	u, err := m.userLocked(ctx, s.UserID)
+	u, err := foundUser(ctx, m.users[s.UserID]) // no user has ID 0
 	if err != nil {
 		return User{}, Session{}, err
 	}
 	return u, s, nil
 }
 
-// userLocked returns the user with this ID, or errNotFound. No user has ID 0.
-func (m *memStore) userLocked(ctx context.Context, id int64) (User, error) {
+// putLocked makes u the user with its ID and its Key.
+func (m *memStore) putLocked(u User) {
+	m.users[u.ID] = &u
+	m.byKey[u.Key] = &u
+}
+
+// foundUser returns a copy of u, or errNotFound if there is none.
+func foundUser(ctx context.Context, u *User) (User, error) {
 	if err := ctx.Err(); err != nil {
 		return User{}, err
 	}
-	u, ok := m.users[id]
-	if !ok {
+	if u == nil {
 		return User{}, errNotFound
 	}
-	return u, nil
+	return *u, nil
 }
 
 func (m *memStore) Users(ctx context.Context) ([]User, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	users := slices.AppendSeq(make([]User, 0, len(m.users)), maps.Values(m.users))
+	users := make([]User, 0, len(m.users))
+	for _, u := range m.users {
+		users = append(users, *u)
+	}
 	slices.SortFunc(users, func(a, b User) int { return cmp.Compare(a.ID, b.ID) })
 	return users, ctx.Err()
 }
@@ -192,7 +198,7 @@ func (m *memStore) ReplacePasswordHash(ctx context.Context, userID int64, curren
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	u, err := m.userLocked(ctx, userID)
+	u, err := foundUser(ctx, m.users[userID])
 	if err != nil {
 		return err
 	}
@@ -200,7 +206,7 @@ func (m *memStore) ReplacePasswordHash(ctx context.Context, userID int64, curren
 		return errNotFound
 	}
 	u.PasswordHash = next
-	m.users[userID] = u
+	m.putLocked(u)
 	return nil
 }
 
@@ -209,12 +215,12 @@ func (m *memStore) ReplacePasswordHash(ctx context.Context, userID int64, curren
 func (m *memStore) DeleteUser(ctx context.Context, userID int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	u, err := m.userLocked(ctx, userID)
+	u, err := foundUser(ctx, m.users[userID])
 	if err != nil {
 		return err
 	}
 	delete(m.users, u.ID)
-	delete(m.idOf, u.Key)
+	delete(m.byKey, u.Key)
 	return nil
 }
 
@@ -224,7 +230,7 @@ func (m *memStore) CreateSession(ctx context.Context, s Session) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, err := m.userLocked(ctx, s.UserID); err != nil {
+	if _, err := foundUser(ctx, m.users[s.UserID]); err != nil {
 		return err
 	}
 	s.CreatedAt, s.ExpiresAt = storedTime(s.CreatedAt), storedTime(s.ExpiresAt)
