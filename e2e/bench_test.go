@@ -33,13 +33,13 @@ import (
 func BenchmarkReadUsersMe(b *testing.B) {
 	ours := startQuiet(b)
 	token := ours.signIn(b)
-	request := "GET /users/me/ HTTP/1.1\r\nHost: " + ours.addr + "\r\nAuthorization: Bearer " + token + "\r\n\r\n"
+	requests := []string{readMe(ours, token)}
 	header, body := ours.get(b, "/users/me/", token)
 	bare := startBare(b, header, body)
 	for b.Loop() {
 		reportPairs(b, "requests/s", "of-bare", 20,
-			func() float64 { return loadFor(b, ours.addr, request, time.Second) },
-			func() float64 { return loadFor(b, bare, request, time.Second) })
+			func() float64 { return loadFor(b, ours.addr, requests, time.Second) },
+			func() float64 { return loadFor(b, bare, requests, time.Second) })
 	}
 	b.ReportMetric(ours.residentMB(b), "MB-after-load")
 }
@@ -53,7 +53,7 @@ func BenchmarkLogin(b *testing.B) {
 	request := fmt.Sprintf("POST /token HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s", ours.addr, len(form), form)
 	for b.Loop() {
 		reportPairs(b, "logins/s", "of-bare", 5,
-			func() float64 { return loadFor(b, ours.addr, request, 4*time.Second) },
+			func() float64 { return loadFor(b, ours.addr, []string{request}, 4*time.Second) },
 			func() float64 { return deriveFor(4 * time.Second) })
 	}
 }
@@ -116,9 +116,9 @@ func quantile(values []float64, q float64) float64 {
 	return sorted[int(q*float64(len(sorted)-1))]
 }
 
-// loadFor sends request again and again over 16 connections, for d, and returns
-// how many were answered a second. Every answer has to be a 200 of one length.
-func loadFor(b *testing.B, addr, request string, d time.Duration) float64 {
+// loadFor sends the requests again and again over 16 connections, for d, and
+// returns how many were answered a second. Every answer has to be a 200.
+func loadFor(b *testing.B, addr string, requests []string, d time.Duration) float64 {
 	const connections = 16
 	var n atomic.Int64
 	var all sync.WaitGroup
@@ -132,8 +132,8 @@ func loadFor(b *testing.B, addr, request string, d time.Duration) float64 {
 			}
 			defer c.Close()
 			r := bufio.NewReader(c)
-			for time.Since(start) < d {
-				if err := roundTrip(c, r, request); err != nil {
+			for i := 0; time.Since(start) < d; i++ {
+				if err := roundTrip(c, r, requests[i%len(requests)]); err != nil {
 					b.Error(err)
 					return
 				}
@@ -223,10 +223,15 @@ func (p *quiet) signIn(b *testing.B) string {
 		b.Fatal(err)
 	}
 	p.post(b, "/users/", "application/json", string(user))
+	return p.logIn(b, "bench")
+}
+
+func (p *quiet) logIn(b *testing.B, username string) string {
+	b.Helper()
 	var answer struct {
 		Token string `json:"access_token"`
 	}
-	if err := json.Unmarshal(p.post(b, "/token", "application/x-www-form-urlencoded", loginForm("bench")), &answer); err != nil {
+	if err := json.Unmarshal(p.post(b, "/token", "application/x-www-form-urlencoded", loginForm(username)), &answer); err != nil {
 		b.Fatal(err)
 	}
 	return answer.Token
@@ -279,8 +284,9 @@ func (p *quiet) residentMB(b *testing.B) float64 {
 }
 
 // startBare builds and starts the server to compare with, and returns its
-// address. Date and Content-Length are net/http's own to write.
-func startBare(b *testing.B, header http.Header, body []byte) string {
+// address. It writes these bytes, of which Date and Content-Length are net/http's
+// own to write, or with the URL of a database what it finds there.
+func startBare(b *testing.B, header http.Header, body []byte, database ...string) string {
 	b.Helper()
 	dir := b.TempDir()
 	header = header.Clone()
@@ -296,7 +302,7 @@ func startBare(b *testing.B, header http.Header, body []byte) string {
 	if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "bare"), "./bare").CombinedOutput(); err != nil {
 		b.Fatalf("go build: %v\n%s", err, out)
 	}
-	cmd := exec.Command(filepath.Join(dir, "bare"), filepath.Join(dir, "answer.json"))
+	cmd := exec.Command(filepath.Join(dir, "bare"), append([]string{filepath.Join(dir, "answer.json")}, database...)...)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		b.Fatal(err)

@@ -1,0 +1,97 @@
+package e2e
+
+import (
+	"database/sql"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib"       // registers pgx
+	_ "github.com/ncruces/go-sqlite3/driver" // registers sqlite3
+)
+
+// manyUsers is how many users a database has that is not small.
+const manyUsers = 1_000_000
+
+// BenchmarkReadUsersMeSQLite compares GET /users/me/ with the users in a SQLite
+// file and in memory.
+func BenchmarkReadUsersMeSQLite(b *testing.B) {
+	for _, users := range []int{1000, manyUsers} {
+		b.Run(fmt.Sprint(users, " users"), func(b *testing.B) {
+			file := filepath.Join(b.TempDir(), "users.db")
+			ours := startFilled(b, "sqlite3", file, "sqlite:"+file, users)
+			memory := startQuiet(b)
+			inMemory := []string{readMe(memory, memory.signIn(b))}
+			requests := readSome(b, ours, users)
+			for b.Loop() {
+				reportPairs(b, "requests/s", "of-memory", 20,
+					func() float64 { return loadFor(b, ours.addr, requests, time.Second) },
+					func() float64 { return loadFor(b, memory.addr, inMemory, time.Second) })
+			}
+			b.ReportMetric(ours.residentMB(b), "MB-after-load")
+		})
+	}
+}
+
+// BenchmarkReadUsersMePostgres compares GET /users/me/ with the users in
+// PostgreSQL and a bare net/http handler that makes one indexed SELECT there.
+func BenchmarkReadUsersMePostgres(b *testing.B) {
+	for _, users := range []int{1000, manyUsers} {
+		b.Run(fmt.Sprint(users, " users"), func(b *testing.B) {
+			url := startPostgres(b).URL("postgres")
+			ours := startFilled(b, "pgx", url, url, users)
+			requests := readSome(b, ours, users)
+			bare := startBare(b, nil, nil, url)
+			for b.Loop() {
+				reportPairs(b, "requests/s", "of-bare", 20,
+					func() float64 { return loadFor(b, ours.addr, requests, time.Second) },
+					func() float64 { return loadFor(b, bare, requests, time.Second) })
+			}
+		})
+	}
+}
+
+// startFilled starts the program on a database that has so many users, each with
+// a session and the password of all.
+func startFilled(b *testing.B, driver, source, url string, users int) *quiet {
+	b.Helper()
+	p := startQuiet(b, "DATABASE_URL="+url, "SECRET_KEY="+aKey)
+	p.signIn(b)
+	db, err := sql.Open(driver, source)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.Close()
+	for _, statement := range []string{
+		fmt.Sprintf(`
+			WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d)
+			INSERT INTO users (username, username_key, email, full_name, password_hash, disabled, created_at, tokens_valid_after)
+			SELECT 'user' || CAST(n.i AS TEXT), 'user' || CAST(n.i AS TEXT), 'user' || CAST(n.i AS TEXT) || '@example.com',
+				'Full Name', bench.password_hash, bench.disabled, bench.created_at, bench.tokens_valid_after
+			FROM n, users bench WHERE bench.username = 'bench'`, users),
+		`INSERT INTO sessions (id, user_id, created_at, expires_at, ip, user_agent)
+			SELECT 'a session of user ' || CAST(id AS TEXT), id, created_at, created_at + 3600000000, '127.0.0.1', 'bench' FROM users`,
+		`ANALYZE`,
+	} {
+		if _, err := db.ExecContext(b.Context(), statement); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return p
+}
+
+// readSome returns requests for GET /users/me/ of users all over the database.
+func readSome(b *testing.B, p *quiet, users int) []string {
+	const some = 100
+	var requests []string
+	for i := range some {
+		requests = append(requests, readMe(p, p.logIn(b, fmt.Sprint("user", 1+i*(users/some)))))
+	}
+	return requests
+}
+
+// readMe returns the request of the user whose token this is.
+func readMe(p *quiet, token string) string {
+	return "GET /users/me/ HTTP/1.1\r\nHost: " + p.addr + "\r\nAuthorization: Bearer " + token + "\r\n\r\n"
+}
