@@ -19,10 +19,9 @@ import (
 // A database is an open SQLite file or PostgreSQL server, and what differs
 // between the two.
 type database struct {
-	name    string // for people, without any secret
-	reader  *sql.DB
-	writer  *sql.DB // the same as reader, unless there is one writer at a time
-	idle    int     // how many connections of the reader may be idle
+	connections
+	name    string  // for people, without any secret
+	schema  *sql.DB // the same database, for looking at the schema and changing it
 	dialect goosedb.Dialect
 
 	// hasSchema is a query that says whether the table of the schema's version is
@@ -81,13 +80,7 @@ func openDatabase(url string, create bool) (*database, error) {
 }
 
 func (d *database) Close() error {
-	return errors.Join(d.reader.Close(), d.writer.Close())
-}
-
-// dropIdle closes the connections that are not in use.
-func (d *database) dropIdle() {
-	d.reader.SetMaxIdleConns(0)
-	d.reader.SetMaxIdleConns(d.idle)
+	return errors.Join(d.schema.Close(), d.connections.Close())
 }
 
 //go:embed migrations
@@ -140,7 +133,7 @@ func (d *database) schemaVersions(ctx context.Context) (current, target int64, e
 
 func (d *database) schemaVersion(ctx context.Context) (int64, error) {
 	var exists bool
-	err := d.reader.QueryRowContext(ctx, d.hasSchema, schemaTable).Scan(&exists)
+	err := d.schema.QueryRowContext(ctx, d.hasSchema, schemaTable).Scan(&exists)
 	if err != nil || !exists {
 		return 0, err
 	}
@@ -148,7 +141,7 @@ func (d *database) schemaVersion(ctx context.Context) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return versions.GetLatestVersion(ctx, d.reader)
+	return versions.GetLatestVersion(ctx, d.schema)
 }
 
 func (d *database) migrator(options ...goose.ProviderOption) (*goose.Provider, error) {
@@ -157,7 +150,7 @@ func (d *database) migrator(options ...goose.ProviderOption) (*goose.Provider, e
 		return nil, err
 	}
 	options = append(options, goose.WithTableName(schemaTable), goose.WithDisableGlobalRegistry(true))
-	return goose.NewProvider(d.dialect, d.writer, files, options...)
+	return goose.NewProvider(d.dialect, d.schema, files, options...)
 }
 
 // oneLine returns the text of an error that has several lines.

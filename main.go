@@ -194,12 +194,8 @@ func openStore(ctx context.Context, url string, log *slog.Logger) (store, error)
 	if err := db.migrate(ctx, log); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	users, err := newSQLStore(ctx, db)
-	if err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
 	log.Info("users are kept in " + db.name)
-	return users, nil
+	return sqlStore{db}, nil
 }
 
 func newAccounts(cfg config, users store, log *slog.Logger) (*accounts, error) {

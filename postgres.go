@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	pgConnections    = 10              // at most, unless the URL says pool_max_conns
+	pgMaxConns       = 10              // at most, unless the URL says pool_max_conns
 	pgConnectTimeout = 2 * time.Second // per host, within storeTimeout
 )
 
@@ -38,7 +38,7 @@ func parsePostgres(url string) (*pgxpool.Config, error) {
 		return nil, errors.New("want a PostgreSQL URL such as postgres://user:password@host:5432/name?sslmode=verify-full, with special characters in the password as %XX")
 	}
 	if !strings.Contains(url, "pool_max_conns=") {
-		cfg.MaxConns = pgConnections
+		cfg.MaxConns = pgMaxConns
 	}
 	if cfg.MaxConns < 2 {
 		return nil, errors.New("pool_max_conns: want at least 2")
@@ -74,24 +74,49 @@ func openPostgres(url string) (*database, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := stdlib.OpenDB(*cfg.ConnConfig)
-	db.SetMaxOpenConns(int(cfg.MaxConns))
-	db.SetMaxIdleConns(int(cfg.MaxConns))
-	db.SetConnMaxLifetime(cfg.MaxConnLifetime)
-	db.SetConnMaxIdleTime(cfg.MaxConnIdleTime)
+	pool, err := pgxpool.NewWithConfig(context.Background(), cfg)
+	if err != nil {
+		return nil, err
+	}
 	return &database{
-		name:    fmt.Sprintf("PostgreSQL database %s at %s", cfg.ConnConfig.Database, strings.Join(hosts(cfg.ConnConfig), ", ")),
-		reader:  db,
-		writer:  db,
-		idle:    int(cfg.MaxConns),
-		dialect: goosedb.DialectPostgres,
-
+		connections: pgConnections{pool},
+		name:        fmt.Sprintf("PostgreSQL database %s at %s", cfg.ConnConfig.Database, strings.Join(hosts(cfg.ConnConfig), ", ")),
+		schema:      stdlib.OpenDBFromPool(pool),
+		dialect:     goosedb.DialectPostgres,
 		hasSchema: `SELECT EXISTS (
 			SELECT 1 FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = $1)`,
-
 		fault:   pgFault,
 		newLock: pgLock,
 	}, nil
+}
+
+// pgConnections is a pool of pgx, which prepares what it is given once for every
+// connection.
+type pgConnections struct{ pool *pgxpool.Pool }
+
+func (c pgConnections) exec(ctx context.Context, s statement, args ...any) (int64, error) {
+	tag, err := c.pool.Exec(ctx, statementTexts[s], args...)
+	return tag.RowsAffected(), err
+}
+
+func (c pgConnections) queryRow(ctx context.Context, s statement, args ...any) row {
+	return c.pool.QueryRow(ctx, statementTexts[s], args...)
+}
+
+func (c pgConnections) queryAll(ctx context.Context, s statement, scan func(row) error) error {
+	rows, err := c.pool.Query(ctx, statementTexts[s])
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	return scanAll(rows, scan)
+}
+
+func (c pgConnections) dropIdle() { c.pool.Reset() }
+
+func (c pgConnections) Close() error {
+	c.pool.Close()
+	return nil
 }
 
 // pgLock is a row of a table, for not every relative of PostgreSQL has advisory

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -37,7 +38,11 @@ func openSQLite(path string, create bool) (*database, error) {
 		return nil, fmt.Errorf("cannot open the SQLite file %s: %w", path, err)
 	}
 	busy := "busy_timeout(" + strconv.FormatInt(sqliteBusyTimeout.Milliseconds(), 10) + ")"
-	writer, err := sql.Open("sqlite3", sqliteDSN(path, busy, "journal_mode(wal)", "synchronous(full)", "foreign_keys(on)"))
+	pragmas := []string{busy, "synchronous(full)", "foreign_keys(on)"}
+	if create {
+		pragmas = append(pragmas, "journal_mode(wal)") // which the file remembers
+	}
+	writer, err := sql.Open("sqlite3", sqliteDSN(path, pragmas...))
 	if err != nil {
 		return nil, err
 	}
@@ -50,22 +55,87 @@ func openSQLite(path string, create bool) (*database, error) {
 	reader.SetMaxOpenConns(readers)
 	reader.SetMaxIdleConns(readers)
 	return &database{
-		name:    "SQLite file " + path,
-		reader:  reader,
-		writer:  writer,
-		idle:    readers,
-		dialect: goosedb.DialectSQLite3,
-
-		hasSchema: `SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = $1)`,
-
-		fault: func(error) fault { return faultOther }, // one writer: nothing is undone but by its own fault
-
+		connections: &sqliteConnections{reader: reader, writer: writer},
+		name:        "SQLite file " + path,
+		schema:      writer,
+		dialect:     goosedb.DialectSQLite3,
+		hasSchema:   `SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = $1)`,
+		fault:       func(error) fault { return faultOther }, // one writer: nothing is undone but by its own fault
 		newLock: func(*slog.Logger) (lock.Locker, error) {
 			return fileLock{flock.New(path+"-lock", flock.SetPermissions(0o600))}, nil
 		},
 		warnings: warnings,
 	}, nil
 }
+
+// sqliteConnections are one that writes and several that read.
+type sqliteConnections struct {
+	reader, writer *sql.DB
+	prepared       [len(statementTexts)]atomic.Pointer[sql.Stmt]
+}
+
+func (c *sqliteConnections) exec(ctx context.Context, s statement, args ...any) (int64, error) {
+	stmt, err := c.stmt(ctx, s)
+	if err != nil {
+		return 0, err
+	}
+	result, err := stmt.ExecContext(ctx, args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+func (c *sqliteConnections) queryRow(ctx context.Context, s statement, args ...any) row {
+	stmt, err := c.stmt(ctx, s)
+	if err != nil {
+		return failedRow{err}
+	}
+	return stmt.QueryRowContext(ctx, args...)
+}
+
+func (c *sqliteConnections) queryAll(ctx context.Context, s statement, scan func(row) error) error {
+	stmt, err := c.stmt(ctx, s)
+	if err != nil {
+		return err
+	}
+	rows, err := stmt.QueryContext(ctx)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	return scanAll(rows, scan)
+}
+
+// stmt returns a prepared statement.
+func (c *sqliteConnections) stmt(ctx context.Context, s statement) (*sql.Stmt, error) {
+	if stmt := c.prepared[s].Load(); stmt != nil {
+		return stmt, nil
+	}
+	db := c.reader
+	if s.writes() {
+		db = c.writer
+	}
+	stmt, err := db.PrepareContext(ctx, statementTexts[s])
+	if err != nil {
+		return nil, err
+	}
+	if !c.prepared[s].CompareAndSwap(nil, stmt) {
+		stmt.Close() // another was quicker
+	}
+	return c.prepared[s].Load(), nil
+}
+
+func (c *sqliteConnections) dropIdle() {}
+
+func (c *sqliteConnections) Close() error {
+	return errors.Join(c.reader.Close(), c.writer.Close())
+}
+
+// A failedRow is a row that was never read.
+type failedRow struct{ error }
+
+func (r failedRow) Scan(...any) error { return r.error }
 
 // sqliteDSN returns the name under which every connection that the pool opens has
 // these pragmas. Its transactions take the write lock when they begin: one that

@@ -18,75 +18,97 @@ const storeTimeout = 4 * time.Second
 // a read that it has lost.
 const maxAttempts = 3
 
-// sqlStore keeps users in a database. Its queries are the same for SQLite and
+// sqlStore keeps users in a database. Its statements are the same for SQLite and
 // PostgreSQL: what every database does alike, and no check before an insert.
-type sqlStore struct {
-	*database
-	queries
-}
+type sqlStore struct{ *database }
 
-var _ store = (*sqlStore)(nil)
+var _ store = sqlStore{}
 
-// queries are the prepared statements of a sqlStore.
-type queries struct {
-	insertUser, userByKey, userBySession, allUsers, replacePasswordHash, deleteUser,
-	insertSession, deleteExpiredSessions, ping *sql.Stmt
-}
+// A statement is one of those that a sqlStore carries out.
+type statement int
 
 const (
-	userColumns = `u.id, u.username, u.username_key, u.email, u.full_name,
-		u.password_hash, u.disabled, u.created_at, u.tokens_valid_after`
-	sessionColumns = `s.id, s.user_id, s.created_at, s.expires_at, s.ip, s.user_agent`
+	insertUser statement = iota
+	selectUserByKey
+	selectUserBySession
+	selectUsers
+	updatePasswordHash
+	deleteUser
+	insertSession
+	deleteExpiredSessions
+	selectOne
 )
 
-// newSQLStore prepares the statements on a database that has its schema. Their
-// parameters stand in order: SQLite counts $3 as the first if it comes first.
-func newSQLStore(ctx context.Context, d *database) (*sqlStore, error) {
-	s := &sqlStore{database: d}
-	for _, q := range []struct {
-		stmt **sql.Stmt
-		db   *sql.DB
-		text string
-	}{
-		{&s.insertUser, d.writer, `
-			INSERT INTO users (username, username_key, email, full_name,
-				password_hash, disabled, created_at, tokens_valid_after)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-			ON CONFLICT (username_key) DO NOTHING
-			RETURNING id`},
-		{&s.userByKey, d.reader, `SELECT ` + userColumns + ` FROM users u WHERE u.username_key = $1`},
-		{&s.userBySession, d.reader, `
-			SELECT ` + userColumns + `, ` + sessionColumns + `
-			FROM sessions s JOIN users u ON u.id = s.user_id
-			WHERE s.id = $1`},
-		{&s.allUsers, d.reader, `SELECT ` + userColumns + ` FROM users u ORDER BY u.id`},
-		{&s.replacePasswordHash, d.writer, `
-			UPDATE users SET password_hash = $1 WHERE id = $2 AND password_hash = $3`},
-		{&s.deleteUser, d.writer, `DELETE FROM users WHERE id = $1`},
-		{&s.insertSession, d.writer, `
-			INSERT INTO sessions (id, user_id, created_at, expires_at, ip, user_agent)
-			SELECT $1, u.id, $2, $3, $4, $5 FROM users u WHERE u.id = $6`},
-		{&s.deleteExpiredSessions, d.writer, `
-			DELETE FROM sessions WHERE id IN (
-				SELECT id FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)`},
-		{&s.ping, d.reader, `SELECT count(*) FROM (SELECT 1 FROM users LIMIT 1) AS first`},
-	} {
-		stmt, err := q.db.PrepareContext(ctx, q.text)
-		if err != nil {
-			return nil, fmt.Errorf("cannot prepare a statement: %w", err)
-		}
-		*q.stmt = stmt
-	}
-	return s, nil
+const userColumns = `u.id, u.username, u.username_key, u.email, u.full_name,
+	u.password_hash, u.disabled, u.created_at, u.tokens_valid_after`
+
+// statementTexts are the statements. Their parameters stand in order: SQLite
+// counts $3 as the first if it comes first.
+var statementTexts = [...]string{
+	insertUser: `
+		INSERT INTO users (username, username_key, email, full_name,
+			password_hash, disabled, created_at, tokens_valid_after)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+		ON CONFLICT (username_key) DO NOTHING
+		RETURNING id`,
+	selectUserByKey: `SELECT ` + userColumns + ` FROM users u WHERE u.username_key = $1`,
+	selectUserBySession: `
+		SELECT ` + userColumns + `, s.created_at, s.expires_at, s.ip, s.user_agent
+		FROM sessions s JOIN users u ON u.id = s.user_id
+		WHERE s.id = $1`,
+	selectUsers: `SELECT ` + userColumns + ` FROM users u ORDER BY u.id`,
+	updatePasswordHash: `
+		UPDATE users SET password_hash = $1 WHERE id = $2 AND password_hash = $3`,
+	deleteUser: `DELETE FROM users WHERE id = $1`,
+	insertSession: `
+		INSERT INTO sessions (id, user_id, created_at, expires_at, ip, user_agent)
+		SELECT $1, u.id, $2, $3, $4, $5 FROM users u WHERE u.id = $6`,
+	deleteExpiredSessions: `
+		DELETE FROM sessions WHERE id IN (
+			SELECT id FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)`,
+	selectOne: `SELECT count(*) FROM (SELECT 1 FROM users LIMIT 1) AS first`,
 }
 
-func (s *sqlStore) CreateUser(ctx context.Context, u User) (User, error) {
+// writes reports whether a statement changes something.
+func (s statement) writes() bool {
+	switch s {
+	case insertUser, updatePasswordHash, deleteUser, insertSession, deleteExpiredSessions:
+		return true
+	}
+	return false
+}
+
+// A row is one that a statement has found: of database/sql or of pgx.
+type row interface {
+	Scan(fields ...any) error
+}
+
+// connections is a pool that carries out statements, each prepared once for every
+// connection.
+type connections interface {
+	// exec returns how many rows the statement concerned.
+	exec(ctx context.Context, s statement, args ...any) (int64, error)
+
+	// queryRow returns the only row, whose Scan returns sql.ErrNoRows if there is
+	// none.
+	queryRow(ctx context.Context, s statement, args ...any) row
+
+	// queryAll calls scan for every row.
+	queryAll(ctx context.Context, s statement, scan func(row) error) error
+
+	// dropIdle closes the connections that are not in use.
+	dropIdle()
+
+	Close() error
+}
+
+func (s sqlStore) CreateUser(ctx context.Context, u User) (User, error) {
 	if err := checkUser(u); err != nil {
 		return User{}, err
 	}
 	u.CreatedAt, u.TokensValidAfter = storedTime(u.CreatedAt), storedTime(u.TokensValidAfter)
 	err := s.write(ctx, func(ctx context.Context) error {
-		return s.insertUser.QueryRowContext(ctx, u.Username, u.Key, u.Email, u.FullName, u.PasswordHash,
+		return s.queryRow(ctx, insertUser, u.Username, u.Key, u.Email, u.FullName, u.PasswordHash,
 			u.Disabled, u.CreatedAt.UnixMicro(), u.TokensValidAfter.UnixMicro()).Scan(&u.ID)
 	})
 	if errors.Is(err, errNotFound) {
@@ -98,55 +120,63 @@ func (s *sqlStore) CreateUser(ctx context.Context, u User) (User, error) {
 	return u, nil
 }
 
-func (s *sqlStore) UserByKey(ctx context.Context, key string) (User, error) {
+func (s sqlStore) UserByKey(ctx context.Context, key string) (User, error) {
 	if !isText(key) {
 		return User{}, errNotFound
 	}
 	var u User
 	err := s.read(ctx, func(ctx context.Context) error {
-		return s.userByKey.QueryRowContext(ctx, key).Scan(userFields(&u)...)
+		return s.queryRow(ctx, selectUserByKey, key).Scan(userFields(&u)...)
 	})
 	return u, err
 }
 
-func (s *sqlStore) UserBySession(ctx context.Context, sessionID string) (User, Session, error) {
+func (s sqlStore) UserBySession(ctx context.Context, sessionID string) (User, Session, error) {
 	if !isText(sessionID) {
 		return User{}, Session{}, errNotFound
 	}
 	var u User
-	var session Session
+	session := Session{ID: sessionID}
 	err := s.read(ctx, func(ctx context.Context) error {
-		return s.userBySession.QueryRowContext(ctx, sessionID).Scan(append(userFields(&u),
-			&session.ID, &session.UserID, (*micros)(&session.CreatedAt), (*micros)(&session.ExpiresAt),
-			&session.IP, &session.UserAgent)...)
+		return s.queryRow(ctx, selectUserBySession, sessionID).Scan(append(userFields(&u),
+			(*micros)(&session.CreatedAt), (*micros)(&session.ExpiresAt), &session.IP, &session.UserAgent)...)
 	})
-	return u, session, err
+	if err != nil {
+		return User{}, Session{}, err
+	}
+	session.UserID = u.ID
+	return u, session, nil
 }
 
-func (s *sqlStore) Users(ctx context.Context) ([]User, error) {
+func (s sqlStore) Users(ctx context.Context) ([]User, error) {
 	var users []User
 	err := s.read(ctx, func(ctx context.Context) error {
-		rows, err := s.allUsers.QueryContext(ctx)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
 		users = nil // of an attempt that failed
-		for rows.Next() {
-			var u User
-			if err := rows.Scan(userFields(&u)...); err != nil {
-				return err
-			}
-			users = append(users, u)
-		}
-		return rows.Err()
+		return s.queryAll(ctx, selectUsers, func(r row) error {
+			users = append(users, User{})
+			return r.Scan(userFields(&users[len(users)-1])...)
+		})
 	})
 	return users, err
 }
 
+// scanAll calls scan for every row that is left.
+func scanAll(rows interface {
+	row
+	Next() bool
+	Err() error
+}, scan func(row) error) error {
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
 // userFields are where the userColumns go, with room for a session's.
 func userFields(u *User) []any {
-	return append(make([]any, 0, 15),
+	return append(make([]any, 0, 13),
 		&u.ID, &u.Username, &u.Key, &u.Email, &u.FullName,
 		&u.PasswordHash, &u.Disabled, (*micros)(&u.CreatedAt), (*micros)(&u.TokensValidAfter))
 }
@@ -164,58 +194,54 @@ func (m *micros) Scan(value any) error {
 	return nil
 }
 
-func (s *sqlStore) ReplacePasswordHash(ctx context.Context, userID int64, current, next string) error {
+func (s sqlStore) ReplacePasswordHash(ctx context.Context, userID int64, current, next string) error {
 	if err := checkTexts(next); err != nil {
 		return err
 	}
 	if !isText(current) {
 		return errNotFound
 	}
-	return s.writeOne(ctx, s.replacePasswordHash, next, userID, current)
+	return s.writeOne(ctx, updatePasswordHash, next, userID, current)
 }
 
-func (s *sqlStore) DeleteUser(ctx context.Context, userID int64) error {
-	return s.writeOne(ctx, s.deleteUser, userID)
+func (s sqlStore) DeleteUser(ctx context.Context, userID int64) error {
+	return s.writeOne(ctx, deleteUser, userID)
 }
 
-func (s *sqlStore) CreateSession(ctx context.Context, session Session) error {
+func (s sqlStore) CreateSession(ctx context.Context, session Session) error {
 	if err := checkSession(session); err != nil {
 		return err
 	}
-	return s.writeOne(ctx, s.insertSession, session.ID,
+	return s.writeOne(ctx, insertSession, session.ID,
 		session.CreatedAt.UnixMicro(), session.ExpiresAt.UnixMicro(), session.IP, session.UserAgent, session.UserID)
 }
 
-func (s *sqlStore) DeleteExpiredSessions(ctx context.Context, now time.Time, limit int) (int, error) {
-	n, err := s.exec(ctx, s.deleteExpiredSessions, now.UnixMicro(), limit)
+func (s sqlStore) DeleteExpiredSessions(ctx context.Context, now time.Time, limit int) (int, error) {
+	n, err := s.writeMany(ctx, deleteExpiredSessions, now.UnixMicro(), limit)
 	return int(n), err
 }
 
-func (s *sqlStore) Ping(ctx context.Context) error {
+func (s sqlStore) Ping(ctx context.Context) error {
 	return s.read(ctx, func(ctx context.Context) error {
 		var n int
-		return s.ping.QueryRowContext(ctx).Scan(&n)
+		return s.queryRow(ctx, selectOne).Scan(&n)
 	})
 }
 
 // writeOne carries out a statement that concerns one row, or returns errNotFound
 // if there is none.
-func (s *sqlStore) writeOne(ctx context.Context, stmt *sql.Stmt, args ...any) error {
-	n, err := s.exec(ctx, stmt, args...)
+func (s sqlStore) writeOne(ctx context.Context, what statement, args ...any) error {
+	n, err := s.writeMany(ctx, what, args...)
 	if err == nil && n == 0 {
 		return errNotFound
 	}
 	return err
 }
 
-// exec carries out a statement and returns how many rows it concerned.
-func (s *sqlStore) exec(ctx context.Context, stmt *sql.Stmt, args ...any) (n int64, err error) {
+// writeMany carries out a statement and returns how many rows it concerned.
+func (s sqlStore) writeMany(ctx context.Context, what statement, args ...any) (n int64, err error) {
 	err = s.write(ctx, func(ctx context.Context) error {
-		result, err := stmt.ExecContext(ctx, args...)
-		if err != nil {
-			return err
-		}
-		n, err = result.RowsAffected()
+		n, err = s.exec(ctx, what, args...)
 		return err
 	})
 	return n, err
@@ -233,20 +259,20 @@ const (
 )
 
 // read calls op, which changes nothing, until it succeeds; see attempt.
-func (s *sqlStore) read(ctx context.Context, op func(context.Context) error) error {
+func (s sqlStore) read(ctx context.Context, op func(context.Context) error) error {
 	return s.attempt(ctx, op, true)
 }
 
 // write calls op until it succeeds; see attempt. It is not called again when it
 // may have been carried out.
-func (s *sqlStore) write(ctx context.Context, op func(context.Context) error) error {
+func (s sqlStore) write(ctx context.Context, op func(context.Context) error) error {
 	return s.attempt(ctx, op, false)
 }
 
 // attempt calls op until it succeeds or its failure is final, at most maxAttempts
 // times and for storeTimeout. It returns sentinels only: no row is errNotFound,
 // and what remains wraps errUnavailable.
-func (s *sqlStore) attempt(ctx context.Context, op func(context.Context) error, repeatable bool) error {
+func (s sqlStore) attempt(ctx context.Context, op func(context.Context) error, repeatable bool) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
