@@ -15,37 +15,48 @@ import (
 // of the recording: the status, WWW-Authenticate, Location, the JSON of a
 // success, and the detail of a failure.
 func TestConformance(t *testing.T) {
-	var cases []struct {
-		Name    string
-		Differs string
-		Here    int
-		Steps   []recordedStep
-	}
 	text, err := os.ReadFile("testdata/recorded.json")
 	if err != nil {
 		t.Fatal(err)
 	}
+	var cases []recordedCase
 	if err := json.Unmarshal(text, &cases); err != nil {
 		t.Fatal(err)
 	}
-	s := startServer(t)
-	for _, c := range cases {
-		t.Run(c.Name, func(t *testing.T) {
-			token := ""
-			for i, step := range c.Steps {
-				got := s.replay(t, step, token)
-				if issued := got.field("access_token"); issued != "" {
-					token = issued
-				}
-				if c.Differs != "" && i == len(c.Steps)-1 {
-					if c.Here != 0 && got.status != c.Here {
-						t.Errorf("status %d, want %d: %s", got.status, c.Here, c.Differs)
-					}
-					return
-				}
-				compare(t, step, got)
+	for name, open := range everyStore {
+		t.Run(name, func(t *testing.T) {
+			users := open(t)
+			s := startServer(t, func(acc *accounts, _ *edgeSettings) { acc.store = users })
+			for _, c := range cases {
+				t.Run(c.Name, func(t *testing.T) { s.replayCase(t, c) })
 			}
 		})
+	}
+}
+
+// A recordedCase is a few requests and what the original answered. If Differs
+// says why, ours answers the last of them otherwise, with the status Here.
+type recordedCase struct {
+	Name    string
+	Differs string
+	Here    int
+	Steps   []recordedStep
+}
+
+func (s *testServer) replayCase(t *testing.T, c recordedCase) {
+	token := ""
+	for i, step := range c.Steps {
+		got := s.replay(t, step, token)
+		if issued := got.field("access_token"); issued != "" {
+			token = issued
+		}
+		if c.Differs != "" && i == len(c.Steps)-1 {
+			if c.Here != 0 && got.status != c.Here {
+				t.Errorf("status %d, want %d: %s", got.status, c.Here, c.Differs)
+			}
+			return
+		}
+		compare(t, step, got)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -199,6 +200,62 @@ func TestFailure(t *testing.T) {
 		}
 	}
 	s.checkLog(token)
+}
+
+// away is a store that does not answer.
+type away struct{ store }
+
+func (away) CreateUser(context.Context, User) (User, error)  { return User{}, errAway }
+func (away) UserByKey(context.Context, string) (User, error) { return User{}, errAway }
+func (away) UserBySession(context.Context, string) (User, Session, error) {
+	return User{}, Session{}, errAway
+}
+func (away) Ping(context.Context) error { return errAway }
+
+var errAway = fmt.Errorf("%w: no route to db.internal", errUnavailable)
+
+// TestUnavailable: a store that does not answer is a 503 that says when to try
+// again, and its cause is in the log. It is never a wrong 401.
+func TestUnavailable(t *testing.T) {
+	s := startServer(t)
+	token := s.signUp()
+	s.acc.store = away{s.acc.store}
+	plain := `{"detail":"Service Unavailable"}`
+	for name, tt := range map[string]struct {
+		got  answer
+		body string
+	}{
+		"a registration": {s.register("bob", goodPassword), plain},
+		"a login":        {s.login(goodLogin), `{"detail":"Service Unavailable","error":"temporarily_unavailable","error_description":"Service Unavailable"}`},
+		"a token":        {s.me("Authorization: Bearer " + token), plain},
+		"readyz":         {s.do("GET", "/readyz", ""), plain},
+	} {
+		if tt.got.status != 503 || tt.got.body != tt.body || tt.got.header.Get("Retry-After") != "1" {
+			t.Errorf("%s: %d %s, Retry-After %q", name, tt.got.status, tt.got.body, tt.got.header.Get("Retry-After"))
+		}
+		if log := s.log.String(); !strings.Contains(log, `"err":"the store does not answer: no route to db.internal","request_id":"`+tt.got.header.Get("X-Request-Id")) {
+			t.Errorf("%s: the log does not say why: %s", name, log)
+		}
+	}
+	if got := s.do("GET", "/livez", ""); got.status != 200 || got.body != `{"status":"ok"}` {
+		t.Errorf("livez: %d %s", got.status, got.body)
+	}
+	s.checkLog(token)
+}
+
+// TestReady: a server is ready until it stops.
+func TestReady(t *testing.T) {
+	s := startServer(t)
+	if got := s.do("GET", "/readyz", ""); got.status != 200 || got.body != `{"status":"ok"}` {
+		t.Errorf("readyz: %d %s", got.status, got.body)
+	}
+	s.acc.stop()
+	if got := s.do("GET", "/readyz", ""); got.status != 503 || got.body != `{"detail":"Shutting down"}` {
+		t.Errorf("readyz of a server that stops: %d %s", got.status, got.body)
+	}
+	if got := s.do("GET", "/livez", ""); got.status != 200 {
+		t.Errorf("livez of a server that stops: %d %s", got.status, got.body)
+	}
 }
 
 // TestPanicBehindHeader: half an answer is cut off, not completed, and the log

@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"net/url"
 	"os"
@@ -11,21 +14,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"latchkey/internal/pgtest"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
-
-func TestSQLiteStore(t *testing.T) {
-	testStore(t, func(t testing.TB) store {
-		return mustOpen(t, sqlitePrefix+filepath.Join(t.TempDir(), "users.db"))
-	})
-}
-
-func TestPostgresStore(t *testing.T) {
-	testStore(t, func(t testing.TB) store { return mustOpen(t, newPostgres(t)) })
-}
 
 // mustOpen opens the store at a URL until the test ends.
 func mustOpen(t testing.TB, url string) store {
@@ -88,6 +84,11 @@ func newPostgres(t testing.TB) string {
 	return u.String()
 }
 
+// newSQLite returns the URL of a file that is not there yet.
+func newSQLite(t testing.TB) string {
+	return sqlitePrefix + filepath.Join(t.TempDir(), "users.db")
+}
+
 // execute carries out a statement on a connection of its own.
 func execute(t testing.TB, url, statement string) {
 	t.Helper()
@@ -99,5 +100,147 @@ func execute(t testing.TB, url, statement string) {
 	defer conn.Close(ctx)
 	if _, err := conn.Exec(ctx, statement); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestMigrateTogether: of those that open an empty database at the same moment one
+// makes the schema, and all find it.
+func TestMigrateTogether(t *testing.T) {
+	for name, url := range map[string]string{"SQLite": newSQLite(t), "PostgreSQL": newPostgres(t)} {
+		t.Run(name, func(t *testing.T) {
+			var all sync.WaitGroup
+			for i := range 10 {
+				all.Go(func() {
+					s, err := openStore(t.Context(), url, slog.New(slog.DiscardHandler))
+					if err != nil {
+						t.Errorf("openStore: %v", err)
+						return
+					}
+					defer s.Close()
+					if _, err := s.CreateUser(t.Context(), testUser(fmt.Sprint("user", i))); err != nil {
+						t.Errorf("CreateUser: %v", err)
+					}
+				})
+			}
+			all.Wait()
+			if users, err := mustOpen(t, url).Users(t.Context()); err != nil || len(users) != 10 {
+				t.Errorf("%d users, %v; want 10", len(users), err)
+			}
+		})
+	}
+}
+
+// TestSchemaVersions: what is older is brought up, what is newer is refused and
+// left alone, and looking changes nothing.
+func TestSchemaVersions(t *testing.T) {
+	for name, url := range map[string]string{"SQLite": newSQLite(t), "PostgreSQL": newPostgres(t)} {
+		t.Run(name, func(t *testing.T) {
+			db, err := openDatabase(url, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			for range 2 {
+				if current, target, err := db.schemaVersions(t.Context()); current != 0 || target < 1 || err != nil {
+					t.Fatalf("an empty database: %d of %d, %v", current, target, err)
+				}
+			}
+			if err := db.migrate(t.Context(), slog.New(slog.DiscardHandler)); err != nil {
+				t.Fatal(err)
+			}
+			if current, target, err := db.schemaVersions(t.Context()); current != target || err != nil {
+				t.Errorf("after the migration: %d of %d, %v", current, target, err)
+			}
+			if _, err := db.schema.Exec("INSERT INTO " + schemaTable + " (version_id, is_applied) VALUES (99, true)"); err != nil {
+				t.Fatal(err)
+			}
+			_, err = openStore(t.Context(), url, slog.New(slog.DiscardHandler))
+			if err == nil || !strings.Contains(err.Error(), "version 99") {
+				t.Errorf("a newer schema: %v", err)
+			}
+		})
+	}
+}
+
+// TestAttempts: what is tried again, how often, and what it comes to.
+func TestAttempts(t *testing.T) {
+	lost := io.ErrUnexpectedEOF
+	for _, tt := range []struct {
+		name         string
+		failures     []error // of one attempt after the other, until one succeeds
+		read, write  error
+		reads, tries int // attempts of a read, and of a write
+	}{
+		{"no failure", nil, nil, nil, 1, 1},
+		{"no row", []error{sql.ErrNoRows}, errNotFound, errNotFound, 1, 1},
+		{"a user who is gone", []error{pgError("23503")}, errNotFound, errNotFound, 1, 1},
+		{"a conflict of transactions", []error{pgError("40001")}, nil, nil, 2, 2},
+		{"a deadlock", []error{pgError("40P01"), pgError("40P01")}, nil, nil, 3, 3},
+		{"conflicts without end", []error{pgError("40001"), pgError("40001"), pgError("40001"), pgError("40001")}, errUnavailable, errUnavailable, 3, 3},
+		{"a server that has become a standby", []error{pgError("25006")}, nil, nil, 2, 2},
+		{"a connection that is lost", []error{lost}, nil, errUnavailable, 2, 1},
+		{"a server that shuts down", []error{pgError("57P01")}, nil, errUnavailable, 2, 1},
+		{"a connection that is lost, and then no row", []error{lost, sql.ErrNoRows}, errNotFound, errUnavailable, 2, 1},
+		{"connections that are lost without end", []error{lost, lost, lost, lost}, errUnavailable, errUnavailable, 3, 1},
+		{"a full disk", []error{pgError("53100")}, errUnavailable, errUnavailable, 1, 1},
+		{"a statement that is wrong", []error{pgError("42601")}, errUnavailable, errUnavailable, 1, 1},
+		{"a deadline", []error{context.DeadlineExceeded}, errUnavailable, errUnavailable, 1, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := sqlStore{&database{connections: noConnections{}, fault: pgFault}}
+			for _, way := range []struct {
+				attempt func(context.Context, func(context.Context) error) error
+				want    error
+				times   int
+			}{{s.read, tt.read, tt.reads}, {s.write, tt.write, tt.tries}} {
+				times := 0
+				err := way.attempt(t.Context(), func(context.Context) error {
+					times++
+					if times > len(tt.failures) {
+						return nil
+					}
+					return tt.failures[times-1]
+				})
+				if !errors.Is(err, way.want) || times != way.times {
+					t.Errorf("%v after %d attempts; want %v after %d", err, times, way.want, way.times)
+				}
+				if errors.Is(err, errUnavailable) && !errors.Is(err, tt.failures[times-1]) {
+					t.Errorf("%v does not say why", err)
+				}
+			}
+		})
+	}
+}
+
+func pgError(code string) error { return &pgconn.PgError{Code: code} }
+
+// noConnections are those of a database that is not needed.
+type noConnections struct{ connections }
+
+func (noConnections) dropIdle() {}
+
+// TestAttemptTimesOut: a database that does not answer is known as such within
+// five seconds.
+func TestAttemptTimesOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := sqlStore{&database{connections: noConnections{}, fault: pgFault}}
+		began := time.Now()
+		err := s.read(t.Context(), func(ctx context.Context) error {
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		if took := time.Since(began); !errors.Is(err, errUnavailable) || took > 5*time.Second {
+			t.Errorf("%v after %v", err, took)
+		}
+	})
+}
+
+// TestStatements: the list of those that write is that of the texts.
+func TestStatements(t *testing.T) {
+	for s, text := range statementTexts {
+		reads := strings.HasPrefix(strings.TrimSpace(text), "SELECT")
+		if statement(s).writes() == reads {
+			t.Errorf("%s: writes() is %v", text, !reads)
+		}
 	}
 }

@@ -14,11 +14,20 @@ import (
 	"time"
 )
 
-func TestMemStore(t *testing.T) {
-	testStore(t, func(testing.TB) store { return newMemStore() })
+// everyStore opens an empty store of each kind.
+var everyStore = map[string]func(testing.TB) store{
+	"memory":     func(testing.TB) store { return newMemStore() },
+	"SQLite":     func(t testing.TB) store { return mustOpen(t, newSQLite(t)) },
+	"PostgreSQL": func(t testing.TB) store { return mustOpen(t, newPostgres(t)) },
 }
 
-// testStore is what every store has to pass; open returns an empty one.
+func TestStores(t *testing.T) {
+	for name, open := range everyStore {
+		t.Run(name, func(t *testing.T) { testStore(t, open) })
+	}
+}
+
+// testStore is what every store has to pass.
 func testStore(t *testing.T, open func(testing.TB) store) {
 	for name, test := range map[string]func(*testing.T, store){
 		"users":                             testStoreUsers,

@@ -214,9 +214,6 @@ func (c *Cluster) Close() error {
 
 // URL returns the URL of a database, with parameters such as "sslmode=disable".
 func (c *Cluster) URL(database string, parameters ...string) string {
-	url := fmt.Sprintf("postgres://latchkey@127.0.0.1:%d/%s?sslmode=disable", c.Port, database)
-	for _, p := range parameters {
-		url += "&" + p
-	}
-	return url
+	parameters = append([]string{"sslmode=disable"}, parameters...)
+	return fmt.Sprintf("postgres://latchkey@127.0.0.1:%d/%s?%s", c.Port, database, strings.Join(parameters, "&"))
 }
