@@ -7,7 +7,7 @@ VERSION     = $(shell git describe --tags --always --dirty 2>/dev/null)
 run: ## start on localhost:8000
 	go run .
 
-test: ## everything; says loudly what it skips for want of a browser
+test: ## everything; says loudly what it skips for want of a browser or PostgreSQL
 	go test -race -shuffle=on
 	go -C e2e test -race -shuffle=on
 
@@ -19,7 +19,8 @@ check: ## what a reviewer need not look for
 	go mod tidy -diff && go -C e2e mod tidy -diff
 
 bench: ## the figures of the README, side by side
-	go -C e2e test -run '^$$' -bench . -benchtime 1x -v .
+	go test -run '^$$' -bench MemStore .
+	go -C e2e test -run '^$$' -bench . -benchtime 1x -v -timeout 30m .
 
 fuzz: ## every fuzz target for a minute
 	@for target in $$(go test -list '^Fuzz' . | grep '^Fuzz'); do \

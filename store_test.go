@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -475,4 +476,41 @@ func testStoreCancelled(t *testing.T, s store) {
 	if _, _, err := s.UserBySession(t.Context(), "s"); err != nil {
 		t.Errorf("the session: %v", err)
 	}
+}
+
+// BenchmarkMemStore measures what a user takes in memory, with an address and a
+// full name, and how long it takes to find one of many.
+func BenchmarkMemStore(b *testing.B) {
+	for _, users := range []int{1000, 1_000_000} {
+		b.Run(fmt.Sprint(users, " users"), func(b *testing.B) {
+			before := liveBytes()
+			s := newMemStore()
+			hash := newHasher(1).hashPassword(goodPassword)
+			for i := range users {
+				u := testUser(fmt.Sprint("user", i))
+				u.PasswordHash = strings.Clone(hash)
+				mustCreate(b, s, u)
+			}
+			size := liveBytes() - before
+			for i := range users {
+				mustBegin(b, s, Session{ID: fmt.Sprint(i), UserID: int64(i + 1), ExpiresAt: testTime.Add(time.Duration(i) * time.Second)})
+			}
+			i := 0
+			for b.Loop() {
+				i = (i + 7919) % users
+				if _, _, err := s.UserBySession(b.Context(), fmt.Sprint(i)); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(size)/float64(users), "B/user")
+		})
+	}
+}
+
+// liveBytes returns the size of what is in use on the heap.
+func liveBytes() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
