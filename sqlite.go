@@ -147,8 +147,8 @@ func sqliteDSN(path string, pragmas ...string) string {
 
 // checkFile returns what keeps SQLite from working with a file, in words that
 // SQLite has not, and warnings. A file that is not there is an fs.ErrNotExist, or is
-// created if create is true: for its owner only, as then are those that SQLite puts
-// beside it.
+// created if create is true, for its owner only; keepFilesPrivate sees to those that
+// SQLite puts beside it.
 func checkFile(path string, create bool) (warnings []string, err error) {
 	beside, err := os.CreateTemp(filepath.Dir(path), ".latchkey-*")
 	if err != nil {
