@@ -79,9 +79,31 @@ func waitFor(t testing.TB, what string, ok func() bool) {
 
 // An invocation is a run of the program that ends by itself.
 type invocation struct {
-	args []string
-	env  []string
-	dir  string
+	args  []string
+	env   []string
+	dir   string
+	under []string // a command that becomes the program in the end; see command
+}
+
+// unprivileged are the words before a command that is not to open whatever it
+// likes, as root may.
+var unprivileged = []string{"setpriv", "--bounding-set=-all"}
+
+// needTools skips a test for which a program is not installed.
+func needTools(t testing.TB, tools ...string) {
+	t.Helper()
+	for _, tool := range tools {
+		if _, err := exec.LookPath(tool); err != nil {
+			skip(t, err.Error())
+		}
+	}
+}
+
+func (i invocation) command(ctx context.Context) *exec.Cmd {
+	words := slices.Concat(i.under, []string{program}, i.args)
+	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
+	cmd.Env, cmd.Dir = i.environment(), i.dir
+	return cmd
 }
 
 // An outcome is how it ended.
@@ -95,9 +117,8 @@ func (i invocation) run(t testing.TB) outcome {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var stdout, stderr strings.Builder
-	cmd := exec.CommandContext(ctx, program, i.args...)
-	cmd.Env = i.environment()
-	cmd.Dir, cmd.Stdout, cmd.Stderr = i.dir, &stdout, &stderr
+	cmd := i.command(ctx)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
 	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
 		t.Fatal(err)
@@ -128,10 +149,7 @@ func start(t testing.TB, settings ...string) *server {
 	t.Helper()
 	settings = append([]string{"ADDR=localhost:0", "PBKDF2_ITERATIONS=100000"}, settings...)
 	s := launch(t, invocation{env: settings})
-	waitFor(t, "the server to listen", func() bool { return s.listens() || s.hasExited() })
-	if s.hasExited() {
-		t.Fatalf("the server did not start: %s", s.log)
-	}
+	s.awaitStart(t)
 	t.Cleanup(func() {
 		if code := s.stop(t); code != 0 {
 			t.Errorf("exit code %d; want 0", code)
@@ -144,8 +162,7 @@ func start(t testing.TB, settings ...string) *server {
 func launch(t testing.TB, i invocation) *server {
 	t.Helper()
 	s := &server{log: new(record), exited: make(chan struct{})}
-	s.cmd = exec.Command(program, i.args...)
-	s.cmd.Env = i.environment()
+	s.cmd = i.command(context.Background()) // not t.Context(): the clean-up stops it
 	s.cmd.Stderr = s.log
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -170,6 +187,15 @@ func launch(t testing.TB, i invocation) *server {
 		s.log.check(t, secretsIn(i.env))
 	})
 	return s
+}
+
+// awaitStart waits for the server to listen.
+func (s *server) awaitStart(t testing.TB) {
+	t.Helper()
+	waitFor(t, "the server to listen", func() bool { return s.listens() || s.hasExited() })
+	if s.hasExited() {
+		t.Fatalf("the server did not start: %s", s.log)
+	}
 }
 
 // listens learns the address from the log, and reports whether it is there.
@@ -313,9 +339,18 @@ type answer struct {
 // do sends a request with headers such as "Accept: text/html".
 func (s *server) do(t testing.TB, method, path, body string, headers ...string) answer {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, s.url+path, strings.NewReader(body))
+	a, err := s.try(t, method, path, body, headers...)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return a
+}
+
+// try is do for a server that may be gone. Any goroutine may call it.
+func (s *server) try(t testing.TB, method, path, body string, headers ...string) (answer, error) {
+	req, err := http.NewRequestWithContext(t.Context(), method, s.url+path, strings.NewReader(body))
+	if err != nil {
+		return answer{}, err
 	}
 	for _, header := range headers {
 		name, value, _ := strings.Cut(header, ": ")
@@ -323,26 +358,24 @@ func (s *server) do(t testing.TB, method, path, body string, headers ...string) 
 	}
 	resp, err := s.client.Do(req)
 	if err != nil {
-		t.Fatal(err)
+		return answer{}, err
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer{resp, string(text)}
+	return answer{resp, string(text)}, err
 }
 
 // register makes a user.
 func (s *server) register(t testing.TB, username string) {
 	t.Helper()
-	body, err := json.Marshal(map[string]string{"username": username, "password": password})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if a := s.do(t, "POST", "/users/", string(body), jsonType); a.StatusCode != 200 {
+	if a := s.do(t, "POST", "/users/", newUser(username), jsonType); a.StatusCode != 200 {
 		t.Fatalf("POST /users/: %d %s", a.StatusCode, a.body)
 	}
+}
+
+// newUser is the body with which a user registers.
+func newUser(username string) string {
+	return fmt.Sprintf(`{"username":%q,"password":%q}`, username, password)
 }
 
 // loginForm is the body with which a user logs in.
@@ -359,13 +392,22 @@ const (
 func (s *server) logIn(t testing.TB, username string) string {
 	t.Helper()
 	a := s.do(t, "POST", "/token", loginForm(username), formType)
-	var token struct {
-		Access string `json:"access_token"`
-	}
-	if err := json.Unmarshal([]byte(a.body), &token); err != nil || a.StatusCode != 200 || token.Access == "" {
+	token := a.token()
+	if token == "" {
 		t.Fatalf("POST /token: %d %s", a.StatusCode, a.body)
 	}
-	return token.Access
+	return token
+}
+
+// token returns the token that a login was answered with, or "".
+func (a answer) token() string {
+	var body struct {
+		Access string `json:"access_token"`
+	}
+	if err := json.Unmarshal([]byte(a.body), &body); err != nil || a.StatusCode != 200 {
+		return ""
+	}
+	return body.Access
 }
 
 // me asks whose token this is.
