@@ -31,6 +31,9 @@ type database struct {
 	// fault says what an error of the driver means.
 	fault func(error) fault
 
+	// explain adds to an error what people should look at. It may be nil.
+	explain func(error) error
+
 	// newLock returns what lets one process at a time change the schema.
 	newLock func(*slog.Logger) (lock.Locker, error)
 

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+	"github.com/ncruces/go-sqlite3"
 	_ "github.com/ncruces/go-sqlite3/driver" // registers sqlite3
 	goosedb "github.com/pressly/goose/v3/database"
 	"github.com/pressly/goose/v3/lock"
@@ -61,11 +62,21 @@ func openSQLite(path string, create bool) (*database, error) {
 		dialect:     goosedb.DialectSQLite3,
 		hasSchema:   `SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = $1)`,
 		fault:       func(error) fault { return faultOther }, // one writer: nothing is undone but by its own fault
+		explain:     explainSQLite,
 		newLock: func(*slog.Logger) (lock.Locker, error) {
 			return fileLock{flock.New(path+"-lock", flock.SetPermissions(0o600))}, nil
 		},
 		warnings: warnings,
 	}, nil
+}
+
+// explainSQLite says more of a failed write than "disk I/O error": go-sqlite3
+// 0.37 loses what the system has said, even that the disk is full.
+func explainSQLite(err error) error {
+	if errors.Is(err, sqlite3.IOERR_WRITE) {
+		return fmt.Errorf("%w: cannot write: the disk may be full, or the file read-only", err)
+	}
+	return err
 }
 
 // sqliteConnections are one that writes and several that read.

@@ -292,6 +292,9 @@ func (s sqlStore) attempt(ctx context.Context, op func(context.Context) error, r
 		}
 		again := kind == faultUndone || kind == faultDemoted || kind == faultLost && repeatable
 		if !again || n == maxAttempts || !pause(limited) {
+			if s.explain != nil {
+				err = s.explain(err)
+			}
 			return fmt.Errorf("%w: %w", errUnavailable, err)
 		}
 	}
