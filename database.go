@@ -16,22 +16,71 @@ import (
 	"github.com/pressly/goose/v3/lock"
 )
 
+// A row is one that a statement has found: of database/sql or of pgx.
+type row interface {
+	Scan(fields ...any) error
+}
+
+// connections is a pool that carries out statements, each prepared once for every
+// connection.
+type connections interface {
+	// exec returns how many rows the statement concerned.
+	exec(ctx context.Context, s statement, args ...any) (int64, error)
+
+	// queryRow returns the only row, whose Scan returns sql.ErrNoRows if there is
+	// none.
+	queryRow(ctx context.Context, s statement, args ...any) row
+
+	// queryAll calls scan for every row.
+	queryAll(ctx context.Context, s statement, scan func(row) error) error
+
+	// noteFault hears of every statement that has failed, to look after the other
+	// connections.
+	noteFault(fault)
+
+	Close() error
+}
+
+// scanAll calls scan for every row that is left.
+func scanAll(rows interface {
+	row
+	Next() bool
+	Err() error
+}, scan func(row) error) error {
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// A fault is what a database's error says of the statement that it is about.
+type fault int
+
+const (
+	faultOther   fault = iota // it would fail again, or may have been carried out
+	faultUndone               // it was not carried out, and may succeed the next time
+	faultDemoted              // it was not carried out: this server takes no writes any more
+	faultLost                 // the connection is lost, and nobody knows
+	faultNoUser               // it was not carried out: it refers to a user who is gone
+)
+
 // A database is an open SQLite file or PostgreSQL server, and what differs
 // between the two.
 type database struct {
 	connections
-	name    string  // for people, without any secret
-	schema  *sql.DB // the same database, for looking at the schema and changing it
-	dialect goosedb.Dialect
+	name     string  // for people, without any secret
+	schemaDB *sql.DB // the same database, for looking at the schema and changing it
+	dialect  goosedb.Dialect
 
-	// hasSchema is a query that says whether the table of the schema's version is
-	// there.
-	hasSchema string
+	// findTable is a query that says whether the table $1 is there.
+	findTable string
 
-	// fault says what an error of the driver means.
-	fault func(error) fault
+	// faultOf says what an error of the driver means.
+	faultOf func(error) fault
 
-	// explain adds to an error what people should look at. It may be nil.
+	// explain adds to an error of the driver what people should look at.
 	explain func(error) error
 
 	// newLock returns what lets one process at a time change the schema.
@@ -42,48 +91,27 @@ type database struct {
 }
 
 const (
-	sqlitePrefix    = "sqlite:"
 	schemaTable     = "schema_version"
 	schemaLockTable = "schema_lock"
 )
 
-// connectTimeout is how long the start waits for a database to answer.
-const connectTimeout = 10 * time.Second
+// How long the start and the end wait for a database to answer.
+const (
+	connectTimeout = 10 * time.Second
+	closeTimeout   = 3 * time.Second
+)
 
-// checkDatabaseURL returns what is wrong with a URL, without repeating it: it may
-// have a password in it.
-func checkDatabaseURL(url string) error {
-	path, isFile := strings.CutPrefix(url, sqlitePrefix)
-	switch {
-	case url == "":
-		return nil
-	case isFile && (path == "" || path == ":memory:" || strings.HasPrefix(path, "//")):
-		return errors.New("want the path of a file behind sqlite:, such as sqlite:users.db or sqlite:/var/lib/latchkey/users.db")
-	case isFile:
-		return nil
-	case isPostgres(url):
-		_, err := parsePostgres(url)
-		return err
-	}
-	return errors.New("want sqlite:path/to/file.db, postgres://user:password@host:5432/name, or nothing for memory")
-}
-
-func isPostgres(url string) bool {
-	return strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://")
-}
-
-// openDatabase opens the database at a URL that checkDatabaseURL has found good.
-// A SQLite file that is not there is created if create is true, and is an
-// fs.ErrNotExist otherwise.
-func openDatabase(url string, create bool) (*database, error) {
-	if path, ok := strings.CutPrefix(url, sqlitePrefix); ok {
-		return openSQLite(path, create)
-	}
-	return openPostgres(url)
-}
-
+// Close waits for the database to agree, though not for one that has gone silent:
+// of each connection the driver takes leave for seconds.
 func (d *database) Close() error {
-	return errors.Join(d.schema.Close(), d.connections.Close())
+	closed := make(chan error, 1)
+	go func() { closed <- errors.Join(d.schemaDB.Close(), d.connections.Close()) }() // SQLite's writer twice, which is no error
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(closeTimeout):
+		return fmt.Errorf("%s does not answer that its connections are closed", d.name)
+	}
 }
 
 //go:embed migrations
@@ -106,7 +134,7 @@ func (d *database) migrate(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	if _, err := provider.Up(ctx); err != nil {
-		return fmt.Errorf("cannot migrate the schema of %s: %w", d.name, err)
+		return fmt.Errorf("cannot migrate the schema of %s; want a user who may create tables there: %s", d.name, oneLine(err))
 	}
 	log.Info("schema migrated", "from", current, "to", target)
 	return nil
@@ -124,7 +152,7 @@ func (d *database) schemaVersions(ctx context.Context) (current, target int64, e
 	}
 	sources := provider.ListSources()
 	target = sources[len(sources)-1].Version
-	current, err = d.schemaVersion(ctx)
+	current, err = d.currentVersion(ctx)
 	if err != nil {
 		return 0, 0, fmt.Errorf("cannot open %s: %s", d.name, oneLine(err))
 	}
@@ -134,9 +162,10 @@ func (d *database) schemaVersions(ctx context.Context) (current, target int64, e
 	return current, target, nil
 }
 
-func (d *database) schemaVersion(ctx context.Context) (int64, error) {
+// currentVersion returns the version of the schema, 0 if no table says one.
+func (d *database) currentVersion(ctx context.Context) (int64, error) {
 	var exists bool
-	err := d.schema.QueryRowContext(ctx, d.hasSchema, schemaTable).Scan(&exists)
+	err := d.schemaDB.QueryRowContext(ctx, d.findTable, schemaTable).Scan(&exists)
 	if err != nil || !exists {
 		return 0, err
 	}
@@ -144,7 +173,7 @@ func (d *database) schemaVersion(ctx context.Context) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return versions.GetLatestVersion(ctx, d.schema)
+	return versions.GetLatestVersion(ctx, d.schemaDB)
 }
 
 func (d *database) migrator(options ...goose.ProviderOption) (*goose.Provider, error) {
@@ -153,8 +182,9 @@ func (d *database) migrator(options ...goose.ProviderOption) (*goose.Provider, e
 		return nil, err
 	}
 	options = append(options, goose.WithTableName(schemaTable), goose.WithDisableGlobalRegistry(true))
-	return goose.NewProvider(d.dialect, d.schema, files, options...)
+	return goose.NewProvider(d.dialect, d.schemaDB, files, options...)
 }
 
-// oneLine returns the text of an error that has several lines.
+// oneLine returns the text of an error for one line of the log: pgx has a line for
+// every host.
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }

@@ -31,8 +31,9 @@ var (
 )
 
 // statuses is the one place where a failure becomes an HTTP status, a text for
-// the caller and an OAuth error code. An error that is not in it is a bug or an
-// outage: it is logged, and the caller is told only "Internal Server Error".
+// the caller and an OAuth error code. The first that fits counts: a query that a
+// client has left is context.Canceled and errUnavailable. An error that is not in
+// it is a bug: it is logged, and the caller is told only "Internal Server Error".
 var statuses = []struct {
 	err    error
 	code   int
@@ -61,7 +62,7 @@ var statuses = []struct {
 // has hung up; nobody reads the answer.
 const statusClientClosedRequest = 499
 
-// retryAfter is when to ask again, in seconds, when the store did not answer.
+// retryAfter is in how many seconds to ask again after a 503.
 const retryAfter = "1"
 
 // describe returns the answer to a failure, and whether it is one that people
@@ -99,7 +100,8 @@ func serve(log *slog.Logger, h handlerFunc) http.Handler {
 // writeError answers a failure.
 func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
 	code, p, known := describe(err)
-	if !known || errors.Is(err, errUnavailable) && code == http.StatusServiceUnavailable {
+	// An outage is logged; a client that hung up while the store worked is none.
+	if !known || code == http.StatusServiceUnavailable && errors.Is(err, errUnavailable) {
 		logFailure(log, r, err)
 	}
 	if !oauthEndpoints[r.URL.Path] {

@@ -102,7 +102,7 @@ func isTerminal(f *os.File) bool {
 }
 
 // check reports on settings that readConfig has found good, and on the database
-// that they name. It changes nothing.
+// that they name. It leaves nothing behind in them.
 func check(ctx context.Context, cfg config, stdout io.Writer) error {
 	where, warnings, err := inspectStore(ctx, cfg.DatabaseURL)
 	if err != nil {

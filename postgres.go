@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -23,6 +24,10 @@ import (
 const (
 	pgMaxConns       = 10              // at most, unless the URL says pool_max_conns
 	pgConnectTimeout = 2 * time.Second // per host, within storeTimeout
+
+	// pgPingTimeout is short, for a request may meet two dead connections before
+	// it gets a new one.
+	pgPingTimeout = 500 * time.Millisecond
 )
 
 // pgKeepAlive notices within some 30 s that the other side of a quiet connection
@@ -37,10 +42,10 @@ func parsePostgres(url string) (*pgxpool.Config, error) {
 	if err != nil {
 		return nil, errors.New("want a PostgreSQL URL such as postgres://user:password@host:5432/name?sslmode=verify-full, with special characters in the password as %XX")
 	}
-	if !strings.Contains(url, "pool_max_conns=") {
+	if !strings.Contains(url, "pool_max_conns=") { // cfg does not say whether it was set
 		cfg.MaxConns = pgMaxConns
 	}
-	if cfg.MaxConns < 2 {
+	if cfg.MaxConns < 2 { // goose holds one, and its lock needs another
 		return nil, errors.New("pool_max_conns: want at least 2")
 	}
 	conn := cfg.ConnConfig
@@ -50,6 +55,7 @@ func parsePostgres(url string) (*pgxpool.Config, error) {
 	if conn.ValidateConnect == nil && len(hosts(conn)) > 1 {
 		conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
+	cfg.PingTimeout = pgPingTimeout
 	conn.DialFunc = (&net.Dialer{KeepAliveConfig: pgKeepAlive}).DialContext
 	return cfg, nil
 }
@@ -66,44 +72,47 @@ func hosts(cfg *pgx.ConnConfig) []string {
 	return all
 }
 
-// openPostgres returns a pool of connections, of which none is made yet. Those
-// that were idle for a second are asked whether they are alive before they are
-// used again.
+// openPostgres returns a pool of connections, of which none is made yet.
 func openPostgres(url string) (*database, error) {
 	cfg, err := parsePostgres(url)
 	if err != nil {
 		return nil, err
 	}
-	pool, err := pgxpool.NewWithConfig(context.Background(), cfg)
-	if err != nil {
+	c := new(pgConnections)
+	cfg.ShouldPing = c.isSuspect
+	if c.pool, err = pgxpool.NewWithConfig(context.Background(), cfg); err != nil {
 		return nil, err
 	}
 	return &database{
-		connections: pgConnections{pool},
+		connections: c,
 		name:        fmt.Sprintf("PostgreSQL database %s at %s", cfg.ConnConfig.Database, strings.Join(hosts(cfg.ConnConfig), ", ")),
-		schema:      stdlib.OpenDBFromPool(pool),
+		schemaDB:    stdlib.OpenDBFromPool(c.pool),
 		dialect:     goosedb.DialectPostgres,
-		hasSchema: `SELECT EXISTS (
+		findTable: `SELECT EXISTS (
 			SELECT 1 FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = $1)`,
-		fault:   pgFault,
+		faultOf: pgFault,
+		explain: func(err error) error { return err },
 		newLock: pgLock,
 	}, nil
 }
 
 // pgConnections is a pool of pgx, which prepares what it is given once for every
 // connection.
-type pgConnections struct{ pool *pgxpool.Pool }
+type pgConnections struct {
+	pool    *pgxpool.Pool
+	faultAt atomic.Int64 // when a statement has failed last, in nanoseconds since 1970
+}
 
-func (c pgConnections) exec(ctx context.Context, s statement, args ...any) (int64, error) {
+func (c *pgConnections) exec(ctx context.Context, s statement, args ...any) (int64, error) {
 	tag, err := c.pool.Exec(ctx, statementTexts[s], args...)
 	return tag.RowsAffected(), err
 }
 
-func (c pgConnections) queryRow(ctx context.Context, s statement, args ...any) row {
+func (c *pgConnections) queryRow(ctx context.Context, s statement, args ...any) row {
 	return c.pool.QueryRow(ctx, statementTexts[s], args...)
 }
 
-func (c pgConnections) queryAll(ctx context.Context, s statement, scan func(row) error) error {
+func (c *pgConnections) queryAll(ctx context.Context, s statement, scan func(row) error) error {
 	rows, err := c.pool.Query(ctx, statementTexts[s])
 	if err != nil {
 		return err
@@ -112,15 +121,31 @@ func (c pgConnections) queryAll(ctx context.Context, s statement, scan func(row)
 	return scanAll(rows, scan)
 }
 
-func (c pgConnections) dropIdle() { c.pool.Reset() }
+// noteFault drops all connections to a server that takes no writes any more, and
+// after any other fault makes each prove that it is alive: what has happened to one
+// has often happened to all.
+func (c *pgConnections) noteFault(kind fault) {
+	if kind == faultDemoted {
+		c.pool.Reset()
+		return
+	}
+	c.faultAt.Store(time.Now().UnixNano())
+}
 
-func (c pgConnections) Close() error {
+// isSuspect reports whether to ask a connection if it is alive before it is used
+// again: if it was idle for a second, or since before the last fault.
+func (c *pgConnections) isSuspect(_ context.Context, p pgxpool.ShouldPingParams) bool {
+	return p.IdleDuration > time.Second || p.IdleDuration >= time.Since(time.Unix(0, c.faultAt.Load()))
+}
+
+func (c *pgConnections) Close() error {
 	c.pool.Close()
 	return nil
 }
 
 // pgLock is a row of a table, for not every relative of PostgreSQL has advisory
-// locks. A process that dies with it keeps the others waiting for 30 s.
+// locks. A process that dies with it keeps the others waiting for 30 s (goose's
+// lease); they try for a minute.
 func pgLock(log *slog.Logger) (lock.Locker, error) {
 	return lock.NewPostgresTableLocker(
 		lock.WithTableName(schemaLockTable),
@@ -128,27 +153,30 @@ func pgLock(log *slog.Logger) (lock.Locker, error) {
 		lock.WithTableLogger(log))
 }
 
-// pgFault reads the SQLSTATE of an error
-// (https://www.postgresql.org/docs/current/errcodes-appendix.html).
+// pgFaults says what an answer of the server means, by its SQLSTATE
+// (https://www.postgresql.org/docs/current/errcodes-appendix.html). Any other is
+// faultOther.
+var pgFaults = map[string]fault{
+	"40001": faultUndone,  // serialization_failure
+	"40P01": faultUndone,  // deadlock_detected
+	"25006": faultDemoted, // read_only_sql_transaction: a failover has made it a standby
+	"23503": faultNoUser,  // foreign_key_violation
+	"57P01": faultLost,    // admin_shutdown
+	"57P02": faultLost,    // crash_shutdown
+	"57P03": faultLost,    // cannot_connect_now
+}
+
+// pgFault says what an error of pgx means: the server's answer, or that there was
+// none.
 func pgFault(err error) fault {
-	answer, ok := errors.AsType[*pgconn.PgError](err)
+	if answer, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pgFaults[answer.Code]
+	}
 	switch {
-	case !ok && pgconn.SafeToRetry(err):
+	case pgconn.SafeToRetry(err):
 		return faultUndone // it was not even sent
-	case !ok && !errors.Is(err, sql.ErrNoRows) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled):
-		return faultLost
-	case !ok:
+	case errors.Is(err, sql.ErrNoRows), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return faultOther
 	}
-	switch answer.Code {
-	case "40001", "40P01": // serialization_failure, deadlock_detected
-		return faultUndone
-	case "25006": // read_only_sql_transaction: a failover has made it a standby
-		return faultDemoted
-	case "23503": // foreign_key_violation
-		return faultNoUser
-	case "57P01", "57P02", "57P03": // admin_shutdown, crash_shutdown, cannot_connect_now
-		return faultLost
-	}
-	return faultOther
+	return faultLost
 }

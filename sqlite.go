@@ -34,7 +34,7 @@ func openSQLite(path string, create bool) (*database, error) {
 	if err != nil {
 		return nil, err
 	}
-	warnings, err := checkFile(path, create)
+	warnings, err := prepareFile(path, create)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the SQLite file %s: %w", path, err)
 	}
@@ -58,10 +58,10 @@ func openSQLite(path string, create bool) (*database, error) {
 	return &database{
 		connections: &sqliteConnections{reader: reader, writer: writer},
 		name:        "SQLite file " + path,
-		schema:      writer,
+		schemaDB:    writer,
 		dialect:     goosedb.DialectSQLite3,
-		hasSchema:   `SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = $1)`,
-		fault:       func(error) fault { return faultOther }, // one writer: nothing is undone but by its own fault
+		findTable:   `SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = $1)`,
+		faultOf:     func(error) fault { return faultOther }, // one writer: nobody undoes its work
 		explain:     explainSQLite,
 		newLock: func(*slog.Logger) (lock.Locker, error) {
 			return fileLock{flock.New(path+"-lock", flock.SetPermissions(0o600))}, nil
@@ -118,7 +118,8 @@ func (c *sqliteConnections) queryAll(ctx context.Context, s statement, scan func
 	return scanAll(rows, scan)
 }
 
-// stmt returns a prepared statement.
+// stmt returns s, prepared when it is first used: when the pool opens there may be
+// no tables yet.
 func (c *sqliteConnections) stmt(ctx context.Context, s statement) (*sql.Stmt, error) {
 	if stmt := c.prepared[s].Load(); stmt != nil {
 		return stmt, nil
@@ -137,7 +138,7 @@ func (c *sqliteConnections) stmt(ctx context.Context, s statement) (*sql.Stmt, e
 	return c.prepared[s].Load(), nil
 }
 
-func (c *sqliteConnections) dropIdle() {}
+func (c *sqliteConnections) noteFault(fault) {} // the others are not affected
 
 func (c *sqliteConnections) Close() error {
 	return errors.Join(c.reader.Close(), c.writer.Close())
@@ -156,17 +157,12 @@ func sqliteDSN(path string, pragmas ...string) string {
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + query.Encode()
 }
 
-// checkFile returns what keeps SQLite from working with a file, in words that
+// prepareFile returns what keeps SQLite from working with a file, in words that
 // SQLite has not, and warnings. A file that is not there is an fs.ErrNotExist, or is
 // created if create is true, for its owner only; keepFilesPrivate sees to those that
 // SQLite puts beside it.
-func checkFile(path string, create bool) (warnings []string, err error) {
-	beside, err := os.CreateTemp(filepath.Dir(path), ".latchkey-*")
-	if err != nil {
-		return nil, fmt.Errorf("want a directory that takes new files, for SQLite puts some beside it: %v", withoutPath(err))
-	}
-	beside.Close()
-	if err := os.Remove(beside.Name()); err != nil {
+func prepareFile(path string, create bool) (warnings []string, err error) {
+	if err := checkDirectory(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
 	flags := os.O_RDWR
@@ -175,7 +171,7 @@ func checkFile(path string, create bool) (warnings []string, err error) {
 	}
 	file, err := os.OpenFile(path, flags, 0o600)
 	if err != nil {
-		return nil, withoutPath(err)
+		return nil, fmt.Errorf("want a file that this user may read and write: %w", withoutPath(err))
 	}
 	defer file.Close()
 	info, err := file.Stat()
@@ -189,6 +185,16 @@ func checkFile(path string, create bool) (warnings []string, err error) {
 		warnings = append(warnings, fmt.Sprintf("others on this machine may open %s, with every password hash in it; want mode 0600", path))
 	}
 	return warnings, nil
+}
+
+// checkDirectory returns what keeps SQLite from putting its files beside the users'.
+func checkDirectory(dir string) error {
+	probe, err := os.CreateTemp(dir, ".latchkey-*")
+	if err != nil { // %v: without its directory, the file is not just one to be created
+		return fmt.Errorf("want a directory that takes new files, for SQLite puts some beside it: %v", withoutPath(err))
+	}
+	probe.Close()
+	return os.Remove(probe.Name())
 }
 
 // withoutPath takes away what the caller says better.

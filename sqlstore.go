@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 )
 
@@ -24,82 +25,38 @@ type sqlStore struct{ *database }
 
 var _ store = sqlStore{}
 
-// A statement is one of those that a sqlStore carries out.
-type statement int
+const sqlitePrefix = "sqlite:"
 
-const (
-	insertUser statement = iota
-	selectUserByKey
-	selectUserBySession
-	selectUsers
-	updatePasswordHash
-	deleteUser
-	insertSession
-	deleteExpiredSessions
-	selectOne
-)
-
-const userColumns = `u.id, u.username, u.username_key, u.email, u.full_name,
-	u.password_hash, u.disabled, u.created_at, u.tokens_valid_after`
-
-// statementTexts are the statements. Their parameters stand in order: SQLite
-// counts $3 as the first if it comes first.
-var statementTexts = [...]string{
-	insertUser: `
-		INSERT INTO users (username, username_key, email, full_name,
-			password_hash, disabled, created_at, tokens_valid_after)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-		ON CONFLICT (username_key) DO NOTHING
-		RETURNING id`,
-	selectUserByKey: `SELECT ` + userColumns + ` FROM users u WHERE u.username_key = $1`,
-	selectUserBySession: `
-		SELECT ` + userColumns + `, s.created_at, s.expires_at, s.ip, s.user_agent
-		FROM sessions s JOIN users u ON u.id = s.user_id
-		WHERE s.id = $1`,
-	selectUsers: `SELECT ` + userColumns + ` FROM users u ORDER BY u.id`,
-	updatePasswordHash: `
-		UPDATE users SET password_hash = $1 WHERE id = $2 AND password_hash = $3`,
-	deleteUser: `DELETE FROM users WHERE id = $1`,
-	insertSession: `
-		INSERT INTO sessions (id, user_id, created_at, expires_at, ip, user_agent)
-		SELECT $1, u.id, $2, $3, $4, $5 FROM users u WHERE u.id = $6`,
-	deleteExpiredSessions: `
-		DELETE FROM sessions WHERE id IN (
-			SELECT id FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)`,
-	selectOne: `SELECT count(*) FROM (SELECT 1 FROM users LIMIT 1) AS first`,
-}
-
-// writes reports whether a statement changes something.
-func (s statement) writes() bool {
-	switch s {
-	case insertUser, updatePasswordHash, deleteUser, insertSession, deleteExpiredSessions:
-		return true
+// checkDatabaseURL returns what is wrong with a URL, without repeating it: it may
+// have a password in it.
+func checkDatabaseURL(url string) error {
+	path, isFile := strings.CutPrefix(url, sqlitePrefix)
+	switch {
+	case url == "":
+		return nil
+	case isFile && (path == "" || path == ":memory:" || strings.HasPrefix(path, "//")):
+		return errors.New("want the path of a file behind sqlite:, such as sqlite:users.db or sqlite:/var/lib/latchkey/users.db")
+	case isFile:
+		return nil
+	case isPostgres(url):
+		_, err := parsePostgres(url)
+		return err
 	}
-	return false
+	return errors.New("want sqlite:path/to/file.db, postgres://user:password@host:5432/name, or nothing for memory")
 }
 
-// A row is one that a statement has found: of database/sql or of pgx.
-type row interface {
-	Scan(fields ...any) error
+func isPostgres(url string) bool {
+	return strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://")
 }
 
-// connections is a pool that carries out statements, each prepared once for every
-// connection.
-type connections interface {
-	// exec returns how many rows the statement concerned.
-	exec(ctx context.Context, s statement, args ...any) (int64, error)
-
-	// queryRow returns the only row, whose Scan returns sql.ErrNoRows if there is
-	// none.
-	queryRow(ctx context.Context, s statement, args ...any) row
-
-	// queryAll calls scan for every row.
-	queryAll(ctx context.Context, s statement, scan func(row) error) error
-
-	// dropIdle closes the connections that are not in use.
-	dropIdle()
-
-	Close() error
+// openDatabase opens the database at a URL that checkDatabaseURL has found good.
+// A SQLite file that is not there is created if create is true, and is an
+// fs.ErrNotExist otherwise.
+func openDatabase(url string, create bool) (*database, error) {
+	if path, ok := strings.CutPrefix(url, sqlitePrefix); ok {
+		return openSQLite(path, create)
+	}
+	return openPostgres(url)
 }
 
 func (s sqlStore) CreateUser(ctx context.Context, u User) (User, error) {
@@ -121,7 +78,7 @@ func (s sqlStore) CreateUser(ctx context.Context, u User) (User, error) {
 }
 
 func (s sqlStore) UserByKey(ctx context.Context, key string) (User, error) {
-	if !isText(key) {
+	if !isStorable(key) {
 		return User{}, errNotFound
 	}
 	var u User
@@ -132,7 +89,7 @@ func (s sqlStore) UserByKey(ctx context.Context, key string) (User, error) {
 }
 
 func (s sqlStore) UserBySession(ctx context.Context, sessionID string) (User, Session, error) {
-	if !isText(sessionID) {
+	if !isStorable(sessionID) {
 		return User{}, Session{}, errNotFound
 	}
 	var u User
@@ -160,20 +117,6 @@ func (s sqlStore) Users(ctx context.Context) ([]User, error) {
 	return users, err
 }
 
-// scanAll calls scan for every row that is left.
-func scanAll(rows interface {
-	row
-	Next() bool
-	Err() error
-}, scan func(row) error) error {
-	for rows.Next() {
-		if err := scan(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
-}
-
 // userFields are where the userColumns go, with room for a session's.
 func userFields(u *User) []any {
 	return append(make([]any, 0, 13),
@@ -195,10 +138,10 @@ func (m *micros) Scan(value any) error {
 }
 
 func (s sqlStore) ReplacePasswordHash(ctx context.Context, userID int64, current, next string) error {
-	if err := checkTexts(next); err != nil {
+	if err := checkStorable(next); err != nil {
 		return err
 	}
-	if !isText(current) {
+	if !isStorable(current) {
 		return errNotFound
 	}
 	return s.writeOne(ctx, updatePasswordHash, next, userID, current)
@@ -224,7 +167,7 @@ func (s sqlStore) DeleteExpiredSessions(ctx context.Context, now time.Time, limi
 func (s sqlStore) Ping(ctx context.Context) error {
 	return s.read(ctx, func(ctx context.Context) error {
 		var n int
-		return s.queryRow(ctx, selectOne).Scan(&n)
+		return s.queryRow(ctx, probeUsers).Scan(&n)
 	})
 }
 
@@ -247,17 +190,6 @@ func (s sqlStore) writeMany(ctx context.Context, what statement, args ...any) (n
 	return n, err
 }
 
-// A fault is what a database's error says of the statement that it is about.
-type fault int
-
-const (
-	faultOther   fault = iota // it would fail again, or may have been carried out
-	faultUndone               // it was not carried out, and may succeed the next time
-	faultDemoted              // it was not carried out: this server takes no writes any more
-	faultLost                 // the connection is lost, and nobody knows
-	faultNoUser               // it was not carried out: it refers to a user who is gone
-)
-
 // read calls op, which changes nothing, until it succeeds; see attempt.
 func (s sqlStore) read(ctx context.Context, op func(context.Context) error) error {
 	return s.attempt(ctx, op, true)
@@ -270,8 +202,8 @@ func (s sqlStore) write(ctx context.Context, op func(context.Context) error) err
 }
 
 // attempt calls op until it succeeds or its failure is final, at most maxAttempts
-// times and for storeTimeout. It returns sentinels only: no row is errNotFound,
-// and what remains wraps errUnavailable.
+// times and for storeTimeout. It returns ctx.Err() if ctx is done beforehand,
+// errNotFound for no row, and otherwise what wraps errUnavailable.
 func (s sqlStore) attempt(ctx context.Context, op func(context.Context) error, repeatable bool) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -283,19 +215,14 @@ func (s sqlStore) attempt(ctx context.Context, op func(context.Context) error, r
 		if err == nil {
 			return nil
 		}
-		kind := s.fault(err)
-		switch {
-		case errors.Is(err, sql.ErrNoRows), kind == faultNoUser:
+		kind := s.faultOf(err)
+		if errors.Is(err, sql.ErrNoRows) || kind == faultNoUser {
 			return errNotFound
-		case kind == faultDemoted:
-			s.dropIdle()
 		}
+		s.noteFault(kind)
 		again := kind == faultUndone || kind == faultDemoted || kind == faultLost && repeatable
 		if !again || n == maxAttempts || !pause(limited) {
-			if s.explain != nil {
-				err = s.explain(err)
-			}
-			return fmt.Errorf("%w: %w", errUnavailable, err)
+			return fmt.Errorf("%w: %w", errUnavailable, s.explain(err))
 		}
 	}
 }

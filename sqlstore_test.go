@@ -38,14 +38,14 @@ func mustOpen(t testing.TB, url string) store {
 	return s
 }
 
-// startCluster starts the PostgreSQL server of these tests, once; TestMain ends it.
-var (
-	startCluster = sync.OnceValues(func() (c *pgtest.Cluster, err error) {
-		cluster, err = pgtest.Start("max_connections=300")
-		return cluster, err
-	})
-	cluster *pgtest.Cluster
-)
+// cluster is the PostgreSQL server of these tests, if one has called startCluster;
+// TestMain ends it.
+var cluster *pgtest.Cluster
+
+var startCluster = sync.OnceValue(func() (err error) {
+	cluster, err = pgtest.Start("max_connections=300")
+	return err
+})
 
 func TestMain(m *testing.M) {
 	code := m.Run()
@@ -62,14 +62,14 @@ func newPostgres(t testing.TB) string {
 	t.Helper()
 	base := os.Getenv("TEST_DATABASE_URL")
 	if base == "" {
-		c, err := startCluster()
+		err := startCluster()
 		if errors.Is(err, pgtest.ErrNotInstalled) {
 			skip(t, err.Error()+", and TEST_DATABASE_URL is not set")
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		base = c.URL("postgres")
+		base = cluster.URL("postgres")
 	}
 	schema := "test_" + strings.ToLower(rand.Text())
 	execute(t, base, "CREATE SCHEMA "+schema)
@@ -103,11 +103,15 @@ func execute(t testing.TB, url, statement string) {
 	}
 }
 
+// everyDatabase returns the URL of an empty database of each kind.
+var everyDatabase = map[string]func(testing.TB) string{"SQLite": newSQLite, "PostgreSQL": newPostgres}
+
 // TestMigrateTogether: of those that open an empty database at the same moment one
 // makes the schema, and all find it.
 func TestMigrateTogether(t *testing.T) {
-	for name, url := range map[string]string{"SQLite": newSQLite(t), "PostgreSQL": newPostgres(t)} {
+	for name, empty := range everyDatabase {
 		t.Run(name, func(t *testing.T) {
+			url := empty(t)
 			var all sync.WaitGroup
 			for i := range 10 {
 				all.Go(func() {
@@ -133,14 +137,15 @@ func TestMigrateTogether(t *testing.T) {
 // TestSchemaVersions: what is older is brought up, what is newer is refused and
 // left alone, and looking changes nothing.
 func TestSchemaVersions(t *testing.T) {
-	for name, url := range map[string]string{"SQLite": newSQLite(t), "PostgreSQL": newPostgres(t)} {
+	for name, empty := range everyDatabase {
 		t.Run(name, func(t *testing.T) {
+			url := empty(t)
 			db, err := openDatabase(url, true)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer db.Close()
-			for range 2 {
+			for range 2 { // looking changes nothing
 				if current, target, err := db.schemaVersions(t.Context()); current != 0 || target < 1 || err != nil {
 					t.Fatalf("an empty database: %d of %d, %v", current, target, err)
 				}
@@ -151,7 +156,7 @@ func TestSchemaVersions(t *testing.T) {
 			if current, target, err := db.schemaVersions(t.Context()); current != target || err != nil {
 				t.Errorf("after the migration: %d of %d, %v", current, target, err)
 			}
-			if _, err := db.schema.Exec("INSERT INTO " + schemaTable + " (version_id, is_applied) VALUES (99, true)"); err != nil {
+			if _, err := db.schemaDB.Exec("INSERT INTO " + schemaTable + " (version_id, is_applied) VALUES (99, true)"); err != nil {
 				t.Fatal(err)
 			}
 			_, err = openStore(t.Context(), url, slog.New(slog.DiscardHandler))
@@ -166,10 +171,10 @@ func TestSchemaVersions(t *testing.T) {
 func TestAttempts(t *testing.T) {
 	lost := io.ErrUnexpectedEOF
 	for _, tt := range []struct {
-		name         string
-		failures     []error // of one attempt after the other, until one succeeds
-		read, write  error
-		reads, tries int // attempts of a read, and of a write
+		name          string
+		failures      []error // of one attempt after the other, until one succeeds
+		read, write   error
+		reads, writes int // how often each is attempted
 	}{
 		{"no failure", nil, nil, nil, 1, 1},
 		{"no row", []error{sql.ErrNoRows}, errNotFound, errNotFound, 1, 1},
@@ -187,24 +192,24 @@ func TestAttempts(t *testing.T) {
 		{"a deadline", []error{context.DeadlineExceeded}, errUnavailable, errUnavailable, 1, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := sqlStore{&database{connections: noConnections{}, fault: pgFault}}
+			s := sqlStore{&database{connections: noConnections{}, faultOf: pgFault, explain: func(err error) error { return err }}}
 			for _, way := range []struct {
-				attempt func(context.Context, func(context.Context) error) error
-				want    error
-				times   int
-			}{{s.read, tt.read, tt.reads}, {s.write, tt.write, tt.tries}} {
-				times := 0
-				err := way.attempt(t.Context(), func(context.Context) error {
-					times++
-					if times > len(tt.failures) {
+				do       func(context.Context, func(context.Context) error) error
+				want     error
+				attempts int
+			}{{s.read, tt.read, tt.reads}, {s.write, tt.write, tt.writes}} {
+				attempts := 0
+				err := way.do(t.Context(), func(context.Context) error {
+					attempts++
+					if attempts > len(tt.failures) {
 						return nil
 					}
-					return tt.failures[times-1]
+					return tt.failures[attempts-1]
 				})
-				if !errors.Is(err, way.want) || times != way.times {
-					t.Errorf("%v after %d attempts; want %v after %d", err, times, way.want, way.times)
+				if !errors.Is(err, way.want) || attempts != way.attempts {
+					t.Errorf("%v after %d attempts; want %v after %d", err, attempts, way.want, way.attempts)
 				}
-				if errors.Is(err, errUnavailable) && !errors.Is(err, tt.failures[times-1]) {
+				if errors.Is(err, errUnavailable) && !errors.Is(err, tt.failures[attempts-1]) {
 					t.Errorf("%v does not say why", err)
 				}
 			}
@@ -217,13 +222,13 @@ func pgError(code string) error { return &pgconn.PgError{Code: code} }
 // noConnections are those of a database that is not needed.
 type noConnections struct{ connections }
 
-func (noConnections) dropIdle() {}
+func (noConnections) noteFault(fault) {}
 
 // TestAttemptTimesOut: a database that does not answer is known as such within
 // five seconds.
 func TestAttemptTimesOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := sqlStore{&database{connections: noConnections{}, fault: pgFault}}
+		s := sqlStore{&database{connections: noConnections{}, faultOf: pgFault, explain: func(err error) error { return err }}}
 		began := time.Now()
 		err := s.read(t.Context(), func(ctx context.Context) error {
 			<-ctx.Done()
@@ -233,14 +238,4 @@ func TestAttemptTimesOut(t *testing.T) {
 			t.Errorf("%v after %v", err, took)
 		}
 	})
-}
-
-// TestStatements: the list of those that write is that of the texts.
-func TestStatements(t *testing.T) {
-	for s, text := range statementTexts {
-		reads := strings.HasPrefix(strings.TrimSpace(text), "SELECT")
-		if statement(s).writes() == reads {
-			t.Errorf("%s: writes() is %v", text, !reads)
-		}
-	}
 }

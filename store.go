@@ -16,7 +16,7 @@ var (
 	errNotFound    = errors.New("not found")
 	errExists      = errors.New("username taken")
 	errUnavailable = errors.New("the store does not answer")
-	errUnstorable  = errors.New("a text that no store can hold")
+	errUnstorable  = errors.New("a text that not every store can hold")
 )
 
 // A store keeps users and their sessions. Its methods are safe for concurrent
@@ -76,24 +76,24 @@ func checkUser(u User) error {
 	if len(u.Key) > maxUsernameKey {
 		return fmt.Errorf("%w: a key of %d bytes; want at most %d", errUnstorable, len(u.Key), maxUsernameKey)
 	}
-	return checkTexts(u.Username, u.Key, deref(u.Email), deref(u.FullName), u.PasswordHash)
+	return checkStorable(u.Username, u.Key, deref(u.Email), deref(u.FullName), u.PasswordHash)
 }
 
 // checkSession returns errUnstorable for a session that not every store can hold.
-func checkSession(s Session) error { return checkTexts(s.ID, s.IP, s.UserAgent) }
+func checkSession(s Session) error { return checkStorable(s.ID, s.IP, s.UserAgent) }
 
-func checkTexts(texts ...string) error {
+func checkStorable(texts ...string) error {
 	for _, text := range texts {
-		if !isText(text) {
+		if !isStorable(text) {
 			return fmt.Errorf("%w: want UTF-8 without NULs", errUnstorable)
 		}
 	}
 	return nil
 }
 
-// isText reports whether every store can hold text: PostgreSQL takes no NUL and
+// isStorable reports whether every store can hold text: PostgreSQL takes no NUL and
 // nothing but UTF-8.
-func isText(text string) bool { return utf8.ValidString(text) && !strings.Contains(text, "\x00") }
+func isStorable(text string) bool { return utf8.ValidString(text) && !strings.Contains(text, "\x00") }
 
 func deref(text *string) string {
 	if text == nil {
@@ -170,7 +170,7 @@ func (m *memStore) putLocked(u User) {
 	m.byKey[u.Key] = &u
 }
 
-// foundUser returns a copy of u, or errNotFound if there is none.
+// foundUser returns a copy of u, errNotFound if there is none, or ctx.Err().
 func foundUser(ctx context.Context, u *User) (User, error) {
 	if err := ctx.Err(); err != nil {
 		return User{}, err
@@ -193,7 +193,7 @@ func (m *memStore) Users(ctx context.Context) ([]User, error) {
 }
 
 func (m *memStore) ReplacePasswordHash(ctx context.Context, userID int64, current, next string) error {
-	if err := checkTexts(next); err != nil {
+	if err := checkStorable(next); err != nil {
 		return err
 	}
 	m.mu.Lock()
