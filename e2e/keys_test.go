@@ -103,10 +103,16 @@ func (k key) verifies(text string, sig []byte) bool {
 // session.
 func (k key) mint(t testing.TB, username string) string {
 	t.Helper()
+	return k.mintOf(t, fmt.Sprintf(`"sub":%q`, username))
+}
+
+// mintOf makes a token of these claims and the times that it needs.
+func (k key) mintOf(t testing.TB, claims string) string {
+	t.Helper()
 	enc := base64.RawURLEncoding.EncodeToString
 	now := time.Now().Unix()
 	text := enc(fmt.Appendf(nil, `{"alg":%q,"typ":"JWT"}`, k.algorithm)) + "." +
-		enc(fmt.Appendf(nil, `{"sub":%q,"iat":%d,"exp":%d}`, username, now, now+60))
+		enc(fmt.Appendf(nil, `{%s,"iat":%d,"exp":%d}`, claims, now, now+60))
 	return text + "." + enc(k.sign(t, text))
 }
 

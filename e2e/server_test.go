@@ -318,6 +318,10 @@ func secretsIn(env []string) []string {
 			strings.HasPrefix(value, "sqlite:") { // a path, which the log may name
 			continue
 		}
+		if u, err := url.Parse(value); err == nil && u.User != nil {
+			password, _ := u.User.Password()
+			value += "," + password
+		}
 		for _, piece := range strings.FieldsFunc(value, func(c rune) bool { return c == ',' || c == '\n' }) {
 			if len(piece) > 6 && !strings.HasPrefix(piece, "-----") {
 				secrets = append(secrets, piece)
@@ -339,7 +343,7 @@ type answer struct {
 // do sends a request with headers such as "Accept: text/html".
 func (s *server) do(t testing.TB, method, path, body string, headers ...string) answer {
 	t.Helper()
-	a, err := s.try(t, method, path, body, headers...)
+	a, err := s.try(t.Context(), method, path, body, headers...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -347,8 +351,8 @@ func (s *server) do(t testing.TB, method, path, body string, headers ...string) 
 }
 
 // try is do for a server that may be gone. Any goroutine may call it.
-func (s *server) try(t testing.TB, method, path, body string, headers ...string) (answer, error) {
-	req, err := http.NewRequestWithContext(t.Context(), method, s.url+path, strings.NewReader(body))
+func (s *server) try(ctx context.Context, method, path, body string, headers ...string) (answer, error) {
+	req, err := http.NewRequestWithContext(ctx, method, s.url+path, strings.NewReader(body))
 	if err != nil {
 		return answer{}, err
 	}
@@ -368,14 +372,15 @@ func (s *server) try(t testing.TB, method, path, body string, headers ...string)
 // register makes a user.
 func (s *server) register(t testing.TB, username string) {
 	t.Helper()
-	if a := s.do(t, "POST", "/users/", newUser(username), jsonType); a.StatusCode != 200 {
+	if a := s.do(t, "POST", "/users/", newUser(username, password), jsonType); a.StatusCode != 200 {
 		t.Fatalf("POST /users/: %d %s", a.StatusCode, a.body)
 	}
 }
 
 // newUser is the body with which a user registers.
-func newUser(username string) string {
-	return fmt.Sprintf(`{"username":%q,"password":%q}`, username, password)
+func newUser(username, password string) string {
+	body, _ := json.Marshal(map[string]string{"username": username, "password": password}) // strings never fail
+	return string(body)
 }
 
 // loginForm is the body with which a user logs in.

@@ -87,7 +87,7 @@ func TestSQLiteRestart(t *testing.T) {
 	after := start(t, onFile(path)...)
 	checkMe(t, after.me(t, token), "alice")
 	checkMe(t, after.me(t, after.logIn(t, "ALICE")), "alice")
-	checkProblem(t, after.do(t, "POST", "/users/", newUser("Alice"), jsonType), 400, "Username already registered")
+	checkProblem(t, after.do(t, "POST", "/users/", newUser("Alice", password), jsonType), 400, "Username already registered")
 }
 
 // TestSQLiteHashGrows restarts a server with other rounds. Who logs in gets the
@@ -346,7 +346,7 @@ func TestSQLiteTwoServers(t *testing.T) {
 	var all sync.WaitGroup
 	for n := range 40 {
 		all.Go(func() {
-			a, err := servers[n%2].try(t, "POST", "/users/", newUser("bob"), jsonType)
+			a, err := servers[n%2].try(t.Context(), "POST", "/users/", newUser("bob", password), jsonType)
 			switch {
 			case err == nil && a.StatusCode == 200:
 				registered.Add(1)

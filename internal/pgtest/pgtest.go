@@ -38,6 +38,22 @@ type Cluster struct {
 // Start makes a cluster and starts its server, with settings such as
 // "max_connections=20".
 func Start(settings ...string) (*Cluster, error) {
+	return start(settings, func(c *Cluster) error {
+		return c.make("initdb", "-U", "latchkey", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
+	})
+}
+
+// Standby makes a copy of c and starts it: it follows c and takes no writes, until
+// it is told to by SELECT pg_promote().
+func (c *Cluster) Standby() (*Cluster, error) {
+	return start(nil, func(standby *Cluster) error {
+		return standby.make("pg_basebackup", "-R", "-c", "fast", "-N",
+			"-d", fmt.Sprintf("host=127.0.0.1 port=%d user=latchkey", c.Port))
+	})
+}
+
+// start starts a server on the files that create makes.
+func start(settings []string, create func(*Cluster) error) (*Cluster, error) {
 	bin, err := find()
 	if err != nil {
 		return nil, err
@@ -47,11 +63,15 @@ func Start(settings ...string) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{dir: dir, bin: bin}
-	if err := c.init(settings); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
-	}
-	if err := c.Run(); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+	for _, step := range []func() error{
+		c.own,
+		func() error { return create(c) },
+		func() error { return c.configure(settings) },
+		c.Run,
+	} {
+		if err := step(); err != nil {
+			return nil, errors.Join(err, os.RemoveAll(dir))
+		}
 	}
 	return c, nil
 }
@@ -76,24 +96,31 @@ func resolved(path string) string {
 	return filepath.Dir(path)
 }
 
-// init makes the files, as a user whom PostgreSQL accepts: it refuses to be root.
-func (c *Cluster) init(settings []string) error {
-	if os.Geteuid() == 0 {
-		postgres, err := user.Lookup("postgres")
-		if err != nil {
-			return fmt.Errorf("PostgreSQL does not run as root: %w", err)
-		}
-		uid, err1 := strconv.Atoi(postgres.Uid)
-		gid, err2 := strconv.Atoi(postgres.Gid)
-		if err := errors.Join(err1, err2, os.Chown(c.dir, uid, gid)); err != nil {
-			return err
-		}
-		c.as = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+// own gives the folder to a user whom PostgreSQL accepts: it refuses to be root.
+func (c *Cluster) own() error {
+	if os.Geteuid() != 0 {
+		return nil
 	}
-	initdb := c.command("initdb", "-D", c.data(), "-U", "latchkey", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
-	if out, err := initdb.CombinedOutput(); err != nil {
-		return fmt.Errorf("initdb: %w\n%s", err, out)
+	postgres, err := user.Lookup("postgres")
+	if err != nil {
+		return fmt.Errorf("PostgreSQL does not run as root: %w", err)
 	}
+	uid, err1 := strconv.Atoi(postgres.Uid)
+	gid, err2 := strconv.Atoi(postgres.Gid)
+	c.as = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	return errors.Join(err1, err2, os.Chown(c.dir, uid, gid))
+}
+
+// make makes the files with one of PostgreSQL's programs.
+func (c *Cluster) make(name string, args ...string) error {
+	if out, err := c.command(name, append(args, "-D", c.data())...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", name, err, out)
+	}
+	return nil
+}
+
+// configure gives the server a port and settings.
+func (c *Cluster) configure(settings []string) error {
 	var err error
 	if c.Port, err = freePort(); err != nil {
 		return err
@@ -214,6 +241,9 @@ func (c *Cluster) Close() error {
 
 // URL returns the URL of a database, with parameters such as "sslmode=disable".
 func (c *Cluster) URL(database string, parameters ...string) string {
-	parameters = append([]string{"sslmode=disable"}, parameters...)
-	return fmt.Sprintf("postgres://latchkey@127.0.0.1:%d/%s?%s", c.Port, database, strings.Join(parameters, "&"))
+	url := fmt.Sprintf("postgres://latchkey@127.0.0.1:%d/%s?sslmode=disable", c.Port, database)
+	for _, p := range parameters {
+		url += "&" + p
+	}
+	return url
 }
