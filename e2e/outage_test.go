@@ -88,6 +88,14 @@ func (d *diary) known() int {
 	return len(d.tokens)
 }
 
+// uncertain returns how many names were sent to a server that did not say whether
+// it has taken them.
+func (d *diary) uncertain() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.unsure)
+}
+
 // check reports what a server says now that is not what it said before.
 func (d *diary) check(t *testing.T, s *server, url string) {
 	t.Helper()
@@ -152,7 +160,13 @@ func testDatabaseKilled(t *testing.T, c *pgtest.Cluster) {
 	for range 2 {
 		before := d.known()
 		waitFor(t, "some logins", func() bool { return d.known() >= before+3 })
-		restart(t, c, c.Kill)
+		if err := c.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, "somebody to notice", func() bool { return d.uncertain() > 0 })
+		if err := c.Run(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	stop()
 	writers.Wait()

@@ -25,8 +25,9 @@ import (
 	"time"
 )
 
-// program is the path of the built program; TestMain sets it.
-var program string
+// program is the path of the built program, and fastProgram of one that never has
+// the race detector; TestMain sets them.
+var program, fastProgram string
 
 func TestMain(m *testing.M) {
 	code, err := testMain(m)
@@ -45,15 +46,31 @@ func testMain(m *testing.M) (int, error) {
 	}
 	defer os.RemoveAll(dir)
 	program = filepath.Join(dir, "latchkey")
-	build := exec.Command("go", "build", "-o", program)
-	if isRace() {
-		build.Args = append(build.Args, "-race")
+	if err := build(program, isRace()); err != nil {
+		return 0, err
 	}
-	build.Dir = ".." // the program is a module of its own
-	if out, err := build.CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("go build: %w\n%s", err, out)
+	fastProgram = program
+	if isRace() {
+		fastProgram += "-fast"
+		if err := build(fastProgram, false); err != nil {
+			return 0, err
+		}
 	}
 	return m.Run(), nil
+}
+
+// build builds the program at path: with the race detector, or as make build does.
+func build(path string, race bool) error {
+	cmd := exec.Command("go", "build", "-trimpath", "-o", path)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if race {
+		cmd = exec.Command("go", "build", "-race", "-o", path)
+	}
+	cmd.Dir = ".." // the program is a module of its own
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return nil
 }
 
 func isRace() bool {
@@ -63,7 +80,7 @@ func isRace() bool {
 
 // patience is how long a test waits for what takes an instant on a machine that
 // has nothing else to do.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // waitFor polls until ok, which is to become true by itself.
 func waitFor(t testing.TB, what string, ok func() bool) {
@@ -83,6 +100,7 @@ type invocation struct {
 	env   []string
 	dir   string
 	under []string // a command that becomes the program in the end; see command
+	fast  bool     // without the race detector, under which a hash takes ten times as long
 }
 
 // unprivileged are the words before a command that is not to open whatever it
@@ -100,7 +118,11 @@ func needTools(t testing.TB, tools ...string) {
 }
 
 func (i invocation) command(ctx context.Context) *exec.Cmd {
-	words := slices.Concat(i.under, []string{program}, i.args)
+	path := program
+	if i.fast {
+		path = fastProgram
+	}
+	words := slices.Concat(i.under, []string{path}, i.args)
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	cmd.Env, cmd.Dir = i.environment(), i.dir
 	return cmd
@@ -147,14 +169,28 @@ type server struct {
 // and its log has to be clean.
 func start(t testing.TB, settings ...string) *server {
 	t.Helper()
-	settings = append([]string{"ADDR=localhost:0", "PBKDF2_ITERATIONS=100000"}, settings...)
-	s := launch(t, invocation{env: settings})
-	s.awaitStart(t)
+	return startAs(t, invocation{env: settings})
+}
+
+// startAs is start for a special run of the program.
+func startAs(t testing.TB, i invocation) *server {
+	t.Helper()
+	s := launchAndWait(t, i)
 	t.Cleanup(func() {
 		if code := s.stop(t); code != 0 {
 			t.Errorf("exit code %d; want 0", code)
 		}
 	})
+	return s
+}
+
+// launchAndWait starts the program on a port that is free, and waits for it to
+// listen. The test may end it as it likes.
+func launchAndWait(t testing.TB, i invocation) *server {
+	t.Helper()
+	i.env = append([]string{"ADDR=localhost:0", "PBKDF2_ITERATIONS=100000"}, i.env...)
+	s := launch(t, i)
+	s.awaitStart(t)
 	return s
 }
 

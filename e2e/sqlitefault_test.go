@@ -1,0 +1,514 @@
+package e2e
+
+import (
+	"database/sql"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+)
+
+// Guests are people who register and log in, one after another in several lines,
+// and remember what they were answered.
+type guests struct {
+	mu         sync.Mutex // guards the fields below
+	asked      []string   // names sent
+	registered []string   // names answered 200
+	tokens     map[string]string
+	refused    int // answers 503
+
+	leave   atomic.Bool
+	members sync.WaitGroup
+}
+
+// come makes three lines at a server, until it is gone or they are told to leave.
+func (c *guests) come(t testing.TB, s *server) {
+	visit := fmt.Sprintf("visitor-%06d", rand.N(1_000_000))
+	for line := range 3 {
+		c.members.Go(func() {
+			for n := 0; !c.leave.Load() && c.serve(t, s, fmt.Sprintf("%s-%d-%d", visit, line, n)); n++ {
+			}
+		})
+	}
+	t.Cleanup(c.members.Wait)
+}
+
+// serve registers a name and logs it in, and reports whether the server is there.
+func (c *guests) serve(t testing.TB, s *server, name string) bool {
+	c.note(func() { c.asked = append(c.asked, name) })
+	a, err := s.try(t.Context(), "POST", "/users/", newUser(name, password), jsonType)
+	if err != nil || a.StatusCode != 200 {
+		return c.served(t, a, err)
+	}
+	c.note(func() { c.registered = append(c.registered, name) })
+	a, err = s.try(t.Context(), "POST", "/token", loginForm(name), formType)
+	if err != nil || a.StatusCode != 200 {
+		return c.served(t, a, err)
+	}
+	c.note(func() { c.tokens[name] = a.token() })
+	return true
+}
+
+// served reports whether the server is there, of which a request had no success.
+func (c *guests) served(t testing.TB, a answer, err error) bool {
+	if err == nil && a.StatusCode != 503 {
+		t.Errorf("got %d %s; want 200, or 503 in need", a.StatusCode, a.body)
+	}
+	c.note(func() { c.refused++ })
+	return err == nil
+}
+
+func newGuests() *guests { return &guests{tokens: make(map[string]string)} }
+
+func (c *guests) note(change func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	change()
+}
+
+// await waits for so many more successes.
+func (c *guests) await(t testing.TB, more int) {
+	t.Helper()
+	successes := func() (n int) {
+		c.note(func() { n = len(c.registered) + len(c.tokens) })
+		return n
+	}
+	enough := successes() + more
+	waitFor(t, "registrations and logins", func() bool { return successes() >= enough })
+}
+
+// awaitRefusals waits for so many more requests that have no success.
+func (c *guests) awaitRefusals(t testing.TB, more int) {
+	t.Helper()
+	refusals := func() (n int) {
+		c.note(func() { n = c.refused })
+		return n
+	}
+	enough := refusals() + more
+	waitFor(t, "refusals", func() bool { return refusals() >= enough })
+}
+
+// disperse waits until all have had their answer and are gone.
+func (c *guests) disperse() {
+	c.leave.Store(true)
+	c.members.Wait()
+}
+
+// soFar returns what the guests has been answered up to now.
+func (c *guests) soFar() *guests {
+	past := newGuests()
+	c.note(func() {
+		past.asked, past.registered, past.tokens = slices.Clone(c.asked), slices.Clone(c.registered), maps.Clone(c.tokens)
+	})
+	return past
+}
+
+// checkMembers reports what a server has forgotten that the guests was told, and
+// what it has done by half: who got no answer is either there or not.
+func (c *guests) checkMembers(t testing.TB, s *server, path string) {
+	t.Helper()
+	c.checkTokens(t, s)
+	there := strings.Split(ask(t, path, `SELECT ifnull(group_concat(username), '') FROM users`), ",")
+	for _, name := range c.asked {
+		known := slices.Contains(there, name)
+		if slices.Contains(c.registered, name) {
+			if !known {
+				t.Errorf("%s was told to be registered, and is not there", name)
+			}
+			continue
+		}
+		if !known {
+			s.register(t, name)
+		}
+		s.logIn(t, name)
+	}
+	someone := c.registered[len(c.registered)-1]
+	checkProblem(t, s.do(t, "POST", "/users/", newUser(strings.ToUpper(someone), password), jsonType), 400, "Username already registered")
+	s.logIn(t, someone)
+}
+
+// checkTokens reports tokens that a server does not know.
+func (c *guests) checkTokens(t testing.TB, s *server) {
+	t.Helper()
+	for name, token := range c.tokens {
+		checkMe(t, s.me(t, token), name)
+	}
+}
+
+func checkIntegrity(t testing.TB, path string) {
+	t.Helper()
+	if verdict := ask(t, path, `PRAGMA integrity_check`); verdict != "ok" {
+		t.Errorf("%s: %s", path, verdict)
+	}
+}
+
+// startOn starts a server on a file.
+func startOn(t testing.TB, path string) *server {
+	t.Helper()
+	return startAs(t, invocation{env: onFile(path), fast: true})
+}
+
+// startMortal starts a server that the test will kill.
+func startMortal(t testing.TB, path string) *server {
+	t.Helper()
+	return launchAndWait(t, invocation{env: onFile(path), fast: true})
+}
+
+func (s *server) kill(t testing.TB) {
+	t.Helper()
+	s.signal(syscall.SIGKILL)
+	s.exitCode(t)
+}
+
+// anyMoment waits for a time between two answers.
+func anyMoment() { <-time.After(rand.N(20 * time.Millisecond)) }
+
+func TestSQLiteKilled(t *testing.T) {
+	t.Parallel()
+	path := newFile(t)
+	c := newGuests()
+	for range 10 {
+		s := startMortal(t, path)
+		checkIntegrity(t, path)
+		c.checkTokens(t, s)
+		c.come(t, s)
+		c.await(t, 1+rand.N(20))
+		anyMoment()
+		s.kill(t)
+		c.members.Wait()
+	}
+	c.checkMembers(t, startOn(t, path), path)
+	checkIntegrity(t, path)
+}
+
+// TestSQLiteTerminated stops a server that has much to do.
+func TestSQLiteTerminated(t *testing.T) {
+	t.Parallel()
+	path := newFile(t)
+	s := startOn(t, path)
+	c := newGuests()
+	c.come(t, s)
+	c.await(t, 8)
+	if code := s.stop(t); code != 0 {
+		t.Errorf("exit code %d; want 0", code)
+	}
+	c.members.Wait()
+	if got, want := filesIn(t, filepath.Dir(path)), []string{"users.db", "users.db-lock"}; !slices.Equal(got, want) {
+		t.Errorf("it has left %q; want %q, with everything in the first", got, want)
+	}
+	c.checkMembers(t, startOn(t, path), path)
+	checkIntegrity(t, path)
+}
+
+// freeze stops all threads of a server where they are.
+func (s *server) freeze(t testing.TB) {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		skip(t, "only Linux shows the threads of a process")
+	}
+	s.signal(syscall.SIGSTOP)
+	t.Cleanup(func() { s.signal(syscall.SIGCONT) }) // so that it can be stopped for good
+	waitFor(t, "all threads to stop", func() bool {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.cmd.Process.Pid))
+		return err == nil && len(threads) > 0 && !slices.ContainsFunc(threads, isRunning)
+	})
+}
+
+// isRunning reads /proc/PID/task/TID/stat (proc_pid_stat(5)): the state stands
+// behind the name, which is in parentheses.
+func isRunning(stat string) bool {
+	text, err := os.ReadFile(stat)
+	return err == nil && !strings.Contains(string(text), ") T ")
+}
+
+// TestSQLiteCopied copies the files of a server at any moment: what a crash of
+// the process leaves. Frozen, for what is copied while it changes never was.
+func TestSQLiteCopied(t *testing.T) {
+	t.Parallel()
+	path := newFile(t)
+	s := startOn(t, path)
+	c := newGuests()
+	c.come(t, s)
+	past := make(map[string]*guests) // by the copy in which they have to be
+	for range 4 {
+		c.await(t, 2+rand.N(20))
+		anyMoment()
+		s.freeze(t)
+		twin := newFile(t)
+		copyFile(t, path, twin)
+		copyFile(t, path+"-wal", twin+"-wal")
+		past[twin] = c.soFar()
+		s.signal(syscall.SIGCONT)
+	}
+	c.disperse()
+	for twin, c := range past {
+		c.checkMembers(t, startOn(t, twin), twin)
+		checkIntegrity(t, twin)
+	}
+}
+
+func copyFile(t testing.TB, from, to string) {
+	t.Helper()
+	text, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, to, string(text))
+}
+
+// TestSQLitePowerCut takes away a disk, with all that was written but not yet
+// synced: the file system forgets it as it would without power.
+func TestSQLitePowerCut(t *testing.T) {
+	t.Parallel()
+	needRoot(t, "mkfs.ext4", "mount", "umount")
+	image, dir := filepath.Join(t.TempDir(), "disk"), t.TempDir()
+	command(t, "mkfs.ext4", "-q", image, "16m")
+	path := filepath.Join(dir, "users.db")
+	c := newGuests()
+	for range 3 {
+		mount(t, dir, "-o", "loop", image)
+		s := startMortal(t, path)
+		c.checkTokens(t, s)
+		c.come(t, s)
+		c.await(t, 4+rand.N(20))
+		anyMoment()
+		s.freeze(t)
+		cutPower(t, dir)
+		s.kill(t)
+		c.members.Wait()
+		command(t, "umount", dir)
+	}
+	mount(t, dir, "-o", "loop", image)
+	c.checkMembers(t, startOn(t, path), path)
+	checkIntegrity(t, path)
+}
+
+// cutPower shuts an ext4 file system down: nothing is written any more, not even
+// its journal (EXT4_IOC_SHUTDOWN with EXT4_GOING_FLAGS_NOLOGFLUSH).
+func cutPower(t testing.TB, dir string) {
+	t.Helper()
+	file, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	const shutdown = 0x8004587d // _IOR('X', 125, __u32)
+	noLogFlush := uint32(2)
+	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, file.Fd(), shutdown, uintptr(unsafe.Pointer(&noLogFlush)))
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+}
+
+// needRoot skips a test that only root can make, with these programs.
+func needRoot(t testing.TB, tools ...string) {
+	t.Helper()
+	if os.Geteuid() != 0 || runtime.GOOS != "linux" {
+		skip(t, "only root may mount and lock files, on Linux")
+	}
+	needTools(t, tools...)
+}
+
+// command runs a program that has to succeed.
+func command(t testing.TB, name string, args ...string) {
+	t.Helper()
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s %q: %v\n%s", name, args, err, out)
+	}
+}
+
+// mount mounts at dir until the test ends, or until somebody unmounts it. Where
+// even root may not, it skips the test.
+func mount(t testing.TB, dir string, args ...string) {
+	t.Helper()
+	out, err := exec.Command("mount", append(args, dir)...).CombinedOutput()
+	if err != nil {
+		skip(t, fmt.Sprintf("cannot mount: %v: %s", err, out))
+	}
+	t.Cleanup(func() { exec.Command("umount", "--lazy", dir).Run() }) // fails if it is done already
+}
+
+// TestSQLiteDiskFull fills the disk under a server, and empties it again.
+func TestSQLiteDiskFull(t *testing.T) {
+	t.Parallel()
+	needRoot(t, "mount", "umount")
+	dir := t.TempDir()
+	mount(t, dir, "-t", "tmpfs", "-o", "size=2m", "tmpfs")
+	path, filler := filepath.Join(dir, "users.db"), filepath.Join(dir, "filler")
+	s := startOn(t, path)
+	s.register(t, "alice")
+	token := s.logIn(t, "alice")
+	c := newGuests()
+	c.come(t, s)
+	c.await(t, 3)
+
+	fill(t, filler)
+	c.awaitRefusals(t, 3)
+	c.disperse()
+	checkReadsOnly(t, s, token)
+	checkLogged(t, s, "the disk may be full")
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	checkRecovered(t, s, token)
+	c.checkTokens(t, s)
+	s.stop(t)
+	c.checkMembers(t, startOn(t, path), path)
+	checkIntegrity(t, path)
+}
+
+// checkLogged reports a server whose errors do not say why.
+func checkLogged(t testing.TB, s *server, cause string) {
+	t.Helper()
+	errs := s.log.events("request failed")
+	if !slices.ContainsFunc(errs, func(e map[string]any) bool {
+		return e["level"] == "ERROR" && strings.Contains(fmt.Sprint(e["err"]), cause)
+	}) {
+		t.Errorf("no error in the log says %q: %v", cause, errs)
+	}
+}
+
+// fill writes a file until the disk takes no more.
+func fill(t testing.TB, path string) {
+	t.Helper()
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for page := make([]byte, 4096); err == nil; {
+		_, err = file.Write(page)
+	}
+}
+
+// checkReadsOnly reports a server that is not as one should be whose file takes
+// no writes: who is there already is served.
+func checkReadsOnly(t testing.TB, s *server, token string) {
+	t.Helper()
+	checkUnavailable(t, s.do(t, "POST", "/users/", newUser("late", password), jsonType))
+	checkUnavailable(t, s.do(t, "POST", "/token", loginForm("alice"), formType))
+	checkMe(t, s.me(t, token), "alice")
+	for _, path := range []string{"/readyz", "/livez"} {
+		if a := s.do(t, "GET", path, ""); a.StatusCode != 200 {
+			t.Errorf("%s: %d %s; want 200", path, a.StatusCode, a.body)
+		}
+	}
+	checkProblem(t, s.do(t, "POST", "/token", "username=alice&password=wrong", formType), 401, "Incorrect username or password")
+}
+
+func checkUnavailable(t testing.TB, a answer) {
+	t.Helper()
+	checkProblem(t, a, 503, "Service Unavailable")
+	if after := a.Header.Get("Retry-After"); after != "1" {
+		t.Errorf("Retry-After: %q; want 1", after)
+	}
+}
+
+// checkRecovered reports a server that does not go on as if nothing had happened.
+func checkRecovered(t testing.TB, s *server, token string) {
+	t.Helper()
+	s.register(t, "late") // which the failure has not left behind
+	checkMe(t, s.me(t, s.logIn(t, "late")), "late")
+	checkMe(t, s.me(t, s.logIn(t, "alice")), "alice")
+	checkMe(t, s.me(t, token), "alice")
+}
+
+// TestSQLiteReadOnly makes the files of a server such that not even root can
+// write to them.
+func TestSQLiteReadOnly(t *testing.T) {
+	t.Parallel()
+	needRoot(t, "chattr")
+	path := newFile(t)
+	s := startOn(t, path)
+	s.register(t, "alice")
+	token := s.logIn(t, "alice")
+
+	t.Cleanup(func() { exec.Command("chattr", "-i", path, path+"-wal").Run() })
+	if out, err := exec.Command("chattr", "+i", path, path+"-wal").CombinedOutput(); err != nil {
+		skip(t, fmt.Sprintf("this file system cannot: %v: %s", err, out))
+	}
+	checkReadsOnly(t, s, token)
+	checkLogged(t, s, "the file read-only")
+	command(t, "chattr", "-i", path, path+"-wal")
+	checkRecovered(t, s, token)
+	checkIntegrity(t, path)
+}
+
+// TestSQLiteLocked has another process write for long.
+func TestSQLiteLocked(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"IMMEDIATE", "EXCLUSIVE"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			path := newFile(t)
+			s := startOn(t, path)
+			s.register(t, "alice")
+			token := s.logIn(t, "alice")
+
+			other := openFile(t, path)
+			tx(t, other, "BEGIN "+mode)
+			begin := time.Now()
+			checkReadsOnlyAtOnce(t, s, token)
+			if took := time.Since(begin); took > 10*time.Second {
+				t.Errorf("the answers took %v; want 5 s, or some more on a busy machine", took)
+			}
+			tx(t, other, "COMMIT")
+			checkLogged(t, s, "database is locked")
+			checkRecovered(t, s, token)
+		})
+	}
+}
+
+// tx begins or ends a transaction.
+func tx(t testing.TB, db *sql.DB, statement string) {
+	t.Helper()
+	if _, err := db.Exec(statement); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// checkReadsOnlyAtOnce is checkReadsOnly where each write is refused only after
+// seconds: they come together, and the reads do not wait for them.
+func checkReadsOnlyAtOnce(t testing.TB, s *server, token string) {
+	t.Helper()
+	var writes sync.WaitGroup
+	var waiting atomic.Int32
+	for _, request := range [][]string{
+		{"/users/", newUser("late", password), jsonType},
+		{"/token", loginForm("alice"), formType},
+		{"/users/", newUser("later", password), jsonType},
+	} {
+		waiting.Add(1)
+		writes.Go(func() {
+			defer waiting.Add(-1)
+			a, err := s.try(t.Context(), "POST", request[0], request[1], request[2])
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			checkUnavailable(t, a)
+		})
+	}
+	defer writes.Wait()
+	reads := 0
+	for ; waiting.Load() > 0; reads++ {
+		checkMe(t, s.me(t, token), "alice")
+		if a := s.do(t, "GET", "/readyz", ""); a.StatusCode != 200 {
+			t.Errorf("/readyz: %d %s; want 200", a.StatusCode, a.body)
+		}
+	}
+	if reads < 10 {
+		t.Errorf("%d reads while the writes waited; want many", reads)
+	}
+}
