@@ -41,6 +41,7 @@ func (a *accounts) register(ctx context.Context, req newUser, from client) (User
 	if !a.registrationOpen {
 		return User{}, errRegistrationClosed
 	}
+	ctx = context.WithoutCancel(ctx) // a client may close its half when it has sent all
 	now := a.now().UTC()
 	u, err := a.store.CreateUser(ctx, User{
 		Username:         req.Username,
@@ -61,6 +62,7 @@ func (a *accounts) register(ctx context.Context, req newUser, from client) (User
 // login exchanges a name and a password for an access token, and begins a
 // session. Its errors are those of authenticateUser.
 func (a *accounts) login(ctx context.Context, form loginForm, from client) (tokenResponse, error) {
+	ctx = context.WithoutCancel(ctx) // a client may close its half when it has sent all
 	u, err := a.authenticateUser(ctx, form.Username, form.Password, from)
 	if err != nil {
 		return tokenResponse{}, err
@@ -95,22 +97,18 @@ func (a *accounts) authenticateUser(ctx context.Context, name, password string, 
 		a.event(ctx, slog.LevelWarn, "authn_login_fail", u.Username, from)
 		return User{}, errBadCredentials
 	}
-	a.strengthenHash(ctx, u, password)
-	return u, nil
+	return u, a.strengthenHash(ctx, u, password)
 }
 
-// strengthenHash replaces a hash that costs less than one made today. If that
-// fails, the next login tries again. The store does it only if the hash is still
-// the one that this password was checked against, so that it never undoes a change
-// of password made meanwhile.
-func (a *accounts) strengthenHash(ctx context.Context, u User, password string) {
+// strengthenHash replaces a hash that costs less than one made today. The store does
+// it only if the hash is still the one that this password was checked against, so
+// that it never undoes a change of password made meanwhile.
+func (a *accounts) strengthenHash(ctx context.Context, u User, password string) error {
 	if !a.passwords.isCheap(u.PasswordHash) {
-		return
+		return nil
 	}
 	err := a.store.ReplacePasswordHash(ctx, u.ID, u.PasswordHash, a.passwords.hashPassword(password))
-	if err != nil && !errors.Is(err, errNotFound) {
-		a.log.WarnContext(ctx, "cannot replace a cheap password hash", "err", err)
-	}
+	return notFoundIs(nil, err)
 }
 
 // userByName returns the user with this name in any case and width, or

@@ -55,7 +55,13 @@ func (h *hasher) verifyPassword(password, stored string) bool {
 		h.decoy.matches(password)
 		return false
 	}
-	return hash.matches(password)
+	if hash.matches(password) {
+		return true
+	}
+	if h.isCheap(stored) { // a no takes as long as for everybody else
+		pbkdf2Key(password, hash.salt, h.rounds-hash.rounds)
+	}
+	return false
 }
 
 // isCheap reports whether stored is a hash that took less work than those made

@@ -98,6 +98,7 @@ const (
 // How long the start and the end wait for a database to answer.
 const (
 	connectTimeout = 10 * time.Second
+	migrateTimeout = 5 * time.Minute
 	closeTimeout   = 3 * time.Second
 )
 
@@ -133,6 +134,8 @@ func (d *database) migrate(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, migrateTimeout)
+	defer cancel()
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("cannot migrate the schema of %s; want a user who may create tables there: %s", d.name, oneLine(err))
 	}

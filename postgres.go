@@ -36,10 +36,12 @@ var pgKeepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Inte
 
 // parsePostgres reads a libpq URL, with the parameters of pgxpool. What is wrong
 // with it is said without the URL, which has a password in it; the parser's own
-// error repeats parts of it. Of several hosts it takes one that can be written to.
+// error repeats parts of it. Unless the URL says otherwise, only a server that can be
+// written to will do: a standby may not have heard of a session yet, and the answer
+// would be a wrong 401.
 func parsePostgres(url string) (*pgxpool.Config, error) {
 	cfg, err := pgxpool.ParseConfig(url)
-	if err != nil {
+	if err != nil || strings.Contains(cfg.ConnConfig.Database, "@") { // behind a slash in the password
 		return nil, errors.New("want a PostgreSQL URL such as postgres://user:password@host:5432/name?sslmode=verify-full, with special characters in the password as %XX")
 	}
 	if !strings.Contains(url, "pool_max_conns=") { // cfg does not say whether it was set
@@ -52,11 +54,11 @@ func parsePostgres(url string) (*pgxpool.Config, error) {
 	if conn.ConnectTimeout == 0 {
 		conn.ConnectTimeout = pgConnectTimeout
 	}
-	if conn.ValidateConnect == nil && len(hosts(conn)) > 1 {
+	if !strings.Contains(url, "target_session_attrs=") {
 		conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
-	cfg.PingTimeout = pgPingTimeout
-	conn.DialFunc = (&net.Dialer{KeepAliveConfig: pgKeepAlive}).DialContext
+	cfg.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false } // acquire does
+	conn.DialFunc = (&net.Dialer{Timeout: pgConnectTimeout, KeepAliveConfig: pgKeepAlive}).DialContext
 	return cfg, nil
 }
 
@@ -78,15 +80,14 @@ func openPostgres(url string) (*database, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := new(pgConnections)
-	cfg.ShouldPing = c.isSuspect
-	if c.pool, err = pgxpool.NewWithConfig(context.Background(), cfg); err != nil {
+	pool, err := pgxpool.NewWithConfig(context.Background(), cfg)
+	if err != nil {
 		return nil, err
 	}
 	return &database{
-		connections: c,
+		connections: &pgConnections{pool: pool},
 		name:        fmt.Sprintf("PostgreSQL database %s at %s", cfg.ConnConfig.Database, strings.Join(hosts(cfg.ConnConfig), ", ")),
-		schemaDB:    stdlib.OpenDBFromPool(c.pool),
+		schemaDB:    stdlib.OpenDBFromPool(pool),
 		dialect:     goosedb.DialectPostgres,
 		findTable: `SELECT EXISTS (
 			SELECT 1 FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = $1)`,
@@ -103,39 +104,106 @@ type pgConnections struct {
 	faultAt atomic.Int64 // when a statement has failed last, in nanoseconds since 1970
 }
 
-func (c *pgConnections) exec(ctx context.Context, s statement, args ...any) (int64, error) {
-	tag, err := c.pool.Exec(ctx, statementTexts[s], args...)
-	return tag.RowsAffected(), err
+func (c *pgConnections) exec(ctx context.Context, s statement, args ...any) (n int64, err error) {
+	err = c.use(ctx, func(conn *pgxpool.Conn) error {
+		tag, err := conn.Exec(ctx, statementTexts[s], args...)
+		n = tag.RowsAffected()
+		return err
+	})
+	return n, err
 }
 
 func (c *pgConnections) queryRow(ctx context.Context, s statement, args ...any) row {
-	return c.pool.QueryRow(ctx, statementTexts[s], args...)
+	return pgRow{c, ctx, s, args}
+}
+
+// A pgRow is a row that is asked for when it is scanned.
+type pgRow struct {
+	*pgConnections
+	ctx  context.Context
+	s    statement
+	args []any
+}
+
+func (r pgRow) Scan(fields ...any) error {
+	return r.use(r.ctx, func(conn *pgxpool.Conn) error {
+		return conn.QueryRow(r.ctx, statementTexts[r.s], r.args...).Scan(fields...)
+	})
 }
 
 func (c *pgConnections) queryAll(ctx context.Context, s statement, scan func(row) error) error {
-	rows, err := c.pool.Query(ctx, statementTexts[s])
+	return c.use(ctx, func(conn *pgxpool.Conn) error {
+		rows, err := conn.Query(ctx, statementTexts[s])
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		return scanAll(rows, scan)
+	})
+}
+
+// use calls op with a connection that is alive as far as we know.
+func (c *pgConnections) use(ctx context.Context, op func(*pgxpool.Conn) error) error {
+	conn, err := c.acquire(ctx)
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
-	return scanAll(rows, scan)
+	defer c.release(conn)
+	return op(conn)
+}
+
+// acquire returns a connection that is to be released. One that was not used for a
+// second, or not since a statement has failed, has to prove first that it is alive:
+// what has happened to one has often happened to all.
+func (c *pgConnections) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	for {
+		conn, err := c.pool.Acquire(ctx)
+		if err != nil {
+			return nil, err
+		}
+		used, ok := conn.Conn().PgConn().CustomData()[lastUse].(time.Time)
+		if !ok || time.Since(used) < time.Second && used.UnixNano() > c.faultAt.Load() {
+			return conn, nil
+		}
+		if isAlive(ctx, conn) {
+			return conn, nil
+		}
+		c.release(conn)
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// lastUse is under what a connection remembers when it was used last.
+const lastUse = "latchkey: last use"
+
+func isAlive(ctx context.Context, conn *pgxpool.Conn) bool {
+	ctx, cancel := context.WithTimeout(ctx, pgPingTimeout)
+	defer cancel()
+	return conn.Ping(ctx) == nil
+}
+
+// release gives a connection back. One that has failed is taken out of the pool at
+// once: the pool would count it for as long as pgx takes leave of the server, which
+// is 15 s if that has gone silent.
+func (c *pgConnections) release(conn *pgxpool.Conn) {
+	if conn.Conn().IsClosed() {
+		conn.Hijack()
+		return
+	}
+	conn.Conn().PgConn().CustomData()[lastUse] = time.Now()
+	conn.Release()
 }
 
 // noteFault drops all connections to a server that takes no writes any more, and
-// after any other fault makes each prove that it is alive: what has happened to one
-// has often happened to all.
+// makes them suspect after any other fault; see acquire.
 func (c *pgConnections) noteFault(kind fault) {
 	if kind == faultDemoted {
 		c.pool.Reset()
 		return
 	}
 	c.faultAt.Store(time.Now().UnixNano())
-}
-
-// isSuspect reports whether to ask a connection if it is alive before it is used
-// again: if it was idle for a second, or since before the last fault.
-func (c *pgConnections) isSuspect(_ context.Context, p pgxpool.ShouldPingParams) bool {
-	return p.IdleDuration > time.Second || p.IdleDuration >= time.Since(time.Unix(0, c.faultAt.Load()))
 }
 
 func (c *pgConnections) Close() error {

@@ -151,9 +151,10 @@ func (r failedRow) Scan(...any) error { return r.error }
 
 // sqliteDSN returns the name under which every connection that the pool opens has
 // these pragmas. Its transactions take the write lock when they begin: one that
-// has read first could fail to get it.
+// has read first could fail to get it. They never create the file: one that is moved
+// away while we run must not be replaced by an empty one.
 func sqliteDSN(path string, pragmas ...string) string {
-	query := url.Values{"_txlock": {"immediate"}, "_pragma": pragmas}
+	query := url.Values{"mode": {"rw"}, "_txlock": {"immediate"}, "_pragma": pragmas}
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + query.Encode()
 }
 

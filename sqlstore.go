@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -65,8 +66,9 @@ func (s sqlStore) CreateUser(ctx context.Context, u User) (User, error) {
 	}
 	u.CreatedAt, u.TokensValidAfter = storedTime(u.CreatedAt), storedTime(u.TokensValidAfter)
 	err := s.write(ctx, func(ctx context.Context) error {
-		return s.queryRow(ctx, insertUser, u.Username, u.Key, u.Email, u.FullName, u.PasswordHash,
+		err := s.queryRow(ctx, insertUser, u.Username, u.Key, u.Email, u.FullName, u.PasswordHash,
 			u.Disabled, u.CreatedAt.UnixMicro(), u.TokensValidAfter.UnixMicro()).Scan(&u.ID)
+		return cmp.Or(err, ctx.Err()) // database/sql may lose the error of a commit that was too late
 	})
 	if errors.Is(err, errNotFound) {
 		return User{}, errExists // no row was inserted
