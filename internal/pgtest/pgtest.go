@@ -155,7 +155,7 @@ func freePort() (int, error) {
 	return ln.Addr().(*net.TCPAddr).Port, nil
 }
 
-// Run starts the server again, and returns when it takes connections. It tries
+// Run starts the server, which is stopped, and returns when it takes connections. It tries
 // again while remains of a server that was killed are in its way.
 func (c *Cluster) Run() error {
 	var err error
@@ -239,11 +239,9 @@ func (c *Cluster) Close() error {
 	return errors.Join(c.Kill(), os.RemoveAll(c.dir))
 }
 
-// URL returns the URL of a database, with parameters such as "sslmode=disable".
+// URL returns the URL of a database, with more parameters, such as
+// "pool_max_conns=2".
 func (c *Cluster) URL(database string, parameters ...string) string {
-	url := fmt.Sprintf("postgres://latchkey@127.0.0.1:%d/%s?sslmode=disable", c.Port, database)
-	for _, p := range parameters {
-		url += "&" + p
-	}
-	return url
+	parameters = append([]string{"sslmode=disable"}, parameters...)
+	return fmt.Sprintf("postgres://latchkey@127.0.0.1:%d/%s?%s", c.Port, database, strings.Join(parameters, "&"))
 }
