@@ -174,17 +174,6 @@ func testDatabaseKilled(t *testing.T, c *pgtest.Cluster) {
 	d.check(t, s, url)
 }
 
-// restart ends the database and starts it again.
-func restart(t testing.TB, c *pgtest.Cluster, end func() error) {
-	t.Helper()
-	if err := end(); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Run(); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // testOutage stops the database under load, and starts it again.
 func testOutage(t *testing.T, c *pgtest.Cluster) {
 	url := guarded(c.URL(newDatabase(t, c)), dbPassword) // which this server does not ask for
