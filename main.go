@@ -122,7 +122,7 @@ func inspectStore(ctx context.Context, url string) (where string, warnings []str
 	}
 	db, err := openDatabase(url, false)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "a new SQLite file", nil, nil
+		return "a new SQLite file, " + strings.TrimPrefix(url, sqlitePrefix), nil, nil
 	}
 	if err != nil {
 		return "", nil, err
