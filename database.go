@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -191,3 +192,14 @@ func (d *database) migrator(options ...goose.ProviderOption) (*goose.Provider, e
 // oneLine returns the text of an error for one line of the log: pgx has a line for
 // every host.
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
+
+// pause waits a little, never as long as the others that wait for the same row,
+// and reports whether ctx is still good.
+func pause(ctx context.Context) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(5*time.Millisecond + rand.N(20*time.Millisecond)):
+		return true
+	}
+}

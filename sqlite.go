@@ -48,6 +48,11 @@ func openSQLite(path string, create bool) (*database, error) {
 		return nil, err
 	}
 	writer.SetMaxOpenConns(1)
+	if create {
+		if err := connect(writer); err != nil {
+			return nil, errors.Join(fmt.Errorf("cannot open the SQLite file %s: %w", path, err), writer.Close())
+		}
+	}
 	reader, err := sql.Open("sqlite3", sqliteDSN(path, busy, "query_only(on)"))
 	if err != nil {
 		return nil, errors.Join(err, writer.Close())
@@ -68,6 +73,20 @@ func openSQLite(path string, create bool) (*database, error) {
 		},
 		warnings: warnings,
 	}, nil
+}
+
+// connect makes the first connection. Two processes that turn a file to WAL at the
+// same moment are in each other's way, and SQLite gives one of them up without
+// waiting.
+func connect(db *sql.DB) error {
+	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
+	defer cancel()
+	for {
+		err := db.PingContext(ctx)
+		if !errors.Is(err, sqlite3.BUSY) || !pause(ctx) {
+			return err
+		}
+	}
 }
 
 // explainSQLite says more of a failed write than "disk I/O error": go-sqlite3

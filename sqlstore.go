@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"time"
 )
@@ -226,16 +225,5 @@ func (s sqlStore) attempt(ctx context.Context, op func(context.Context) error, r
 		if !again || n == maxAttempts || !pause(limited) {
 			return fmt.Errorf("%w: %w", errUnavailable, s.explain(err))
 		}
-	}
-}
-
-// pause waits a little, never as long as the others that wait for the same row,
-// and reports whether ctx is still good.
-func pause(ctx context.Context) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(5*time.Millisecond + rand.N(20*time.Millisecond)):
-		return true
 	}
 }
