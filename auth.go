@@ -58,7 +58,7 @@ func (h *hasher) verifyPassword(password, stored string) bool {
 	if hash.matches(password) {
 		return true
 	}
-	if h.isCheap(stored) { // a no takes as long as for everybody else
+	if hash.rounds < h.rounds { // a no takes as long as for everybody else
 		pbkdf2Key(password, hash.salt, h.rounds-hash.rounds)
 	}
 	return false

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"runtime"
 	"sync"
@@ -68,13 +67,10 @@ func (d *diary) note(name string, a answer, err error) bool {
 func (d *diary) noteToken(name string, a answer, err error) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var token struct {
-		Access string `json:"access_token"`
-	}
 	switch {
 	case err != nil || a.StatusCode == 503:
-	case a.StatusCode == 200 && json.Unmarshal([]byte(a.body), &token) == nil:
-		d.tokens[token.Access] = name
+	case a.token() != "":
+		d.tokens[a.token()] = name
 	default:
 		d.strange = append(d.strange, fmt.Sprintf("POST /token: %d %s", a.StatusCode, a.body))
 	}

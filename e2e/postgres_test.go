@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -54,6 +55,20 @@ func newDatabase(t testing.TB, c *pgtest.Cluster) string {
 	name := "test_" + strings.ToLower(rand.Text()[:10])
 	execute(t, c.URL("postgres"), "CREATE DATABASE "+name)
 	return name
+}
+
+// startPostgres starts a PostgreSQL server for one test.
+func startPostgres(t testing.TB, settings ...string) *pgtest.Cluster {
+	t.Helper()
+	c, err := pgtest.Start(settings...)
+	if errors.Is(err, pgtest.ErrNotInstalled) {
+		skip(t, err.Error())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
 }
 
 // connect returns a connection of the test's own.

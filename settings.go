@@ -1,0 +1,67 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+)
+
+// A setting is one row of the table that latchkey -h prints. A secret can also
+// be read from the file that <name>_FILE names, and is never printed.
+type setting struct {
+	name     string
+	flag     string
+	fallback string
+	meaning  string
+	secret   bool
+}
+
+var settings = []setting{
+	{"ADDR", "addr", "localhost:8000", "listen address; port 0 picks one, which the \"listening\" log line names", false},
+	{"DATABASE_URL", "db", "", "empty: memory. sqlite:path/to/file.db. postgres://… (any libpq URL, several hosts allowed)", true},
+	{"SECRET_KEY", "", "", "signs tokens with HS256; at least 32 bytes. Default with users in memory: random for this run", true},
+	{"SECRET_KEY_FALLBACKS", "", "", "comma-separated older keys that still verify", true},
+	{"ALGORITHM", "", "HS256", "HS256, RS256, ES256 or EdDSA; all but HS256 need PRIVATE_KEY", false},
+	{"PRIVATE_KEY", "", "", "PEM text of the key (PKCS #8, SEC 1 or PKCS #1)", true},
+	{"PRIVATE_KEY_FALLBACKS_DIR", "", "", "directory of PEM files whose keys still verify", false},
+	{"ACCESS_TOKEN_EXPIRE_MINUTES", "", "30", "life of an access token", false},
+	{"PBKDF2_ITERATIONS", "", "600000", "rounds of a new password hash, 100000 to 10000000", false},
+	{"MIN_PASSWORD_LENGTH", "", "8", "code points, 1 to 64; checked at registration, never at login", false},
+	{"ALLOW_REGISTRATION", "", "true", "false: POST /users/ answers 403", false},
+	{"CORS_ORIGINS", "", "", "comma-separated origins whose pages may call; * for all. Default on a loopback address: " + loopbackOrigins, false},
+	{"TRUSTED_PROXIES", "", "", "comma-separated CIDRs whose X-Forwarded-For is believed", false},
+	{"ISSUER", "", "", "if set: put into tokens as iss and required of them", false},
+	{"AUDIENCE", "", "", "if set: put into tokens as aud and required of them", false},
+	{"EXPOSE_USERS", "", "false", "the original's GET /, which shows every password hash; on loopback only", false},
+	{"TLS_CERT_FILE", "", "", "PEM certificate chain; with TLS_KEY_FILE: HTTPS (TLS 1.2+, HTTP/2)", false},
+	{"TLS_KEY_FILE", "", "", "PEM key of TLS_CERT_FILE", false},
+	{"LOG_LEVEL", "", "info", "debug, info, warn or error", false},
+	{"LOG_FORMAT", "", "", "text or json. Default: text on a terminal, else json", false},
+	{"SHUTDOWN_SECONDS", "", "30", "how long a stop waits for requests under way, 0 to 3600", false},
+}
+
+const loopbackOrigins = "http://localhost:*,http://127.0.0.1:*"
+
+// usage prints how the program is called.
+func usage(w io.Writer) {
+	fmt.Fprint(w, `Latchkey is a small server for users and tokens.
+
+  latchkey [serve] [flags]   run the server
+  latchkey check [flags]     read the settings, say what is wrong, exit
+  latchkey version
+
+Settings are environment variables; a flag wins over its variable. For a secret,
+NAME_FILE can name a file that holds the value.
+
+`)
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "VARIABLE\tFLAG\tDEFAULT\tMEANING")
+	for _, s := range settings {
+		flagName := ""
+		if s.flag != "" {
+			flagName = "-" + s.flag
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\n", s.name, flagName, s.fallback, s.meaning)
+	}
+	tw.Flush()
+}
