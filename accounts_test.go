@@ -22,10 +22,7 @@ func TestSweep(t *testing.T) {
 			if i == 0 {
 				life = time.Hour
 			}
-			err := sessions.CreateSession(t.Context(), Session{ID: newSessionID(), UserID: u.ID, ExpiresAt: time.Now().Add(life)})
-			if err != nil {
-				t.Fatal(err)
-			}
+			mustBegin(t, sessions, Session{ID: newSessionID(), UserID: u.ID, ExpiresAt: time.Now().Add(life)})
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		go acc.sweep(ctx, time.Minute)
@@ -119,12 +116,12 @@ func (c changing) UserByKey(ctx context.Context, key string) (User, error) {
 }
 
 // TestStrengthenHashKeepsChange: a stronger hash of the old password does not undo
-// a change made meanwhile.
+// a change made meanwhile, and the old password opens nothing any more.
 func TestStrengthenHashKeepsChange(t *testing.T) {
 	withOldHash(t, 19, func(t *testing.T, s *testServer, _ string) {
 		users, changed := s.acc.store, s.acc.passwords.hashPassword("another password")
 		s.acc.store = changing{users, changed}
-		if got := s.login(goodLogin); got.status != 200 {
+		if got := s.login(goodLogin); got.status != 401 {
 			t.Errorf("the login: %d %s", got.status, got.body)
 		}
 		s.acc.store = users
@@ -132,6 +129,22 @@ func TestStrengthenHashKeepsChange(t *testing.T) {
 			t.Errorf("the hash is %s; want %s", got, changed)
 		}
 	})
+}
+
+// strengthening is a store in which a hash becomes stronger when somebody wants to
+// change the password.
+type strengthening struct {
+	store
+	hash string
+}
+
+func (s strengthening) ChangePassword(ctx context.Context, userID int64, current, next string, validAfter time.Time, keep string) error {
+	if current != s.hash {
+		if err := s.ReplacePasswordHash(ctx, userID, current, s.hash); err != nil {
+			return err
+		}
+	}
+	return s.store.ChangePassword(ctx, userID, current, next, validAfter, keep)
 }
 
 // TestStrengthenHashTogether: 50 logins at once leave one good hash.

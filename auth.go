@@ -164,11 +164,11 @@ func newSigner(keys keySet, ttl time.Duration, issuer, audience string) (*signer
 	return s, err
 }
 
-// createAccessToken returns a token for a user's session.
-func (s *signer) createAccessToken(username, sessionID string, now time.Time) (string, error) {
+// createAccessToken returns a token for a user's session that is good for so long.
+func (s *signer) createAccessToken(username, sessionID string, now time.Time, life time.Duration) (string, error) {
 	c := jwt.MapClaims{
 		"sub": username,
-		"exp": now.Add(s.ttl).Unix(),
+		"exp": now.Unix() + wholeSeconds(life),
 		"iat": now.Unix(),
 		"jti": rand.Text(),
 		"sid": sessionID,
@@ -181,6 +181,9 @@ func (s *signer) createAccessToken(username, sessionID string, now time.Time) (s
 	}
 	return s.token(c).SignedString(s.keys.private)
 }
+
+// wholeSeconds returns the seconds of d, of which the last may have begun only.
+func wholeSeconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
 
 func (s *signer) token(c jwt.Claims) *jwt.Token {
 	t := jwt.NewWithClaims(s.keys.method, c)

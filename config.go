@@ -31,7 +31,9 @@ type config struct {
 
 	DatabaseURL     string // may have a password in it
 	Keys            keySet
+	RefreshKeys     refreshKeys
 	AccessTokenLife time.Duration
+	Sessions        sessionLife
 	Issuer          string
 	Audience        string
 
@@ -164,11 +166,13 @@ func (r *settingReader) flags(args []string) error {
 }
 
 func (r *settingReader) config(terminal bool) config {
+	secret, fallbacks := r.secrets()
 	cfg := config{
 		Addr:              r.address("ADDR"),
 		Certificate:       r.certificate(),
 		DatabaseURL:       r.databaseURL("DATABASE_URL"),
-		Keys:              r.keys(),
+		Keys:              r.keys(secret, fallbacks),
+		RefreshKeys:       newRefreshKeys(secret, fallbacks),
 		AccessTokenLife:   time.Duration(r.integer("ACCESS_TOKEN_EXPIRE_MINUTES", 1, 525_600)) * time.Minute,
 		Issuer:            r.claim("ISSUER"),
 		Audience:          r.claim("AUDIENCE"),
@@ -189,8 +193,26 @@ func (r *settingReader) config(terminal bool) config {
 	if cfg.ExposeUsers && !local {
 		r.bad("EXPOSE_USERS", "shows every password hash; want ADDR on a loopback address, such as localhost:8000")
 	}
+	cfg.Sessions = r.sessions(cfg.AccessTokenLife)
 	cfg.Warnings = r.warnings
 	return cfg
+}
+
+const day = 24 * time.Hour
+
+// sessions reads how long sessions live: no shorter than an access token, which
+// would end with its session.
+func (r *settingReader) sessions(accessTokenLife time.Duration) sessionLife {
+	most := time.Duration(r.integer("REFRESH_TOKEN_EXPIRE_DAYS", 1, 3650)) * day
+	idle := time.Duration(r.integer("REFRESH_TOKEN_IDLE_DAYS", 1, 3650)) * day
+	if min(most, idle) < accessTokenLife {
+		r.warnings = append(r.warnings, "ACCESS_TOKEN_EXPIRE_MINUTES: access tokens live longer than REFRESH_TOKEN_EXPIRE_DAYS or REFRESH_TOKEN_IDLE_DAYS says that sessions do; sessions will live as long as they")
+	}
+	return sessionLife{
+		most:  max(most, accessTokenLife),
+		idle:  max(idle, accessTokenLife),
+		grace: time.Duration(r.integer("REFRESH_GRACE_SECONDS", 0, 60)) * time.Second,
+	}
 }
 
 func (r *settingReader) integer(name string, least, most int) int {
@@ -297,9 +319,8 @@ func isOrigin(text string) bool {
 }
 
 // keys reads the keys for tokens. Their settings hang together.
-func (r *settingReader) keys() keySet {
+func (r *settingReader) keys(secret []byte, fallbacks [][]byte) keySet {
 	algorithm := r.values["ALGORITHM"]
-	secret, fallbacks := r.secrets()
 	switch _, asymmetric := keyKinds[algorithm]; {
 	case algorithm == "HS256" && r.set["PRIVATE_KEY"]:
 		r.bad("PRIVATE_KEY", "is not used with HS256; want ALGORITHM set to RS256, ES256 or EdDSA, or no key")
@@ -322,7 +343,8 @@ func (r *settingReader) keys() keySet {
 	return keySet{}
 }
 
-// secrets reads the keys of HS256. Without one it makes one up.
+// secrets reads what access tokens are signed with under HS256, and what the keys of
+// refresh tokens are derived from. Without one it makes one up.
 func (r *settingReader) secrets() (secret []byte, fallbacks [][]byte) {
 	if r.values["SECRET_KEY_FALLBACKS"] != "" {
 		for older := range strings.SplitSeq(r.values["SECRET_KEY_FALLBACKS"], ",") { // to the byte: no space is cut
@@ -332,7 +354,7 @@ func (r *settingReader) secrets() (secret []byte, fallbacks [][]byte) {
 	}
 	if !r.set["SECRET_KEY"] {
 		switch {
-		case r.values["ALGORITHM"] != "HS256", r.unread["SECRET_KEY"]:
+		case r.unread["SECRET_KEY"]:
 		case r.values["DATABASE_URL"] != "":
 			r.bad("SECRET_KEY", "is not set; want at least %d bytes that outlive this run, as the users do, such as the output of: openssl rand -hex 32", minSecretSize)
 		default:

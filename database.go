@@ -33,7 +33,7 @@ type connections interface {
 	queryRow(ctx context.Context, s statement, args ...any) row
 
 	// queryAll calls scan for every row.
-	queryAll(ctx context.Context, s statement, scan func(row) error) error
+	queryAll(ctx context.Context, scan func(row) error, s statement, args ...any) error
 
 	// noteFault hears of every statement that has failed, to look after the other
 	// connections.

@@ -5,11 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/url"
+	pathpkg "path"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 	"unicode/utf8"
 )
 
@@ -81,19 +84,77 @@ func TestOpenAPIRefs(t *testing.T) {
 	}
 }
 
+// TestOpenAPIExamples: every example of the document fits its schema.
+func TestOpenAPIExamples(t *testing.T) { checkExamples(t, apiDocument()) }
+
+func checkExamples(t *testing.T, node any) {
+	switch node := node.(type) {
+	case []any:
+		for _, child := range node {
+			checkExamples(t, child)
+		}
+	case object:
+		for _, err := range wrongExamples(node) {
+			t.Error(err)
+		}
+		for _, child := range node {
+			checkExamples(t, child)
+		}
+	}
+}
+
+// wrongExamples reports which examples of a node do not fit: those of a schema, or
+// those of a body that has one.
+func wrongExamples(node object) (errs []error) {
+	check := func(schema object, example any) {
+		if err := validate(schema, example); err != nil {
+			errs = append(errs, fmt.Errorf("the example %v: %w", example, err))
+		}
+	}
+	if example, ok := node["example"]; ok {
+		check(node["schema"].(object), example)
+	}
+	if example, ok := node["default"]; ok {
+		check(node, example)
+	}
+	switch examples := node["examples"].(type) {
+	case []any:
+		for _, example := range examples {
+			check(node, example)
+		}
+	case object:
+		for _, example := range examples {
+			check(node["schema"].(object), example.(object)["value"])
+		}
+	}
+	return errs
+}
+
+// pathParameter is one in a path of the document.
+var pathParameter = regexp.MustCompile(`\{\w+\}`)
+
+// pathItem returns what the document says of a path, or nil. A path with a
+// parameter is one for any segment that no redirect cleans away.
+func pathItem(path string) object {
+	paths := apiDocument()["paths"].(object)
+	if item, ok := paths[path].(object); ok {
+		return item
+	}
+	for template, item := range paths {
+		pattern := pathParameter.ReplaceAllString(template, "[^./]*")
+		if ok, _ := pathpkg.Match(pattern, path); ok {
+			return item.(object)
+		}
+	}
+	return nil
+}
+
 // checkDocumented holds an answer against the document: every test that sends a
 // request checks it.
 func checkDocumented(t testing.TB, method, path string, a answer) {
 	t.Helper()
 	path, _, _ = strings.Cut(path, "?")
-	if rest, ok := strings.CutPrefix(path, "/docs/"); ok && rest != "" && !strings.Contains(rest, "%") {
-		path = "/docs/{file}"
-	}
-	item, ok := apiDocument()["paths"].(object)[path].(object)
-	if !ok {
-		return
-	}
-	op, ok := item[strings.ToLower(method)].(object)
+	op, ok := pathItem(path)[strings.ToLower(method)].(object)
 	if !ok || method != strings.ToUpper(method) {
 		return // TestRoutes sees that this is a 405
 	}
@@ -125,37 +186,45 @@ func checkDocumented(t testing.TB, method, path string, a answer) {
 }
 
 // validate reports why a decoded JSON value does not fit a schema. It knows the
-// parts of JSON Schema 2020-12 that the document uses, and no others.
+// parts of JSON Schema 2020-12 that the document uses, and no others. A keyword
+// for values of another type says nothing.
 func validate(schema object, value any) error {
 	schema = resolve(schema)
+	text, isText := value.(string)
+	list, isList := value.([]any)
+	members, isObject := value.(object)
 	for keyword, want := range schema {
 		ok := true
 		switch keyword {
-		case "description", "format":
+		case "description", "default", "examples":
 		case "type":
 			ok = hasType(want, value)
 		case "const":
 			ok = value == want
 		case "enum":
 			ok = slices.Contains(want.([]any), value)
+		case "oneOf":
+			ok = fitsOne(want.([]any), value)
 		case "minimum":
-			ok = value.(float64) >= want.(float64)
-		case "minLength":
-			ok = utf8.RuneCountInString(value.(string)) >= int(want.(float64))
-		case "maxLength":
-			ok = utf8.RuneCountInString(value.(string)) <= int(want.(float64))
+			number, isNumber := value.(float64)
+			ok = !isNumber || number >= want.(float64)
+		case "minLength", "maxLength", "pattern", "format":
+			ok = !isText || fitsText(keyword, want, text)
 		case "minItems":
-			ok = len(value.([]any)) >= int(want.(float64))
-		case "pattern":
-			ok = regexp.MustCompile(want.(string)).MatchString(value.(string))
+			ok = !isList || len(list) >= int(want.(float64))
+		case "maxItems":
+			ok = !isList || len(list) <= int(want.(float64))
 		case "items":
-			for _, item := range value.([]any) {
+			for _, item := range list {
 				if err := validate(want.(object), item); err != nil {
 					return err
 				}
 			}
 		case "properties", "required", "additionalProperties":
-			if err := validateObject(schema, value.(object)); err != nil {
+			if !isObject {
+				continue
+			}
+			if err := validateObject(schema, members); err != nil {
 				return err
 			}
 		default:
@@ -166,6 +235,34 @@ func validate(schema object, value any) error {
 		}
 	}
 	return nil
+}
+
+// fitsText reports whether text is as a keyword wants it. Of most formats it knows
+// nothing.
+func fitsText(keyword string, want any, text string) bool {
+	switch {
+	case keyword == "minLength":
+		return utf8.RuneCountInString(text) >= int(want.(float64))
+	case keyword == "maxLength":
+		return utf8.RuneCountInString(text) <= int(want.(float64))
+	case keyword == "pattern":
+		return regexp.MustCompile(want.(string)).MatchString(text)
+	case want == "date-time":
+		_, err := time.Parse(time.RFC3339, text)
+		return err == nil
+	}
+	return true
+}
+
+// fitsOne reports whether value fits exactly one of the schemas.
+func fitsOne(schemas []any, value any) bool {
+	n := 0
+	for _, schema := range schemas {
+		if validate(schema.(object), value) == nil {
+			n++
+		}
+	}
+	return n == 1
 }
 
 func hasType(want, value any) bool {
@@ -214,12 +311,81 @@ func validateObject(schema, value object) error {
 
 // TestDocumentedLimits: the numbers in the document are those of the program.
 func TestDocumentedLimits(t *testing.T) {
-	properties := resolve(object{"$ref": "#/components/schemas/UserCreate"})["properties"].(object)
-	for name, want := range map[string]int{"username": maxUsername, "password": maxPassword, "email": maxEmailInput} {
-		if got := properties[name].(object)["maxLength"]; got != float64(want) {
-			t.Errorf("%s: maxLength %v, want %d", name, got, want)
+	for _, tt := range []struct {
+		of, keyword string
+		want        int
+	}{
+		{"UserCreate/properties/username", "maxLength", maxUsername},
+		{"UserCreate/properties/email", "maxLength", maxEmailInput},
+		{"UserCreate/properties/password", "maxLength", maxPassword},
+		{"ProfileUpdate/properties/email", "maxLength", maxEmailInput},
+		{"PasswordChange/properties/new_password", "maxLength", maxPassword},
+		{"LoginForm/properties/username", "maxLength", maxUsername},
+		{"RefreshForm/properties/refresh_token", "maxLength", maxTokenSize},
+		{"RevokeForm/properties/token", "maxLength", maxTokenSize},
+		{"Session/properties/user_agent", "maxLength", maxUserAgent},
+		{"Sessions", "maxItems", maxSessionsShown},
+	} {
+		schema := resolve(object{"$ref": "#/components/schemas/" + tt.of})
+		if got := schema[tt.keyword]; got != float64(tt.want) {
+			t.Errorf("%s: %s %v, want %d", tt.of, tt.keyword, got, tt.want)
 		}
 	}
+	fresh := fmt.Sprintf("within the last %d minutes", freshLogin/time.Minute)
+	if op := pathItem("/users/me/")["delete"].(object); !strings.Contains(op["description"].(string), fresh) {
+		t.Errorf("DELETE /users/me/ does not say %q", fresh)
+	}
+}
+
+// TestDocumentedForms: POST /token understands the forms that the document
+// describes, and no others.
+func TestDocumentedForms(t *testing.T) {
+	s := startServer(t)
+	for _, tt := range []struct {
+		name, form string
+		understood bool
+	}{
+		{"a login", "username=a&password=b", true},
+		{"a login with its grant", "username=a&password=b&grant_type=password", true},
+		{"a login with an empty grant", "username=a&password=b&grant_type=", true},
+		{"a login with a scope", "username=a&password=b&scope=c", true},
+		{"a login with a refresh token beside", "username=a&password=b&refresh_token=c", true},
+		{"a login without a password", "username=a", false},
+		{"a login with an empty password", "username=a&password=", false},
+		{"a login with too long a name", "username=" + strings.Repeat("a", maxUsername+1) + "&password=b", false},
+		{"a refresh", "grant_type=refresh_token&refresh_token=a", true},
+		{"a refresh with an empty scope", "grant_type=refresh_token&refresh_token=a&scope=+", true},
+		{"a refresh with a scope", "grant_type=refresh_token&refresh_token=a&scope=b", false},
+		{"a refresh with a name beside", "grant_type=refresh_token&refresh_token=a&username=b&password=c", true},
+		{"a refresh without its grant", "refresh_token=a", false},
+		{"a refresh without a token", "grant_type=refresh_token", false},
+		{"a refresh with an empty token", "grant_type=refresh_token&refresh_token=", false},
+		{"a refresh with too long a token", "grant_type=refresh_token&refresh_token=" + strings.Repeat("a", maxTokenSize+1), false},
+		{"another grant", "grant_type=client_credentials&username=a&password=b", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if err := validate(object{"$ref": "#/components/schemas/TokenForm"}, decodeForm(t, tt.form)); (err == nil) != tt.understood {
+				t.Errorf("in the document: %v", err)
+			}
+			if got := s.login(tt.form); (got.field("error") == "invalid_grant") != tt.understood {
+				t.Errorf("at the server: %d %s", got.status, got.body)
+			}
+		})
+	}
+}
+
+// decodeForm returns a form as the object that the document describes.
+func decodeForm(t *testing.T, form string) object {
+	t.Helper()
+	values, err := url.ParseQuery(form)
+	if err != nil {
+		t.Fatal(err)
+	}
+	decoded := make(object)
+	for name := range values {
+		decoded[name] = values.Get(name)
+	}
+	return decoded
 }
 
 func TestDocs(t *testing.T) {

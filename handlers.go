@@ -27,28 +27,145 @@ func createUser(acc *accounts) handlerFunc {
 }
 
 // loginForAccessToken is the token endpoint of the resource owner password
-// credentials grant (RFC 6749 §4.3).
+// credentials grant (RFC 6749 §4.3) and of refresh tokens (§6). Without a grant_type
+// it is a login, as in FastAPI.
 func loginForAccessToken(acc *accounts) handlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		fields, err := readForm(r)
 		if err != nil {
 			return err
 		}
-		login, err := parseLogin(fields)
+		var tokens tokenResponse
+		switch fields.values["grant_type"] {
+		case "", "password":
+			tokens, err = loginByForm(acc, r, fields)
+		case "refresh_token":
+			tokens, err = refreshByForm(acc, r, fields)
+		default:
+			err = errUnsupportedGrant
+		}
 		if err != nil {
 			return err
 		}
-		resp, err := acc.login(r.Context(), login, sender(r))
+		return writeJSON(w, http.StatusOK, tokens)
+	}
+}
+
+func loginByForm(acc *accounts, r *http.Request, fields form) (tokenResponse, error) {
+	login, err := parseLogin(fields)
+	if err != nil {
+		return tokenResponse{}, err
+	}
+	return acc.login(r.Context(), login, sender(r))
+}
+
+func refreshByForm(acc *accounts, r *http.Request, fields form) (tokenResponse, error) {
+	token, err := parseRefresh(fields)
+	if err != nil {
+		return tokenResponse{}, err
+	}
+	return acc.refresh(r.Context(), token, sender(r))
+}
+
+// revokeToken ends the session of a token (RFC 7009). Which kind of token it is we
+// see for ourselves, whatever token_type_hint says.
+func revokeToken(acc *accounts) handlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		fields, err := readForm(r)
 		if err != nil {
 			return err
 		}
-		return writeJSON(w, http.StatusOK, resp)
+		token, err := tokenField(fields, "token")
+		if err != nil {
+			return err
+		}
+		if err := acc.revoke(r.Context(), token, sender(r)); err != nil {
+			return err
+		}
+		w.WriteHeader(http.StatusOK)
+		return nil
 	}
 }
 
 // readUsersMe answers with the signed-in user.
-func readUsersMe(w http.ResponseWriter, _ *http.Request, u User) error {
+func readUsersMe(w http.ResponseWriter, _ *http.Request, u User, _ Session) error {
 	return writeJSON(w, http.StatusOK, u.response())
+}
+
+// updateUsersMe changes the signed-in user's own data.
+func updateUsersMe(acc *accounts) userHandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request, u User, _ Session) error {
+		members, err := readObject(r)
+		if err != nil {
+			return err
+		}
+		change, err := parseProfileChange(members)
+		if err != nil {
+			return err
+		}
+		u, err = acc.updateProfile(r.Context(), u, change, sender(r))
+		if err != nil {
+			return err
+		}
+		return writeJSON(w, http.StatusOK, u.response())
+	}
+}
+
+// updatePassword changes the signed-in user's password.
+func updatePassword(acc *accounts) userHandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request, u User, s Session) error {
+		members, err := readObject(r)
+		if err != nil {
+			return err
+		}
+		change, err := parsePasswordChange(members, u.Username, acc.minPasswordLength)
+		if err != nil {
+			return err
+		}
+		return noContent(w, acc.changePassword(r.Context(), u, s, change, sender(r)))
+	}
+}
+
+// deleteUsersMe deletes the signed-in user.
+func deleteUsersMe(acc *accounts) userHandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request, u User, s Session) error {
+		return noContent(w, acc.deleteUser(r.Context(), u, s, sender(r)))
+	}
+}
+
+// readSessions answers with the sessions of the signed-in user.
+func readSessions(acc *accounts) userHandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request, u User, s Session) error {
+		sessions, err := acc.listSessions(r.Context(), u, s.ID)
+		if err != nil {
+			return err
+		}
+		return writeJSON(w, http.StatusOK, sessions)
+	}
+}
+
+// deleteSessions ends all sessions of the signed-in user, or with ?keep=current all
+// others.
+func deleteSessions(acc *accounts) userHandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request, u User, s Session) error {
+		keepCurrent, err := parseKeep(r.URL.RawQuery)
+		if err != nil {
+			return err
+		}
+		keep := ""
+		if keepCurrent {
+			keep = s.ID
+		}
+		return noContent(w, acc.endSessions(r.Context(), u, keep, sender(r)))
+	}
+}
+
+// deleteOneSession ends one session of the signed-in user. That of somebody else is not
+// found: whether it exists is not theirs to know.
+func deleteOneSession(acc *accounts) userHandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request, u User, _ Session) error {
+		return noContent(w, acc.endSession(r.Context(), u, r.PathValue("id"), sender(r)))
+	}
 }
 
 // root sends people to the documentation.
@@ -92,21 +209,22 @@ func readUsers(acc *accounts) handlerFunc {
 	}
 }
 
-// A userHandlerFunc is a handlerFunc for a signed-in user.
-type userHandlerFunc func(w http.ResponseWriter, r *http.Request, u User) error
+// A userHandlerFunc is a handlerFunc for a signed-in user. The session is the zero one
+// if the token was made elsewhere.
+type userHandlerFunc func(w http.ResponseWriter, r *http.Request, u User, s Session) error
 
-// authed calls h with the user whom the request's bearer token names.
+// authed calls h with the user and the session that the request's bearer token names.
 func authed(acc *accounts, h userHandlerFunc) handlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		token, err := bearerToken(r.Header["Authorization"])
 		if err != nil {
 			return err
 		}
-		u, err := acc.currentUser(r.Context(), token)
+		u, s, err := acc.currentUser(r.Context(), token)
 		if err != nil {
 			return err
 		}
-		return h(w, r, u)
+		return h(w, r, u, s)
 	}
 }
 

@@ -247,7 +247,7 @@ func TestLoginForm(t *testing.T) {
 		status     int
 		contains   string
 	}{
-		{"the user", goodLogin, 200, `"token_type":"bearer","expires_in":1800}`},
+		{"the user", goodLogin, 200, `"token_type":"bearer","expires_in":1800,"refresh_token":"`},
 		{"with everything that the grant knows", goodLogin + "&grant_type=password&scope=&client_id=a&client_secret=b", 200, "access_token"},
 		{"unknown fields", goodLogin + "&x=1", 200, "access_token"},
 		{"a scope that nobody has", goodLogin + "&scope=admin", 200, "access_token"},
@@ -364,17 +364,12 @@ func TestLoginElsewhere(t *testing.T) {
 // and a token from before is refused.
 func TestDisabledUser(t *testing.T) {
 	s := startServer(t)
-	u := User{Username: "alice", Key: "alice", PasswordHash: s.acc.passwords.hashPassword(goodPassword), Disabled: true}
-	u, err := s.acc.store.CreateUser(t.Context(), u)
+	token := s.signUp()
+	u, err := s.acc.store.UserByKey(t.Context(), "alice")
 	if err != nil {
 		t.Fatal(err)
 	}
-	now := s.clock.Now()
-	if err := s.acc.store.CreateSession(t.Context(), Session{ID: "s", UserID: u.ID, ExpiresAt: now.Add(time.Hour)}); err != nil {
-		t.Fatal(err)
-	}
-	token, err := s.acc.tokens.createAccessToken("alice", "s", now)
-	if err != nil {
+	if err := s.acc.store.DisableUser(t.Context(), u.ID, s.clock.Now()); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.me("Authorization: Bearer " + token); got.body != badToken {

@@ -42,12 +42,19 @@ var statuses = []struct {
 }{
 	{errBadBody, http.StatusBadRequest, "There was an error parsing the body", "invalid_request"},
 	{errBadTarget, http.StatusBadRequest, "Bad Request", ""},
-	{errUnsupportedGrant, http.StatusBadRequest, "Unsupported grant_type; want password", "unsupported_grant_type"},
+	{errUnsupportedGrant, http.StatusBadRequest, "Unsupported grant_type; want password or refresh_token", "unsupported_grant_type"},
+	{errInvalidScope, http.StatusBadRequest, "The scope is more than was granted", "invalid_scope"},
+	{errBadRefreshToken, http.StatusBadRequest, errBadRefreshToken.Error(), "invalid_grant"},
+	{errRefreshExpired, http.StatusBadRequest, errRefreshExpired.Error(), "invalid_grant"},
+	{errRefreshReused, http.StatusBadRequest, errRefreshReused.Error(), "invalid_grant"},
+	{errSessionEnded, http.StatusBadRequest, errSessionEnded.Error(), "invalid_grant"},
+	{errWrongPassword, http.StatusBadRequest, "Incorrect password", ""},
 	{errExists, http.StatusBadRequest, "Username already registered", ""},
 	{errBadCredentials, http.StatusUnauthorized, "Incorrect username or password", "invalid_grant"},
 	{errNoToken, http.StatusUnauthorized, "Not authenticated", ""},
 	{errBadToken, http.StatusUnauthorized, "Could not validate credentials", ""},
 	{errRegistrationClosed, http.StatusForbidden, "Registration is closed", ""},
+	{errStaleLogin, http.StatusForbidden, "Sign in again to delete this account", ""},
 	{errNotLocal, http.StatusForbidden, "Only this machine may see the users", ""},
 	{errNotFound, http.StatusNotFound, "Not Found", ""},
 	{errMethod, http.StatusMethodNotAllowed, "Method Not Allowed", "invalid_request"},
@@ -127,7 +134,7 @@ func logFailure(log *slog.Logger, r *http.Request, err error) {
 }
 
 // oauthEndpoints are the paths whose failures carry the fields of RFC 6749 too.
-var oauthEndpoints = map[string]bool{"/token": true}
+var oauthEndpoints = map[string]bool{"/token": true, "/revoke": true}
 
 // readBody returns the body of r, or errTooLarge or errBadBody.
 func readBody(r *http.Request) ([]byte, error) {
@@ -199,6 +206,14 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 	w.WriteHeader(status)
 	w.Write(bytes.TrimSuffix(enc.buf.Bytes(), []byte("\n")))
 	return nil
+}
+
+// noContent answers 204 if err is nil, and returns it otherwise.
+func noContent(w http.ResponseWriter, err error) error {
+	if err == nil {
+		w.WriteHeader(http.StatusNoContent)
+	}
+	return err
 }
 
 // An encoder is a json.Encoder with the buffer that it writes to.

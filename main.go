@@ -208,6 +208,8 @@ func newAccounts(cfg config, users store, log *slog.Logger) (*accounts, error) {
 		store:             users,
 		passwords:         newHasher(cfg.Rounds),
 		tokens:            tokens,
+		refreshTokens:     cfg.RefreshKeys,
+		sessions:          cfg.Sessions,
 		log:               log,
 		now:               time.Now,
 		registrationOpen:  cfg.RegistrationOpen,

@@ -212,7 +212,7 @@ func crossOrigin(origins []string, h http.Handler) http.Handler {
 		AllowOriginVaryRequestFunc: func(r *http.Request, origin string) (bool, []string) {
 			return len(r.Header["Origin"]) == 1 && allowsOrigin(origins, origin), nil
 		},
-		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost},
+		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete},
 		AllowedHeaders: []string{"Authorization", "Content-Type"},
 		ExposedHeaders: []string{"Retry-After", "X-Request-ID"},
 		MaxAge:         600, // seconds

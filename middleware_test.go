@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestRoutes: paths and methods as a well-behaved client can send them, and how
@@ -41,18 +42,29 @@ func TestRoutes(t *testing.T) {
 		{"HEAD of nothing", "HEAD", "/nope", 404, "", ""},
 		{"GET of the token endpoint", "GET", "/token", 405, "Allow", "POST"},
 		{"PUT of the users", "PUT", "/users/", 405, "Allow", "POST"},
-		{"DELETE of me", "DELETE", "/users/me/", 405, "Allow", "GET, HEAD"},
-		{"PROPFIND", "PROPFIND", "/users/me/", 405, "Allow", "GET, HEAD"},
+		{"PUT of me", "PUT", "/users/me/", 405, "Allow", "DELETE, GET, HEAD, PATCH"},
+		{"GET of the password", "GET", "/users/me/password", 405, "Allow", "POST"},
+		{"GET of a session", "GET", "/users/me/sessions/x", 405, "Allow", "DELETE"},
+		{"HEAD of the sessions", "HEAD", "/users/me/sessions/", 401, "WWW-Authenticate", "Bearer"},
+		{"POST of the sessions", "POST", "/users/me/sessions/", 405, "Allow", "DELETE, GET, HEAD"},
+		{"GET of the revocation", "GET", "/revoke", 405, "Allow", "POST"},
+		{"below a session", "DELETE", "/users/me/sessions/x/y", 404, "", ""},
+		{"an escaped slash in a session", "DELETE", "/users/me/sessions/x%2fy", 401, "WWW-Authenticate", "Bearer"},
+		{"PROPFIND", "PROPFIND", "/users/me/", 405, "Allow", "DELETE, GET, HEAD, PATCH"},
 		{"a method of one's own", "FOO", "/token", 405, "Allow", "POST"},
-		{"a method in small letters", "get", "/users/me/", 405, "Allow", "GET, HEAD"},
-		{"TRACE", "TRACE", "/users/me/", 405, "Allow", "GET, HEAD"},
-		{"OPTIONS without CORS", "OPTIONS", "/users/me/", 405, "Allow", "GET, HEAD"},
+		{"a method in small letters", "get", "/users/me/", 405, "Allow", "DELETE, GET, HEAD, PATCH"},
+		{"TRACE", "TRACE", "/users/me/", 405, "Allow", "DELETE, GET, HEAD, PATCH"},
+		{"OPTIONS without CORS", "OPTIONS", "/users/me/", 405, "Allow", "DELETE, GET, HEAD, PATCH"},
 		{"no slash behind me", "GET", "/users/me", 307, "Location", "/users/me/"},
 		{"no slash behind me, with a wrong method", "POST", "/users/me", 307, "Location", "/users/me/"},
 		{"no slash behind users", "POST", "/users", 307, "Location", "/users/"},
 		{"no slash behind users, with a wrong method", "GET", "/users", 307, "Location", "/users/"},
 		{"no slash and a query", "GET", "/users/me?x=1&y=%2F", 307, "Location", "/users/me/?x=1&y=%2F"},
 		{"a slash too many", "POST", "/token/", 307, "Location", "/token"},
+		{"a slash too many behind the revocation", "POST", "/revoke/", 307, "Location", "/revoke"},
+		{"a slash too many behind the password", "POST", "/users/me/password/", 307, "Location", "/users/me/password"},
+		{"a slash too many behind a session", "DELETE", "/users/me/sessions/x/", 307, "Location", "/users/me/sessions/x"},
+		{"no slash behind the sessions", "DELETE", "/users/me/sessions?keep=current", 307, "Location", "/users/me/sessions/?keep=current"},
 		{"a slash too many behind the docs", "GET", "/docs/", 307, "Location", "/docs"},
 		{"two slashes", "GET", "/users//me/", 307, "Location", "/users/me/"},
 		{"two slashes first", "GET", "//users/me/", 307, "Location", "/users/me/"},
@@ -219,14 +231,19 @@ var errAway = fmt.Errorf("%w: no route to db.internal", errUnavailable)
 func TestUnavailable(t *testing.T) {
 	s := startServer(t)
 	token := s.signUp()
+	tokens := s.begin("alice")
 	s.acc.store = away{s.acc.store}
 	plain := `{"detail":"Service Unavailable"}`
+	oauth := `{"detail":"Service Unavailable","error":"temporarily_unavailable","error_description":"Service Unavailable"}`
 	for name, tt := range map[string]struct {
 		got  answer
 		body string
 	}{
 		"a registration": {s.register("bob", goodPassword), plain},
-		"a login":        {s.login(goodLogin), `{"detail":"Service Unavailable","error":"temporarily_unavailable","error_description":"Service Unavailable"}`},
+		"a login":        {s.login(goodLogin), oauth},
+		"a refresh":      {s.refresh(tokens.refresh), oauth},
+		"a log-out":      {s.revoke(tokens.refresh), oauth},
+		"the sessions":   {s.as(tokens, "GET", "/users/me/sessions/", ""), plain},
 		"a token":        {s.me("Authorization: Bearer " + token), plain},
 		"readyz":         {s.do("GET", "/readyz", ""), plain},
 	} {
@@ -326,7 +343,23 @@ func TestSecurityEvents(t *testing.T) {
 	s.signUp()
 	s.login("username=alice&password=wrong")
 	s.login("username=" + goodPassword + "&password=typed+into+the+wrong+field")
+	tokens := s.begin("alice")
+	s.as(tokens, "PATCH", "/users/me/", `{"email":null}`)
+	s.as(tokens, "POST", "/users/me/password", changeTo("wrong", newPassword))
+	s.as(tokens, "POST", "/users/me/password", changeTo(goodPassword, goodPassword))
+	s.refresh(tokens.refresh)
+	s.clock.Advance(10 * time.Second)
+	s.refresh(tokens.refresh)
+	s.revoke(s.begin("alice").refresh)
+	s.as(s.begin("alice"), "DELETE", "/users/me/", "")
 	for _, want := range []string{
+		`"level":"INFO","msg":"user_updated","username":"alice","source":"127.0.0.1"`,
+		`"level":"INFO","msg":"user_deleted","username":"alice","source":"127.0.0.1"`,
+		`"level":"INFO","msg":"authn_password_change","username":"alice","source":"127.0.0.1"`,
+		`"level":"WARN","msg":"authn_password_change_fail","username":"alice","source":"127.0.0.1"`,
+		`"level":"INFO","msg":"session_renewed","username":"alice","source":"127.0.0.1"`,
+		`"level":"WARN","msg":"authn_token_reuse","username":"alice","source":"127.0.0.1"`,
+		`"level":"INFO","msg":"authn_token_revoked","username":"alice","source":"127.0.0.1"`,
 		`"level":"INFO","msg":"user_created","username":"alice","source":"127.0.0.1"`,
 		`"level":"INFO","msg":"authn_login_success","username":"alice","source":"127.0.0.1"`,
 		`"level":"WARN","msg":"authn_login_fail","username":"alice","source":"127.0.0.1"`,
@@ -336,7 +369,7 @@ func TestSecurityEvents(t *testing.T) {
 			t.Errorf("the log has no %s:\n%s", want, s.log)
 		}
 	}
-	s.checkLog("wrong field")
+	s.checkLog("wrong field", newPassword, tokens.refresh)
 }
 
 func TestCORS(t *testing.T) {

@@ -4,7 +4,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"errors"
-	"fmt"
+	"net/url"
 	"strings"
 	"time"
 	"unicode"
@@ -33,14 +33,16 @@ type User struct {
 }
 
 // A Session is one login. Its access tokens carry its ID and are good as long
-// as it is.
+// as it is; of its refresh tokens only the latest is.
 type Session struct {
-	ID        string // 128 random bits in base64url: the sid claim
-	UserID    int64
-	CreatedAt time.Time
-	ExpiresAt time.Time
-	IP        string // of whoever logged in, as far as we can tell
-	UserAgent string
+	ID         string // 128 random bits in base64url: the sid claim
+	UserID     int64
+	CreatedAt  time.Time // the login
+	LastUsedAt time.Time // the login or the last refresh
+	ExpiresAt  time.Time // unless there is another refresh before
+	Generation int64     // of its latest refresh token; the login's is 0
+	IP         string    // of whoever logged in, as far as we can tell
+	UserAgent  string
 }
 
 // A client is who sent a request, as far as we can tell.
@@ -71,7 +73,25 @@ type exposedUser struct {
 type tokenResponse struct {
 	AccessToken string `json:"access_token"`
 	TokenType   string `json:"token_type"`
-	ExpiresIn   int    `json:"expires_in"` // seconds
+	ExpiresIn   int64  `json:"expires_in"` // seconds
+
+	RefreshToken string `json:"refresh_token"`
+}
+
+// A sessionResponse is what users see of their sessions.
+type sessionResponse struct {
+	ID         string    `json:"id"`
+	CreatedAt  time.Time `json:"created_at"`
+	LastUsedAt time.Time `json:"last_used_at"`
+	ExpiresAt  time.Time `json:"expires_at"`
+	IP         string    `json:"ip"`
+	UserAgent  string    `json:"user_agent"`
+	Current    bool      `json:"current"`
+}
+
+// response returns what the session with the ID current shows of s.
+func (s Session) response(current string) sessionResponse {
+	return sessionResponse{s.ID, s.CreatedAt, s.LastUsedAt, s.ExpiresAt, s.IP, s.UserAgent, s.ID == current}
 }
 
 // Limits on what people may choose, in code points.
@@ -98,30 +118,102 @@ type newUser struct {
 func parseNewUser(members []member, minPassword int) (newUser, error) {
 	var u newUser
 	var bad fieldErrors
-	fields := make(map[string]json.RawMessage, len(members))
-	for _, m := range members {
-		fields[m.name] = m.value
-	}
+	fields := memberValues(members)
 	if name, ok := bad.requiredString(fields, "username"); ok {
 		u.Username = norm.NFC.String(name)
 		bad.add("username", checkUsername(u.Username))
 	}
-	if address, ok := bad.optionalString(fields, "email"); ok {
-		normal, err := parseEmail(address)
-		u.Email = &normal
-		if err != nil {
-			bad.add("email", &fieldError{Type: "value_error", Msg: "value is not a valid email address: " + err.Error()})
-		}
-	}
-	if name, ok := bad.optionalString(fields, "full_name"); ok {
-		u.FullName = &name
-		bad.add("full_name", checkText(name))
-	}
+	u.Email = bad.email(fields)
+	u.FullName = bad.fullName(fields)
 	if password, ok := bad.requiredString(fields, "password"); ok {
 		u.Password = password
 		bad.add("password", checkPassword(password, u.Username, minPassword))
 	}
 	return u, bad.err()
+}
+
+func memberValues(members []member) map[string]json.RawMessage {
+	fields := make(map[string]json.RawMessage, len(members))
+	for _, m := range members {
+		fields[m.name] = m.value
+	}
+	return fields
+}
+
+// email returns the normal form of the e-mail address that somebody chooses, or nil
+// if there is none.
+func (e *fieldErrors) email(fields map[string]json.RawMessage) *string {
+	address, ok := e.optionalString(fields, "email")
+	if !ok {
+		return nil
+	}
+	normal, err := parseEmail(address)
+	if err != nil {
+		e.add("email", &fieldError{Type: "value_error", Msg: "value is not a valid email address: " + err.Error()})
+	}
+	return &normal
+}
+
+// fullName returns the full name that somebody chooses, or nil if there is none.
+func (e *fieldErrors) fullName(fields map[string]json.RawMessage) *string {
+	name, ok := e.optionalString(fields, "full_name")
+	if !ok {
+		return nil
+	}
+	e.add("full_name", checkText(name))
+	return &name
+}
+
+// A profileChange is the body of PATCH /users/me/. A text that is not to change is
+// the zero optionalText.
+type profileChange struct {
+	Email    optionalText
+	FullName optionalText
+}
+
+// An optionalText is a member that may be absent, and may be null if it is not.
+type optionalText struct {
+	Set   bool
+	Value *string
+}
+
+// parseProfileChange reads the members of a change. What cannot be changed in this
+// way is an error where somebody would take its silence for a success; other members
+// that it does not know are ignored.
+func parseProfileChange(members []member) (profileChange, error) {
+	var change profileChange
+	var bad fieldErrors
+	fields := memberValues(members)
+	_, change.Email.Set = fields["email"]
+	_, change.FullName.Set = fields["full_name"]
+	change.Email.Value = bad.email(fields)
+	change.FullName.Value = bad.fullName(fields)
+	for _, name := range []string{"username", "password"} {
+		if _, ok := fields[name]; ok {
+			bad.add(name, &fieldError{Type: "extra_forbidden", Msg: "Extra inputs are not permitted"})
+		}
+	}
+	return change, bad.err()
+}
+
+// A passwordChange is the body of POST /users/me/password.
+type passwordChange struct {
+	Current string
+	New     string
+}
+
+// parsePasswordChange reads the members of a change, for the user with this name.
+// The current password is compared, whatever rules it would break today.
+func parsePasswordChange(members []member, username string, minPassword int) (passwordChange, error) {
+	var change passwordChange
+	var bad fieldErrors
+	fields := memberValues(members)
+	change.Current, _ = bad.requiredString(fields, "current_password")
+	if password, ok := bad.requiredString(fields, "new_password"); ok {
+		change.New = password
+		bad.add("new_password", checkPassword(password, username, minPassword))
+	}
+	return change, bad.err()
 }
 
 // checkUsername returns what is wrong with a name that somebody chooses, or
@@ -233,109 +325,6 @@ func isCommonPassword(password string) bool {
 		strings.Contains(commonPasswords, "\n"+strings.ToLower(password)+"\n")
 }
 
-// A fieldError says what is wrong with one field, in the words of pydantic v2.
-// It never repeats the value, which may be a password.
-type fieldError struct {
-	Type string         `json:"type"`
-	Loc  []any          `json:"loc"`
-	Msg  string         `json:"msg"`
-	Ctx  map[string]any `json:"ctx,omitempty"`
-}
-
-// valueError is a fieldError for a rule of our own.
-func valueError(reason string) *fieldError {
-	return &fieldError{Type: "value_error", Msg: "Value error, " + reason}
-}
-
-// checkLength compares the length of text, in code points, with its limits.
-func checkLength(text string, atLeast, atMost int) *fieldError {
-	switch n := utf8.RuneCountInString(text); {
-	case n < atLeast:
-		return &fieldError{
-			Type: "string_too_short",
-			Msg:  "String should have at least " + plural(atLeast, "character"),
-			Ctx:  map[string]any{"min_length": atLeast},
-		}
-	case n > atMost:
-		return &fieldError{
-			Type: "string_too_long",
-			Msg:  "String should have at most " + plural(atMost, "character"),
-			Ctx:  map[string]any{"max_length": atMost},
-		}
-	}
-	return nil
-}
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
-// fieldErrors is everything that is wrong with a request's fields.
-type fieldErrors []fieldError
-
-// Error lists them, each behind the name of its field.
-func (e fieldErrors) Error() string {
-	var parts []string
-	for _, bad := range e {
-		parts = append(parts, fmt.Sprint(bad.Loc[len(bad.Loc)-1], ": ", bad.Msg))
-	}
-	return strings.Join(parts, "; ")
-}
-
-func (e fieldErrors) err() error {
-	if len(e) == 0 {
-		return nil
-	}
-	return e
-}
-
-// add notes what is wrong with a field of the body; nil is nothing. An empty
-// field means the body itself.
-func (e *fieldErrors) add(field string, bad *fieldError) {
-	if bad == nil {
-		return
-	}
-	bad.Loc = []any{"body"}
-	if field != "" {
-		bad.Loc = append(bad.Loc, field)
-	}
-	*e = append(*e, *bad)
-}
-
-func (e *fieldErrors) missing(field string) {
-	e.add(field, &fieldError{Type: "missing", Msg: "Field required"})
-}
-
-func (e *fieldErrors) notString(field string) {
-	e.add(field, &fieldError{Type: "string_type", Msg: "Input should be a valid string"})
-}
-
-// requiredString returns the text of a member that must be there, and whether
-// it is one; if not, it notes why.
-func (e *fieldErrors) requiredString(fields map[string]json.RawMessage, name string) (string, bool) {
-	value, ok := fields[name]
-	if !ok {
-		e.missing(name)
-		return "", false
-	}
-	text, ok := parseString(value)
-	if !ok {
-		e.notString(name)
-	}
-	return text, ok
-}
-
-// optionalString is requiredString for a member that may be absent or null.
-func (e *fieldErrors) optionalString(fields map[string]json.RawMessage, name string) (string, bool) {
-	if value, ok := fields[name]; !ok || string(value) == "null" {
-		return "", false
-	}
-	return e.requiredString(fields, name)
-}
-
 // A loginForm is the body of POST /token: the resource owner password
 // credentials grant, RFC 6749 §4.3.2.
 type loginForm struct {
@@ -343,15 +332,17 @@ type loginForm struct {
 	Password string
 }
 
-// errUnsupportedGrant is a grant_type that the token endpoint does not know.
-var errUnsupportedGrant = errors.New("unsupported grant type")
+var (
+	// errUnsupportedGrant is a grant_type that the token endpoint does not know.
+	errUnsupportedGrant = errors.New("unsupported grant type")
+
+	// errInvalidScope asks for more than was granted.
+	errInvalidScope = errors.New("invalid scope")
+)
 
 // parseLogin reads the fields of a login. As in FastAPI an empty field is a
-// missing one, and grant_type may be left out.
+// missing one.
 func parseLogin(f form) (loginForm, error) {
-	if grant := f.values["grant_type"]; grant != "" && grant != "password" {
-		return loginForm{}, errUnsupportedGrant
-	}
 	var bad fieldErrors
 	login := loginForm{norm.NFC.String(bad.formText(f, "username")), bad.formText(f, "password")}
 	if login.Username != "" {
@@ -360,18 +351,44 @@ func parseLogin(f form) (loginForm, error) {
 	return login, bad.err()
 }
 
-// formText returns the text of a field that must be there; if it is not, it
-// notes why.
-func (e *fieldErrors) formText(f form, name string) string {
-	text := f.values[name]
-	switch {
-	case f.files[name]:
-		e.notString(name)
-	case text == "":
-		e.missing(name)
-	case !utf8.ValidString(text):
-		e.add(name, &fieldError{Type: "string_unicode", Msg: "Input should be a valid string, unable to parse raw data as a unicode string"})
-		return ""
+// parseRefresh reads the fields of a refresh (RFC 6749 §6) and returns the token. It
+// returns errInvalidScope for any scope: none is ever granted, and a refresh may not
+// ask for more.
+func parseRefresh(f form) (string, error) {
+	if strings.TrimSpace(f.values["scope"]) != "" {
+		return "", errInvalidScope
 	}
-	return text
+	return tokenField(f, "refresh_token")
+}
+
+// tokenField returns the field of a form that holds a token, or a formError if it is
+// missing or larger than any token.
+func tokenField(f form, name string) (string, error) {
+	switch token := f.values[name]; {
+	case token == "":
+		return "", formError("the field " + name + " is missing")
+	case len(token) > maxTokenSize:
+		return "", formError("the field " + name + " is too long")
+	default:
+		return token, nil
+	}
+}
+
+// parseKeep reads the query of DELETE /users/me/sessions/ and reports whether the
+// current session is to be kept. What it does not understand it refuses, for a session
+// that has ended does not come back.
+func parseKeep(query string) (bool, error) {
+	values, err := url.ParseQuery(query)
+	switch keep := values["keep"]; {
+	case err == nil && len(keep) == 0:
+		return false, nil
+	case err == nil && len(keep) == 1 && keep[0] == "current":
+		return true, nil
+	}
+	return false, fieldErrors{{
+		Type: "literal_error",
+		Loc:  []any{"query", "keep"},
+		Msg:  "Input should be 'current'",
+		Ctx:  map[string]any{"expected": "'current'"},
+	}}
 }

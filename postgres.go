@@ -131,9 +131,9 @@ func (r pgRow) Scan(fields ...any) error {
 	})
 }
 
-func (c *pgConnections) queryAll(ctx context.Context, s statement, scan func(row) error) error {
+func (c *pgConnections) queryAll(ctx context.Context, scan func(row) error, s statement, args ...any) error {
 	return c.use(ctx, func(conn *pgxpool.Conn) error {
-		rows, err := conn.Query(ctx, statementTexts[s])
+		rows, err := conn.Query(ctx, statementTexts[s], args...)
 		if err != nil {
 			return err
 		}

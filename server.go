@@ -37,7 +37,15 @@ func operations(cfg edgeSettings, acc *accounts) []operation {
 	return []operation{
 		{"POST /users/{$}", createUser(acc)},
 		{"POST /token", loginForAccessToken(acc)},
+		{"POST /revoke", revokeToken(acc)},
+
 		{"GET /users/me/{$}", authed(acc, readUsersMe)},
+		{"PATCH /users/me/{$}", authed(acc, updateUsersMe(acc))},
+		{"DELETE /users/me/{$}", authed(acc, deleteUsersMe(acc))},
+		{"POST /users/me/password", authed(acc, updatePassword(acc))},
+		{"GET /users/me/sessions/{$}", authed(acc, readSessions(acc))},
+		{"DELETE /users/me/sessions/{$}", authed(acc, deleteSessions(acc))},
+		{"DELETE /users/me/sessions/{id}", authed(acc, deleteOneSession(acc))},
 
 		{"GET /livez", readLivez},
 		{"GET /readyz", readReadyz(acc)},

@@ -124,12 +124,12 @@ func (c *sqliteConnections) queryRow(ctx context.Context, s statement, args ...a
 	return stmt.QueryRowContext(ctx, args...)
 }
 
-func (c *sqliteConnections) queryAll(ctx context.Context, s statement, scan func(row) error) error {
+func (c *sqliteConnections) queryAll(ctx context.Context, scan func(row) error, s statement, args ...any) error {
 	stmt, err := c.stmt(ctx, s)
 	if err != nil {
 		return err
 	}
-	rows, err := stmt.QueryContext(ctx)
+	rows, err := stmt.QueryContext(ctx, args...)
 	if err != nil {
 		return err
 	}

@@ -94,15 +94,13 @@ func (s sqlStore) UserBySession(ctx context.Context, sessionID string) (User, Se
 		return User{}, Session{}, errNotFound
 	}
 	var u User
-	session := Session{ID: sessionID}
+	var session Session
 	err := s.read(ctx, func(ctx context.Context) error {
-		return s.queryRow(ctx, selectUserBySession, sessionID).Scan(append(userFields(&u),
-			(*micros)(&session.CreatedAt), (*micros)(&session.ExpiresAt), &session.IP, &session.UserAgent)...)
+		return s.queryRow(ctx, selectUserBySession, sessionID).Scan(sessionFields(userFields(&u), &session)...)
 	})
 	if err != nil {
 		return User{}, Session{}, err
 	}
-	session.UserID = u.ID
 	return u, session, nil
 }
 
@@ -110,19 +108,26 @@ func (s sqlStore) Users(ctx context.Context) ([]User, error) {
 	var users []User
 	err := s.read(ctx, func(ctx context.Context) error {
 		users = nil // of an attempt that failed
-		return s.queryAll(ctx, selectUsers, func(r row) error {
+		return s.queryAll(ctx, func(r row) error {
 			users = append(users, User{})
 			return r.Scan(userFields(&users[len(users)-1])...)
-		})
+		}, selectUsers)
 	})
 	return users, err
 }
 
 // userFields are where the userColumns go, with room for a session's.
 func userFields(u *User) []any {
-	return append(make([]any, 0, 13),
+	return append(make([]any, 0, 17),
 		&u.ID, &u.Username, &u.Key, &u.Email, &u.FullName,
 		&u.PasswordHash, &u.Disabled, (*micros)(&u.CreatedAt), (*micros)(&u.TokensValidAfter))
+}
+
+// sessionFields are fields and where the sessionColumns go.
+func sessionFields(fields []any, s *Session) []any {
+	return append(fields,
+		&s.ID, &s.UserID, (*micros)(&s.CreatedAt), (*micros)(&s.LastUsedAt), (*micros)(&s.ExpiresAt),
+		&s.Generation, &s.IP, &s.UserAgent)
 }
 
 // micros is a time.Time that is read from microseconds since 1970, which are
@@ -148,16 +153,93 @@ func (s sqlStore) ReplacePasswordHash(ctx context.Context, userID int64, current
 	return s.writeOne(ctx, updatePasswordHash, next, userID, current)
 }
 
+func (s sqlStore) ChangePassword(ctx context.Context, userID int64, current, next string, validAfter time.Time, keep string) error {
+	if err := checkStorable(next); err != nil {
+		return err
+	}
+	if !isStorable(current) || !isStorable(keep) {
+		return errNotFound
+	}
+	return s.writeOne(ctx, changePassword, keep, validAfter.UnixMicro(), next, userID, current)
+}
+
+func (s sqlStore) UpdateProfile(ctx context.Context, userID int64, change profileChange) (User, error) {
+	if err := checkProfile(change); err != nil {
+		return User{}, err
+	}
+	var u User
+	err := s.write(ctx, func(ctx context.Context) error {
+		err := s.queryRow(ctx, updateProfile, change.Email.Set, change.Email.Value,
+			change.FullName.Set, change.FullName.Value, userID).Scan(userFields(&u)...)
+		return cmp.Or(err, ctx.Err()) // see CreateUser
+	})
+	if err != nil {
+		return User{}, err
+	}
+	return u, nil
+}
+
+func (s sqlStore) DisableUser(ctx context.Context, userID int64, validAfter time.Time) error {
+	return s.writeOne(ctx, disableUser, "", validAfter.UnixMicro(), userID)
+}
+
 func (s sqlStore) DeleteUser(ctx context.Context, userID int64) error {
 	return s.writeOne(ctx, deleteUser, userID)
 }
 
-func (s sqlStore) CreateSession(ctx context.Context, session Session) error {
+func (s sqlStore) CreateSession(ctx context.Context, session Session, passwordHash string) error {
 	if err := checkSession(session); err != nil {
 		return err
 	}
+	if !isStorable(passwordHash) {
+		return errNotFound
+	}
 	return s.writeOne(ctx, insertSession, session.ID,
-		session.CreatedAt.UnixMicro(), session.ExpiresAt.UnixMicro(), session.IP, session.UserAgent, session.UserID)
+		session.CreatedAt.UnixMicro(), session.LastUsedAt.UnixMicro(), session.ExpiresAt.UnixMicro(),
+		session.IP, session.UserAgent, session.UserID, passwordHash)
+}
+
+func (s sqlStore) Sessions(ctx context.Context, userID int64, now time.Time, limit int) ([]Session, error) {
+	var sessions []Session
+	err := s.read(ctx, func(ctx context.Context) error {
+		sessions = []Session{} // of an attempt that failed
+		return s.queryAll(ctx, func(r row) error {
+			sessions = append(sessions, Session{})
+			return r.Scan(sessionFields(nil, &sessions[len(sessions)-1])...)
+		}, selectSessions, userID, now.UnixMicro(), limit)
+	})
+	return sessions, err
+}
+
+func (s sqlStore) RotateSession(ctx context.Context, sessionID string, generation int64, now, expiresAt time.Time) error {
+	if !isStorable(sessionID) {
+		return errNotFound
+	}
+	return s.writeOne(ctx, rotateSession, now.UnixMicro(), expiresAt.UnixMicro(), sessionID, generation)
+}
+
+// EndSession tries again when the connection breaks: the end of a session must not
+// be lost, and is the same the second time.
+func (s sqlStore) EndSession(ctx context.Context, userID int64, sessionID string) error {
+	if !isStorable(sessionID) {
+		return errNotFound
+	}
+	var n int64
+	err := s.attempt(ctx, func(ctx context.Context) (err error) {
+		n, err = s.exec(ctx, deleteSession, sessionID, userID)
+		return err
+	}, true)
+	if err == nil && n == 0 {
+		return errNotFound
+	}
+	return err
+}
+
+func (s sqlStore) EndSessions(ctx context.Context, userID int64, validAfter time.Time, keep string) error {
+	if !isStorable(keep) {
+		return errNotFound
+	}
+	return s.writeOne(ctx, endSessions, keep, validAfter.UnixMicro(), userID)
 }
 
 func (s sqlStore) DeleteExpiredSessions(ctx context.Context, now time.Time, limit int) (int, error) {

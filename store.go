@@ -1,13 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
-	"sync"
 	"time"
 	"unicode/utf8"
 )
@@ -41,7 +38,7 @@ type store interface {
 	UserByKey(ctx context.Context, key string) (User, error)
 
 	// UserBySession returns a session and the user it belongs to, or
-	// errNotFound. Whether the session has expired is the caller's question.
+	// errNotFound if it has ended. Whether it has expired is the caller's question.
 	UserBySession(ctx context.Context, sessionID string) (User, Session, error)
 
 	// Users returns all users in the order of their creation.
@@ -52,13 +49,44 @@ type store interface {
 	// first has won.
 	ReplacePasswordHash(ctx context.Context, userID int64, current, next string) error
 
+	// ChangePassword is ReplacePasswordHash for another password: with it the
+	// sessions of the user end, as by EndSessions.
+	ChangePassword(ctx context.Context, userID int64, current, next string, validAfter time.Time, keep string) error
+
+	// UpdateProfile changes what people may change of themselves, and returns the
+	// user with that, or errNotFound.
+	UpdateProfile(ctx context.Context, userID int64, change profileChange) (User, error)
+
+	// DisableUser disables a user and ends all sessions of theirs, as by
+	// EndSessions.
+	DisableUser(ctx context.Context, userID int64, validAfter time.Time) error
+
 	// DeleteUser deletes a user and all sessions of theirs, or returns
 	// errNotFound.
 	DeleteUser(ctx context.Context, userID int64) error
 
-	// CreateSession adds a session of an existing user, or returns errNotFound
-	// if the user is gone.
-	CreateSession(ctx context.Context, s Session) error
+	// CreateSession adds a session of a user who has this password hash. It
+	// returns errNotFound if the user has another by now, is disabled, or is gone:
+	// no session begins with a password that has been changed.
+	CreateSession(ctx context.Context, s Session, passwordHash string) error
+
+	// Sessions returns the sessions of a user that are good at now: the latest
+	// used first, and no more than limit.
+	Sessions(ctx context.Context, userID int64, now time.Time, limit int) ([]Session, error)
+
+	// RotateSession moves a session from this generation to the next, used at now
+	// and good until expiresAt. It returns errNotFound if the session has another
+	// generation or has expired at now, or is gone: whoever came first has won.
+	RotateSession(ctx context.Context, sessionID string, generation int64, now, expiresAt time.Time) error
+
+	// EndSession deletes a session of this user, or returns errNotFound if there
+	// is none, or none any more.
+	EndSession(ctx context.Context, userID int64, sessionID string) error
+
+	// EndSessions ends all sessions of a user but the one with the ID keep, if that
+	// is one of them, and moves TokensValidAfter to validAfter, but never back. It
+	// returns errNotFound if the user is gone.
+	EndSessions(ctx context.Context, userID int64, validAfter time.Time, keep string) error
 
 	// DeleteExpiredSessions deletes at most limit sessions that have expired at
 	// now, and returns how many it has deleted.
@@ -77,6 +105,11 @@ func checkUser(u User) error {
 		return fmt.Errorf("%w: a key of %d bytes; want at most %d", errUnstorable, len(u.Key), maxUsernameKey)
 	}
 	return checkStorable(u.Username, u.Key, deref(u.Email), deref(u.FullName), u.PasswordHash)
+}
+
+// checkProfile returns errUnstorable for texts that not every store can hold.
+func checkProfile(change profileChange) error {
+	return checkStorable(deref(change.Email.Value), deref(change.FullName.Value))
 }
 
 // checkSession returns errUnstorable for a session that not every store can hold.
@@ -104,158 +137,3 @@ func deref(text *string) string {
 
 // storedTime is how a store keeps a time.
 func storedTime(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
-
-// memStore is the store of a server that was started without a database.
-type memStore struct {
-	mu       sync.RWMutex // guards the fields below
-	lastID   int64
-	users    map[int64]*User // which are replaced, never changed
-	byKey    map[string]*User
-	sessions map[string]Session
-	expiring []expiry // of every session, the first to come first
-}
-
-// An expiry says when a session ends by itself.
-type expiry struct {
-	at        time.Time
-	sessionID string
-}
-
-var _ store = (*memStore)(nil)
-
-func newMemStore() *memStore {
-	return &memStore{
-		users:    make(map[int64]*User),
-		byKey:    make(map[string]*User),
-		sessions: make(map[string]Session),
-	}
-}
-
-func (m *memStore) CreateUser(ctx context.Context, u User) (User, error) {
-	if err := cmp.Or(ctx.Err(), checkUser(u)); err != nil {
-		return User{}, err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.byKey[u.Key] != nil {
-		return User{}, errExists
-	}
-	m.lastID++
-	u.ID = m.lastID
-	u.CreatedAt, u.TokensValidAfter = storedTime(u.CreatedAt), storedTime(u.TokensValidAfter)
-	m.putLocked(u)
-	return u, nil
-}
-
-func (m *memStore) UserByKey(ctx context.Context, key string) (User, error) {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	return foundUser(ctx, m.byKey[key])
-}
-
-func (m *memStore) UserBySession(ctx context.Context, sessionID string) (User, Session, error) {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	s := m.sessions[sessionID]
-	u, err := foundUser(ctx, m.users[s.UserID]) // no user has ID 0
-	if err != nil {
-		return User{}, Session{}, err
-	}
-	return u, s, nil
-}
-
-// putLocked makes u the user with its ID and its Key.
-func (m *memStore) putLocked(u User) {
-	m.users[u.ID] = &u
-	m.byKey[u.Key] = &u
-}
-
-// foundUser returns a copy of u, errNotFound if there is none, or ctx.Err().
-func foundUser(ctx context.Context, u *User) (User, error) {
-	if err := ctx.Err(); err != nil {
-		return User{}, err
-	}
-	if u == nil {
-		return User{}, errNotFound
-	}
-	return *u, nil
-}
-
-func (m *memStore) Users(ctx context.Context) ([]User, error) {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	users := make([]User, 0, len(m.users))
-	for _, u := range m.users {
-		users = append(users, *u)
-	}
-	slices.SortFunc(users, func(a, b User) int { return cmp.Compare(a.ID, b.ID) })
-	return users, ctx.Err()
-}
-
-func (m *memStore) ReplacePasswordHash(ctx context.Context, userID int64, current, next string) error {
-	if err := checkStorable(next); err != nil {
-		return err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	u, err := foundUser(ctx, m.users[userID])
-	if err != nil {
-		return err
-	}
-	if u.PasswordHash != current {
-		return errNotFound
-	}
-	u.PasswordHash = next
-	m.putLocked(u)
-	return nil
-}
-
-// DeleteUser leaves the sessions to be deleted when they expire: without their
-// user they are found no more, and no other user gets its ID.
-func (m *memStore) DeleteUser(ctx context.Context, userID int64) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	u, err := foundUser(ctx, m.users[userID])
-	if err != nil {
-		return err
-	}
-	delete(m.users, u.ID)
-	delete(m.byKey, u.Key)
-	return nil
-}
-
-func (m *memStore) CreateSession(ctx context.Context, s Session) error {
-	if err := checkSession(s); err != nil {
-		return err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if _, err := foundUser(ctx, m.users[s.UserID]); err != nil {
-		return err
-	}
-	s.CreatedAt, s.ExpiresAt = storedTime(s.CreatedAt), storedTime(s.ExpiresAt)
-	m.sessions[s.ID] = s
-	// Lives are alike, so that the place is nearly always the last.
-	i, _ := slices.BinarySearchFunc(m.expiring, s.ExpiresAt, func(e expiry, at time.Time) int { return e.at.Compare(at) })
-	m.expiring = slices.Insert(m.expiring, i, expiry{s.ExpiresAt, s.ID})
-	return nil
-}
-
-func (m *memStore) DeleteExpiredSessions(ctx context.Context, now time.Time, limit int) (int, error) {
-	if err := ctx.Err(); err != nil {
-		return 0, err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	n := 0
-	for n < min(limit, len(m.expiring)) && !now.Before(m.expiring[n].at) {
-		delete(m.sessions, m.expiring[n].sessionID)
-		n++
-	}
-	m.expiring = m.expiring[n:]
-	return n, nil
-}
-
-func (m *memStore) Ping(ctx context.Context) error { return ctx.Err() }
-
-func (m *memStore) Close() error { return nil }

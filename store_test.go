@@ -35,9 +35,20 @@ func testStore(t *testing.T, open func(testing.TB) store) {
 		"times":                             testStoreTimes,
 		"what not every store can hold":     testStoreTexts,
 		"sessions":                          testStoreSessions,
+		"sessions of a user":                testStoreList,
+		"generations":                       testStoreGenerations,
+		"one generation, 50 want the next":  testStoreRotationRace,
+		"a session ends":                    testStoreEnd,
+		"all sessions end":                  testStoreEnds,
+		"what has ended is not kept":        testStoreKept,
+		"an old password begins nothing":    testStorePasswordRace,
 		"expiry":                            testStoreExpiry,
+		"expiry of what was used again":     testStoreLaterExpiry,
 		"hashes are replaced once":          testStoreHashes,
 		"no hash is lost":                   testStoreLostUpdates,
+		"profiles":                          testStoreProfiles,
+		"passwords":                         testStorePasswords,
+		"a user who is disabled":            testStoreDisabled,
 		"a user goes with their sessions":   testStoreDeletion,
 		"a user goes while others log in":   testStoreDeletionRace,
 		"one name, 100 want it":             testStoreRace,
@@ -68,7 +79,7 @@ func mustCreate(t testing.TB, s store, u User) User {
 
 func mustBegin(t testing.TB, s store, session Session) {
 	t.Helper()
-	if err := s.CreateSession(t.Context(), session); err != nil {
+	if err := s.CreateSession(t.Context(), session, "$hash"); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -220,7 +231,7 @@ func testStoreTexts(t *testing.T, s store) {
 		for field, session := range map[string]Session{
 			"ID": {ID: bad, UserID: u.ID}, "IP": {ID: "s", UserID: u.ID, IP: bad}, "UserAgent": {ID: "s", UserID: u.ID, UserAgent: bad},
 		} {
-			if err := s.CreateSession(t.Context(), session); !errors.Is(err, errUnstorable) {
+			if err := s.CreateSession(t.Context(), session, "$hash"); !errors.Is(err, errUnstorable) {
 				t.Errorf("%s as %s: CreateSession: %v", name, field, err)
 			}
 		}
@@ -235,6 +246,23 @@ func testStoreTexts(t *testing.T, s store) {
 		}
 		if err := s.ReplacePasswordHash(t.Context(), u.ID, bad, "$new"); !errors.Is(err, errNotFound) {
 			t.Errorf("%s: ReplacePasswordHash of such a hash: %v", name, err)
+		}
+		if err := s.ChangePassword(t.Context(), u.ID, "$hash", bad, testTime, ""); !errors.Is(err, errUnstorable) {
+			t.Errorf("%s: ChangePassword: %v", name, err)
+		}
+		if err := s.ChangePassword(t.Context(), u.ID, bad, "$new", testTime, ""); !errors.Is(err, errNotFound) {
+			t.Errorf("%s: ChangePassword of such a hash: %v", name, err)
+		}
+		for field, change := range map[string]profileChange{"Email": {Email: optionalText{true, &bad}}, "FullName": {FullName: optionalText{true, &bad}}} {
+			if _, err := s.UpdateProfile(t.Context(), u.ID, change); !errors.Is(err, errUnstorable) {
+				t.Errorf("%s as %s: UpdateProfile: %v", name, field, err)
+			}
+		}
+		if err := s.RotateSession(t.Context(), bad, 0, testTime, testTime); !errors.Is(err, errNotFound) {
+			t.Errorf("%s: RotateSession: %v", name, err)
+		}
+		if err := s.EndSession(t.Context(), u.ID, bad); !errors.Is(err, errNotFound) {
+			t.Errorf("%s: EndSession: %v", name, err)
 		}
 	}
 	for _, size := range []int{maxUsernameKey + 1, 3000, 60_000} {
@@ -254,7 +282,11 @@ func testStoreTexts(t *testing.T, s store) {
 func testStoreSessions(t *testing.T, s store) {
 	mustCreate(t, s, testUser("bob"))
 	u := mustCreate(t, s, testUser("alice"))
-	want := Session{ID: "s1", UserID: u.ID, CreatedAt: testTime.UTC(), ExpiresAt: testTime.UTC().Add(time.Minute), IP: "::1", UserAgent: "agent"}
+	want := Session{
+		ID: "s1", UserID: u.ID,
+		CreatedAt: testTime.UTC(), LastUsedAt: testTime.UTC().Add(time.Second), ExpiresAt: testTime.UTC().Add(time.Minute),
+		IP: "::1", UserAgent: "agent",
+	}
 	mustBegin(t, s, want)
 	gotUser, got, err := s.UserBySession(t.Context(), "s1")
 	if err != nil || !reflect.DeepEqual(gotUser, u) || got != want {
@@ -263,8 +295,16 @@ func testStoreSessions(t *testing.T, s store) {
 	if _, _, err := s.UserBySession(t.Context(), "S1"); !errors.Is(err, errNotFound) {
 		t.Errorf("no session: %v", err)
 	}
-	if err := s.CreateSession(t.Context(), Session{ID: "s2", UserID: u.ID + 1}); !errors.Is(err, errNotFound) {
-		t.Errorf("a session of nobody: %v", err)
+	for _, tt := range []struct {
+		name, hash string
+		user       int64
+	}{{"a session of nobody", "$hash", u.ID + 1}, {"another password hash", "$other", u.ID}, {"no password hash", "", u.ID}, {"a NUL", "\x00", u.ID}} {
+		if err := s.CreateSession(t.Context(), Session{ID: "s2", UserID: tt.user}, tt.hash); !errors.Is(err, errNotFound) {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+	if _, _, err := s.UserBySession(t.Context(), "s2"); !errors.Is(err, errNotFound) {
+		t.Errorf("one of these has begun: %v", err)
 	}
 }
 
@@ -366,7 +406,7 @@ func testStoreDeletion(t *testing.T, s store) {
 	if _, _, err := s.UserBySession(t.Context(), "alice's"); !errors.Is(err, errNotFound) {
 		t.Errorf("a session of the deleted user: %v", err)
 	}
-	if err := s.CreateSession(t.Context(), Session{ID: "new", UserID: u.ID}); !errors.Is(err, errNotFound) {
+	if err := s.CreateSession(t.Context(), Session{ID: "new", UserID: u.ID}, "$hash"); !errors.Is(err, errNotFound) {
 		t.Errorf("a new session of the deleted user: %v", err)
 	}
 	if err := s.ReplacePasswordHash(t.Context(), u.ID, "$hash", "$new"); !errors.Is(err, errNotFound) {
@@ -395,7 +435,7 @@ func testStoreDeletionRace(t *testing.T, s store) {
 		var all sync.WaitGroup
 		for i := range 5 {
 			all.Go(func() {
-				err := s.CreateSession(t.Context(), Session{ID: fmt.Sprint(round, "/", i), UserID: u.ID})
+				err := s.CreateSession(t.Context(), Session{ID: fmt.Sprint(round, "/", i), UserID: u.ID}, "$hash")
 				if err != nil && !errors.Is(err, errNotFound) {
 					t.Errorf("CreateSession: %v", err)
 				}
@@ -468,8 +508,15 @@ func testStoreCancelled(t *testing.T, s store) {
 		"UserBySession":         func() error { _, _, err := s.UserBySession(ctx, "s"); return err },
 		"Users":                 func() error { _, err := s.Users(ctx); return err },
 		"ReplacePasswordHash":   func() error { return s.ReplacePasswordHash(ctx, u.ID, u.PasswordHash, "$new") },
+		"ChangePassword":        func() error { return s.ChangePassword(ctx, u.ID, u.PasswordHash, "$new", testTime, "") },
+		"UpdateProfile":         func() error { _, err := s.UpdateProfile(ctx, u.ID, noEmail); return err },
+		"DisableUser":           func() error { return s.DisableUser(ctx, u.ID, testTime) },
+		"Sessions":              func() error { _, err := s.Sessions(ctx, u.ID, testTime, 1); return err },
+		"RotateSession":         func() error { return s.RotateSession(ctx, "s", 0, testTime.Add(-1), testTime) },
+		"EndSession":            func() error { return s.EndSession(ctx, u.ID, "s") },
+		"EndSessions":           func() error { return s.EndSessions(ctx, u.ID, testTime, "") },
 		"DeleteUser":            func() error { return s.DeleteUser(ctx, u.ID) },
-		"CreateSession":         func() error { return s.CreateSession(ctx, Session{ID: "s2", UserID: u.ID}) },
+		"CreateSession":         func() error { return s.CreateSession(ctx, Session{ID: "s2", UserID: u.ID}, "$hash") },
 		"DeleteExpiredSessions": func() error { _, err := s.DeleteExpiredSessions(ctx, testTime, math.MaxInt32); return err },
 		"Ping":                  func() error { return s.Ping(ctx) },
 	} {
@@ -501,7 +548,10 @@ func BenchmarkMemStore(b *testing.B) {
 			}
 			size := liveBytes() - before
 			for i := range users {
-				mustBegin(b, s, Session{ID: fmt.Sprint(i), UserID: int64(i + 1), ExpiresAt: testTime.Add(time.Duration(i) * time.Second)})
+				begun := Session{ID: fmt.Sprint(i), UserID: int64(i + 1), ExpiresAt: testTime.Add(time.Duration(i) * time.Second)}
+				if err := s.CreateSession(b.Context(), begun, hash); err != nil {
+					b.Fatal(err)
+				}
 			}
 			i := 0
 			for b.Loop() {

@@ -1,0 +1,336 @@
+package main
+
+import (
+	"cmp"
+	"container/heap"
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+// memStore is the store of a server that was started without a database.
+type memStore struct {
+	mu       sync.RWMutex // guards the fields below
+	lastID   int64
+	users    map[int64]*User // which are replaced, never changed
+	byKey    map[string]*User
+	sessions map[string]*memSession
+	byUser   map[int64][]*memSession // of users who have any
+	expiring expiryQueue             // every session
+}
+
+// A memSession is a session and its place in the expiryQueue.
+type memSession struct {
+	Session
+	place int
+}
+
+var _ store = (*memStore)(nil)
+
+func newMemStore() *memStore {
+	return &memStore{
+		users:    make(map[int64]*User),
+		byKey:    make(map[string]*User),
+		sessions: make(map[string]*memSession),
+		byUser:   make(map[int64][]*memSession),
+	}
+}
+
+func (m *memStore) CreateUser(ctx context.Context, u User) (User, error) {
+	if err := cmp.Or(ctx.Err(), checkUser(u)); err != nil {
+		return User{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.byKey[u.Key] != nil {
+		return User{}, errExists
+	}
+	m.lastID++
+	u.ID = m.lastID
+	u.CreatedAt, u.TokensValidAfter = storedTime(u.CreatedAt), storedTime(u.TokensValidAfter)
+	m.putLocked(u)
+	return u, nil
+}
+
+func (m *memStore) UserByKey(ctx context.Context, key string) (User, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return foundUser(ctx, m.byKey[key])
+}
+
+func (m *memStore) UserBySession(ctx context.Context, sessionID string) (User, Session, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	s := m.sessions[sessionID]
+	if s == nil {
+		return User{}, Session{}, cmp.Or(ctx.Err(), errNotFound)
+	}
+	u, err := foundUser(ctx, m.users[s.UserID])
+	if err != nil {
+		return User{}, Session{}, err
+	}
+	return u, s.Session, nil
+}
+
+// putLocked makes u the user with its ID and its Key.
+func (m *memStore) putLocked(u User) {
+	m.users[u.ID] = &u
+	m.byKey[u.Key] = &u
+}
+
+// foundUser returns a copy of u, errNotFound if there is none, or ctx.Err().
+func foundUser(ctx context.Context, u *User) (User, error) {
+	if err := ctx.Err(); err != nil {
+		return User{}, err
+	}
+	if u == nil {
+		return User{}, errNotFound
+	}
+	return *u, nil
+}
+
+func (m *memStore) Users(ctx context.Context) ([]User, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	users := make([]User, 0, len(m.users))
+	for _, u := range m.users {
+		users = append(users, *u)
+	}
+	slices.SortFunc(users, func(a, b User) int { return cmp.Compare(a.ID, b.ID) })
+	return users, ctx.Err()
+}
+
+func (m *memStore) ReplacePasswordHash(ctx context.Context, userID int64, current, next string) error {
+	if err := checkStorable(next); err != nil {
+		return err
+	}
+	_, err := m.update(ctx, userID, func(u *User) bool { return replaceHash(u, current, next) })
+	return err
+}
+
+func replaceHash(u *User, current, next string) bool {
+	if u.PasswordHash != current {
+		return false
+	}
+	u.PasswordHash = next
+	return true
+}
+
+func (m *memStore) ChangePassword(ctx context.Context, userID int64, current, next string, validAfter time.Time, keep string) error {
+	if err := checkStorable(next); err != nil {
+		return err
+	}
+	_, err := m.update(ctx, userID, func(u *User) bool {
+		return replaceHash(u, current, next) && m.endSessionsLocked(u, validAfter, keep)
+	})
+	return err
+}
+
+func (m *memStore) UpdateProfile(ctx context.Context, userID int64, change profileChange) (User, error) {
+	if err := checkProfile(change); err != nil {
+		return User{}, err
+	}
+	return m.update(ctx, userID, func(u *User) bool {
+		if change.Email.Set {
+			u.Email = change.Email.Value
+		}
+		if change.FullName.Set {
+			u.FullName = change.FullName.Value
+		}
+		return true
+	})
+}
+
+func (m *memStore) DisableUser(ctx context.Context, userID int64, validAfter time.Time) error {
+	_, err := m.update(ctx, userID, func(u *User) bool {
+		u.Disabled = true
+		return m.endSessionsLocked(u, validAfter, "")
+	})
+	return err
+}
+
+// update replaces a user by what change makes of a copy, and returns that. It
+// returns errNotFound if there is no such user, or if change does not want to.
+func (m *memStore) update(ctx context.Context, userID int64, change func(*User) bool) (User, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	u, err := foundUser(ctx, m.users[userID])
+	if err != nil {
+		return User{}, err
+	}
+	if !change(&u) {
+		return User{}, errNotFound
+	}
+	m.putLocked(u)
+	return u, nil
+}
+
+func (m *memStore) DeleteUser(ctx context.Context, userID int64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	u, err := foundUser(ctx, m.users[userID])
+	if err != nil {
+		return err
+	}
+	m.deleteSessionsLocked(userID, "")
+	delete(m.users, u.ID)
+	delete(m.byKey, u.Key)
+	return nil
+}
+
+func (m *memStore) CreateSession(ctx context.Context, s Session, passwordHash string) error {
+	if err := checkSession(s); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	u, err := foundUser(ctx, m.users[s.UserID])
+	if err != nil {
+		return err
+	}
+	if u.PasswordHash != passwordHash || u.Disabled {
+		return errNotFound
+	}
+	s.CreatedAt, s.LastUsedAt, s.ExpiresAt = storedTime(s.CreatedAt), storedTime(s.LastUsedAt), storedTime(s.ExpiresAt)
+	entry := &memSession{Session: s}
+	m.sessions[s.ID] = entry
+	m.byUser[s.UserID] = append(m.byUser[s.UserID], entry)
+	heap.Push(&m.expiring, entry)
+	return nil
+}
+
+func (m *memStore) Sessions(ctx context.Context, userID int64, now time.Time, limit int) ([]Session, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	sessions := []Session{}
+	for _, s := range m.byUser[userID] {
+		if now.Before(s.ExpiresAt) {
+			sessions = append(sessions, s.Session)
+		}
+	}
+	slices.SortFunc(sessions, func(a, b Session) int {
+		return cmp.Or(b.LastUsedAt.Compare(a.LastUsedAt), cmp.Compare(a.ID, b.ID))
+	})
+	return sessions[:min(limit, len(sessions))], ctx.Err()
+}
+
+func (m *memStore) RotateSession(ctx context.Context, sessionID string, generation int64, now, expiresAt time.Time) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.sessions[sessionID]
+	if s == nil || s.Generation != generation || !now.Before(s.ExpiresAt) {
+		return errNotFound
+	}
+	s.Generation++
+	s.LastUsedAt, s.ExpiresAt = storedTime(now), storedTime(expiresAt)
+	heap.Fix(&m.expiring, s.place)
+	return nil
+}
+
+func (m *memStore) EndSession(ctx context.Context, userID int64, sessionID string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.sessions[sessionID]
+	if s == nil || s.UserID != userID {
+		return errNotFound
+	}
+	m.deleteSessionLocked(s)
+	return nil
+}
+
+func (m *memStore) EndSessions(ctx context.Context, userID int64, validAfter time.Time, keep string) error {
+	_, err := m.update(ctx, userID, func(u *User) bool { return m.endSessionsLocked(u, validAfter, keep) })
+	return err
+}
+
+// endSessionsLocked is EndSessions for a copy of a user that will be put back.
+func (m *memStore) endSessionsLocked(u *User, validAfter time.Time, keep string) bool {
+	if validAfter = storedTime(validAfter); validAfter.After(u.TokensValidAfter) {
+		u.TokensValidAfter = validAfter
+	}
+	m.deleteSessionsLocked(u.ID, keep)
+	return true
+}
+
+// deleteSessionsLocked deletes the sessions of a user but one.
+func (m *memStore) deleteSessionsLocked(userID int64, keep string) {
+	var kept []*memSession
+	for _, s := range m.byUser[userID] {
+		if s.ID == keep {
+			kept = append(kept, s)
+			continue
+		}
+		m.forgetLocked(s)
+	}
+	m.setSessionsLocked(userID, kept)
+}
+
+func (m *memStore) deleteSessionLocked(s *memSession) {
+	m.forgetLocked(s)
+	m.setSessionsLocked(s.UserID, slices.DeleteFunc(m.byUser[s.UserID], func(other *memSession) bool { return other == s }))
+}
+
+// forgetLocked deletes s but from byUser.
+func (m *memStore) forgetLocked(s *memSession) {
+	heap.Remove(&m.expiring, s.place)
+	delete(m.sessions, s.ID)
+}
+
+func (m *memStore) setSessionsLocked(userID int64, sessions []*memSession) {
+	if len(sessions) == 0 {
+		delete(m.byUser, userID)
+		return
+	}
+	m.byUser[userID] = sessions
+}
+
+func (m *memStore) DeleteExpiredSessions(ctx context.Context, now time.Time, limit int) (int, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := 0
+	for ; n < limit && len(m.expiring) > 0 && !now.Before(m.expiring[0].ExpiresAt); n++ {
+		m.deleteSessionLocked(m.expiring[0])
+	}
+	return n, nil
+}
+
+func (m *memStore) Ping(ctx context.Context) error { return ctx.Err() }
+
+func (m *memStore) Close() error { return nil }
+
+// An expiryQueue is a heap of sessions: the first is the first to expire.
+type expiryQueue []*memSession
+
+var _ heap.Interface = (*expiryQueue)(nil)
+
+func (q expiryQueue) Len() int           { return len(q) }
+func (q expiryQueue) Less(i, j int) bool { return q[i].ExpiresAt.Before(q[j].ExpiresAt) }
+
+func (q expiryQueue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].place, q[j].place = i, j
+}
+
+func (q *expiryQueue) Push(entry any) {
+	s := entry.(*memSession)
+	s.place = len(*q)
+	*q = append(*q, s)
+}
+
+func (q *expiryQueue) Pop() any {
+	last := len(*q) - 1
+	s := (*q)[last]
+	(*q)[last] = nil
+	*q = (*q)[:last]
+	return s
+}

@@ -1,0 +1,315 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+)
+
+// onEveryStore runs test on a server over each kind of store, on which alice and bob
+// are registered.
+func onEveryStore(t *testing.T, test func(t *testing.T, s *testServer)) {
+	for kind, open := range everyStore {
+		t.Run(kind, func(t *testing.T) {
+			s := startServer(t, func(acc *accounts, _ *edgeSettings) { acc.store = open(t) })
+			s.t = t
+			s.register("alice", goodPassword)
+			s.register("bob", goodPassword)
+			test(t, s)
+		})
+	}
+}
+
+// A pair is the tokens of a session.
+type pair struct{ access, refresh string }
+
+func (a answer) tokens() pair { return pair{a.field("access_token"), a.field("refresh_token")} }
+
+// begin logs somebody in.
+func (s *testServer) begin(username string) pair {
+	s.t.Helper()
+	a := s.login("username=" + username + "&password=correct+horse+battery")
+	if a.status != 200 {
+		s.t.Fatalf("login: %d %s", a.status, a.body)
+	}
+	return a.tokens()
+}
+
+// refresh uses a refresh token.
+func (s *testServer) refresh(token string) answer {
+	s.t.Helper()
+	return s.login(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}}.Encode())
+}
+
+// revoke sends the body of a revocation.
+func (s *testServer) revoke(token string) answer {
+	s.t.Helper()
+	return s.do("POST", "/revoke", url.Values{"token": {token}}.Encode(), "Content-Type: "+urlEncoded)
+}
+
+// as sends a request with an access token and perhaps a JSON body.
+func (s *testServer) as(p pair, method, path, body string) answer {
+	s.t.Helper()
+	return s.do(method, path, body, "Authorization: Bearer "+p.access, "Content-Type: application/json")
+}
+
+// invalidGrant is the body of a refresh that failed, to the byte.
+func invalidGrant(reason string) string {
+	return `{"detail":"` + reason + `","error":"invalid_grant","error_description":"` + reason + `"}`
+}
+
+const (
+	notValid = "refresh token not valid"
+	expired  = "refresh token expired"
+	reused   = "refresh token already used; the session has ended"
+	ended    = "the session has ended"
+)
+
+// checkGrant reports a refresh that was not answered with this reason, or with tokens
+// if it is empty.
+func checkGrant(t *testing.T, what string, a answer, reason string) {
+	t.Helper()
+	checkOAuthFailure(t, a)
+	if reason == "" && (a.status != 200 || a.tokens().refresh == "") || reason != "" && (a.status != 400 || a.body != invalidGrant(reason)) {
+		t.Errorf("%s: %d %s; want the reason %q", what, a.status, a.body, reason)
+	}
+}
+
+// checkOut reports tokens that are still good.
+func (s *testServer) checkOut(what string, p pair) {
+	s.t.Helper()
+	if a := s.me("Authorization: Bearer " + p.access); a.body != badToken {
+		s.t.Errorf("%s: the access token is answered %d %s", what, a.status, a.body)
+	}
+	if a := s.refresh(p.refresh); a.status != 400 {
+		s.t.Errorf("%s: the refresh token is answered %d %s", what, a.status, a.body)
+	}
+}
+
+// checkIn reports tokens that are not good, and returns their successors.
+func (s *testServer) checkIn(what string, p pair) pair {
+	s.t.Helper()
+	if a := s.me("Authorization: Bearer " + p.access); a.status != 200 {
+		s.t.Errorf("%s: the access token is answered %d %s", what, a.status, a.body)
+	}
+	a := s.refresh(p.refresh)
+	if a.status != 200 {
+		s.t.Errorf("%s: the refresh token is answered %d %s", what, a.status, a.body)
+	}
+	return a.tokens()
+}
+
+// TestRevoke: a log-out with any token of the session is one, and everything else is
+// answered alike.
+func TestRevoke(t *testing.T) {
+	foreign := mint(hs256, `{"sub":"alice","exp":9999999999}`, testSecret)
+	for _, tt := range []struct {
+		name  string
+		token func(s *testServer, first, last pair) string
+		out   bool
+	}{
+		{"the refresh token", func(_ *testServer, _, last pair) string { return last.refresh }, true},
+		{"the access token", func(_ *testServer, _, last pair) string { return last.access }, true},
+		{"a refresh token that was replaced", func(_ *testServer, first, _ pair) string { return first.refresh }, true},
+		{"an older access token", func(_ *testServer, first, _ pair) string { return first.access }, true},
+		{"an access token that has expired", func(s *testServer, _, last pair) string {
+			s.clock.Advance(time.Hour)
+			return last.access
+		}, true},
+		{"garbage", func(*testServer, pair, pair) string { return "garbage" }, false},
+		{"a token without a session", func(*testServer, pair, pair) string { return foreign }, false},
+		{"a token that others have signed", func(*testServer, pair, pair) string { return mint(hs256, `{"sub":"alice"}`, testSecret+"x") }, false},
+		{"a refresh token with a newline", func(_ *testServer, _, last pair) string { return last.refresh + "\n" }, false},
+		{"an access token with a newline", func(_ *testServer, _, last pair) string { return last.access + "\r\n" }, false},
+		{"invalid UTF-8", func(*testServer, pair, pair) string { return "\xff\x00" }, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			onEveryStore(t, func(t *testing.T, s *testServer) {
+				first, other := s.begin("alice"), s.begin("alice")
+				last := s.refresh(first.refresh).tokens()
+				token := tt.token(s, first, last)
+				for range 2 {
+					if got := s.revoke(token); got.status != 200 || got.body != "" || got.header.Get("Content-Type") != "" || got.header.Get("Cache-Control") != "no-store" {
+						t.Errorf("%d %q %v", got.status, got.body, got.header)
+					}
+				}
+				if tt.out {
+					s.checkOut("the session", last)
+				} else {
+					s.checkIn("the session", last)
+				}
+				checkGrant(t, "another session", s.refresh(other.refresh), "")
+				s.checkLog(first.refresh, last.refresh)
+			})
+		})
+	}
+}
+
+func TestRevokeForm(t *testing.T) {
+	s := startServer(t)
+	s.signUp()
+	tokens := s.begin("alice")
+	for _, tt := range []struct {
+		name, body, contentType string
+		status                  int
+	}{
+		{"no token", "token_type_hint=refresh_token", urlEncoded, 400},
+		{"an empty token", "token=", urlEncoded, 400},
+		{"nothing", "", urlEncoded, 400},
+		{"two tokens", "token=a&token=b", urlEncoded, 400},
+		{"a token of 4,097 characters", "token=" + strings.Repeat("a", 4097), urlEncoded, 400},
+		{"a broken escape", "token=%zz", urlEncoded, 400},
+		{"JSON", `{"token":"a"}`, "application/json", 400},
+		{"plain text", "token=a", "text/plain", 400},
+		{"66,000 bytes", "token=a&x=" + strings.Repeat("x", 66_000), urlEncoded, 413},
+		{"101 fields", "token=a&" + manyFields(100), urlEncoded, 413},
+		{"a hint that is wrong", "token=" + tokens.refresh + "&token_type_hint=access_token", urlEncoded, 200},
+		{"a hint that nobody knows", "token=a&token_type_hint=x", urlEncoded, 200},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := s.do("POST", "/revoke", tt.body, "Content-Type: "+tt.contentType)
+			if got.status != tt.status {
+				t.Errorf("%d %s; want %d", got.status, got.body, tt.status)
+			}
+			if got.status != 200 && got.field("error") != "invalid_request" {
+				t.Errorf("error %q", got.field("error"))
+			}
+		})
+	}
+	s.checkOut("in spite of the wrong hint", tokens)
+	if got := s.do("POST", "/revoke?token=x", "", "Content-Type: "+urlEncoded); got.status != 400 {
+		t.Errorf("a token in the query: %d", got.status)
+	}
+}
+
+// TestSessions: people see their sessions and end those that they choose.
+func TestSessions(t *testing.T) {
+	onEveryStore(t, func(t *testing.T, s *testServer) {
+		phone := s.do("POST", "/token", goodLogin, "Content-Type: "+urlEncoded, "User-Agent: phone <1>").tokens()
+		s.clock.Advance(time.Minute)
+		laptop, bob := s.begin("alice"), s.begin("bob")
+		s.clock.Advance(time.Minute)
+		phone = s.refresh(phone.refresh).tokens()
+
+		list := s.sessions(laptop)
+		if len(list) != 2 {
+			t.Fatalf("the list is %v", list)
+		}
+		at := func(d time.Duration) string {
+			return s.clock.Now().UTC().Truncate(time.Microsecond).Add(d).Format(time.RFC3339Nano)
+		}
+		want := []object{
+			{"created_at": at(-2 * time.Minute), "last_used_at": at(0), "expires_at": at(14 * day), "ip": "127.0.0.1", "user_agent": "phone <1>", "current": false},
+			{"created_at": at(-time.Minute), "last_used_at": at(-time.Minute), "expires_at": at(14*day - time.Minute), "ip": "127.0.0.1", "user_agent": "Go-http-client/1.1", "current": true},
+		}
+		for i, session := range list {
+			for name, value := range want[i] {
+				if session[name] != value {
+					t.Errorf("session %d: %s is %v; want %v", i, name, session[name], value)
+				}
+			}
+		}
+		lost, own := list[0]["id"].(string), list[1]["id"].(string)
+		for _, step := range []struct {
+			name, id string
+			as       pair
+			status   int
+		}{
+			{"somebody else's", lost, bob, 404},
+			{"one that is not there", newSessionID(), laptop, 404},
+			{"a word", "current", laptop, 404},
+			{"a NUL", "%00", laptop, 404},
+			{"invalid UTF-8", "%ff", laptop, 404},
+			{"7,000 characters", strings.Repeat("a", 7000), laptop, 404},
+			{"the lost one", lost, laptop, 204},
+			{"the lost one again", lost, laptop, 404},
+			{"one's own", own, laptop, 204},
+		} {
+			got := s.as(step.as, "DELETE", "/users/me/sessions/"+step.id, "")
+			if got.status != step.status || got.status == 204 && got.body != "" || got.header.Get("Cache-Control") != "no-store" {
+				t.Errorf("%s: %d %s; want %d", step.name, got.status, got.body, step.status)
+			}
+			if step.id == lost && step.as == laptop {
+				s.checkOut("the lost one", phone)
+			}
+		}
+		s.checkOut("one's own", laptop)
+		s.checkIn("somebody else", bob)
+	})
+}
+
+// sessions returns the list that one of them sees.
+func (s *testServer) sessions(p pair) []object {
+	s.t.Helper()
+	a := s.as(p, "GET", "/users/me/sessions/", "")
+	var list []object
+	for _, session := range a.json().([]any) {
+		list = append(list, session.(object))
+	}
+	return list
+}
+
+// TestSessionsWithoutSession: a token that was made elsewhere sees the sessions and is
+// none of them.
+func TestSessionsWithoutSession(t *testing.T) {
+	onEveryStore(t, func(t *testing.T, s *testServer) {
+		now := s.clock.Now().Unix()
+		foreign := pair{access: mint(hs256, fmt.Sprintf(`{"sub":"alice","iat":%d,"exp":%d}`, now, now+600), testSecret)}
+		if got := s.as(foreign, "GET", "/users/me/sessions/", ""); got.status != 200 || got.body != "[]" {
+			t.Errorf("no session: %d %s", got.status, got.body)
+		}
+		tokens := s.begin("alice")
+		if list := s.sessions(foreign); len(list) != 1 || list[0]["current"] != false {
+			t.Errorf("the list is %v", list)
+		}
+		s.clock.Advance(time.Second)
+		if got := s.as(foreign, "DELETE", "/users/me/sessions/?keep=current", ""); got.status != 204 {
+			t.Errorf("ending the others: %d %s", got.status, got.body)
+		}
+		s.checkOut("the others", tokens)
+		if got := s.me("Authorization: Bearer " + foreign.access); got.body != badToken {
+			t.Errorf("the token made elsewhere: %d %s", got.status, got.body)
+		}
+	})
+}
+
+func TestEndSessions(t *testing.T) {
+	for _, tt := range []struct {
+		query          string
+		status         int
+		current, other bool // are still good
+	}{
+		{"", 204, false, false},
+		{"?", 204, false, false},
+		{"?keep=current", 204, true, false},
+		{"?x=y&keep=current", 204, true, false},
+		{"?Keep=current", 204, false, false},
+		{"?keep=", 422, true, true},
+		{"?keep=all", 422, true, true},
+		{"?keep=CURRENT", 422, true, true},
+		{"?keep=current&keep=current", 422, true, true},
+		{"?keep=%63urrent", 204, true, false},
+		{"?keep=current&x=%zz", 422, true, true},
+		{"?keep=current;x", 422, true, true},
+	} {
+		t.Run(tt.query, func(t *testing.T) {
+			onEveryStore(t, func(t *testing.T, s *testServer) {
+				current, other, bob := s.begin("alice"), s.begin("alice"), s.begin("bob")
+				got := s.as(current, "DELETE", "/users/me/sessions/"+tt.query, "")
+				if got.status != tt.status || got.status == 422 && !strings.Contains(got.body, `"loc":["query","keep"],"msg":"Input should be 'current'"`) {
+					t.Errorf("%d %s; want %d", got.status, got.body, tt.status)
+				}
+				for p, in := range map[pair]bool{current: tt.current, other: tt.other, bob: true} {
+					if in {
+						s.checkIn("one that stays", p)
+					} else {
+						s.checkOut("one that ends", p)
+					}
+				}
+				s.checkIn("a new login", s.begin("alice"))
+			})
+		})
+	}
+}
