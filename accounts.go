@@ -11,16 +11,18 @@ import (
 
 // accounts is what the program can do, whoever asks: it knows users, passwords
 // and tokens, and nothing of HTTP.
+//
+// What writes goes on when the client hangs up (context.WithoutCancel): a client may
+// close its half of the connection once it has sent everything.
 type accounts struct {
-	store     store
-	passwords *hasher
-	tokens    *signer
-	log       *slog.Logger // security events, by the names of OWASP's logging vocabulary
-	now       func() time.Time
-
+	store         store
+	passwords     *hasher
+	tokens        *signer
 	refreshTokens refreshKeys
-	sessions      sessionLife
+	log           *slog.Logger // security events, by the names of OWASP's logging vocabulary
+	now           func() time.Time
 
+	limits            sessionLimits
 	registrationOpen  bool
 	minPasswordLength int
 
@@ -52,7 +54,7 @@ func (a *accounts) register(ctx context.Context, req newUser, from client) (User
 	if !a.registrationOpen {
 		return User{}, errRegistrationClosed
 	}
-	ctx = context.WithoutCancel(ctx) // a client may close its half when it has sent all
+	ctx = context.WithoutCancel(ctx)
 	now := a.now().UTC()
 	u, err := a.store.CreateUser(ctx, User{
 		Username:         req.Username,
@@ -61,7 +63,7 @@ func (a *accounts) register(ctx context.Context, req newUser, from client) (User
 		FullName:         req.FullName,
 		PasswordHash:     a.passwords.hashPassword(req.Password),
 		CreatedAt:        now,
-		TokensValidAfter: now.Truncate(time.Second), // iat has no fraction either
+		TokensValidAfter: now,
 	})
 	if err != nil {
 		return User{}, err
@@ -70,34 +72,11 @@ func (a *accounts) register(ctx context.Context, req newUser, from client) (User
 	return u, nil
 }
 
-// maxHashRaces is how often a password is checked whose hash is another when the
-// store is to act on it.
-const maxHashRaces = 3
+// maxRaces is how often we try again what another request got ahead of.
+const maxRaces = 3
 
-// errHashRace is a hash that was replaced each time.
-var errHashRace = fmt.Errorf("%w in peace: others keep replacing the password hash", errUnavailable)
-
-// login exchanges a name and a password for tokens, and begins a session. Its errors
-// are those of authenticateUser.
-func (a *accounts) login(ctx context.Context, form loginForm, from client) (tokenResponse, error) {
-	ctx = context.WithoutCancel(ctx) // a client may close its half when it has sent all
-	for range maxHashRaces {
-		u, err := a.authenticateUser(ctx, form.Username, form.Password, from)
-		if err != nil {
-			return tokenResponse{}, err
-		}
-		tokens, err := a.beginSession(ctx, u, from)
-		if errors.Is(err, errNotFound) {
-			continue // the hash is no longer the one that was checked
-		}
-		if err != nil {
-			return tokenResponse{}, err
-		}
-		a.event(ctx, slog.LevelInfo, "authn_login_success", u.Username, from)
-		return tokens, nil
-	}
-	return tokenResponse{}, errHashRace
-}
+// errRaced is a request that others got ahead of each time.
+var errRaced = fmt.Errorf("%w: other requests keep changing the same user or session", errUnavailable)
 
 // authenticateUser returns the user with this name and password. A wrong name
 // or password, or a disabled user, is errBadCredentials and costs one hash; a
@@ -136,45 +115,8 @@ func (a *accounts) userByName(ctx context.Context, name string) (User, error) {
 	return a.store.UserByKey(ctx, usernameKey(name))
 }
 
-// currentUser returns the user whom an access token names and the session that it
-// belongs to, or errBadToken; a failure of the store is returned as it is.
-//
-// A token of ours is good as long as its session is. One without a session was made
-// elsewhere with our key: for it the name counts, and it must not be older than the
-// user's last change of password. The session that has changed the password lives on,
-// and its tokens, which are older, with it.
-func (a *accounts) currentUser(ctx context.Context, token string) (User, Session, error) {
-	now := a.now()
-	c, err := a.tokens.verify(token, now)
-	if err != nil {
-		return User{}, Session{}, err
-	}
-	var u User
-	var s Session
-	if c.SessionID == "" {
-		u, err = a.userByName(ctx, c.Subject)
-	} else {
-		u, s, err = a.store.UserBySession(ctx, c.SessionID)
-	}
-	if err != nil {
-		return User{}, Session{}, notFoundIs(errBadToken, err)
-	}
-	if u.Disabled || !isGood(c, u, s, now) {
-		return User{}, Session{}, errBadToken
-	}
-	return u, s, nil
-}
-
-// isGood reports whether claims are good for the user and the session that they name.
-func isGood(c claims, u User, s Session, now time.Time) bool {
-	if c.SessionID == "" {
-		return c.IssuedAt >= u.TokensValidAfter.Unix()
-	}
-	return u.Username == c.Subject && now.Before(s.ExpiresAt)
-}
-
-// updateProfile changes what u may change of themselves, and returns the user with
-// that.
+// updateProfile changes u's own e-mail address and full name, and returns the changed
+// user.
 func (a *accounts) updateProfile(ctx context.Context, u User, change profileChange, from client) (User, error) {
 	if !change.Email.Set && !change.FullName.Set {
 		return u, nil
@@ -187,13 +129,13 @@ func (a *accounts) updateProfile(ctx context.Context, u User, change profileChan
 	return u, nil
 }
 
-// changePassword changes the password of u, whose other sessions than s end. It
-// returns errWrongPassword if the current one is another, and errBadToken if the user
-// is gone.
+// changePassword changes the password of u and ends all their sessions but s. It returns
+// errWrongPassword if the current one is another, errBadToken if the user is gone, and
+// errRaced.
 func (a *accounts) changePassword(ctx context.Context, u User, s Session, change passwordChange, from client) error {
-	ctx = context.WithoutCancel(ctx) // a client may close its half when it has sent all
+	ctx = context.WithoutCancel(ctx)
 	next := ""
-	for range maxHashRaces {
+	for range maxRaces {
 		if !a.passwords.verifyPassword(change.Current, u.PasswordHash) {
 			a.event(ctx, slog.LevelWarn, "authn_password_change_fail", u.Username, from)
 			return errWrongPassword
@@ -209,30 +151,31 @@ func (a *accounts) changePassword(ctx context.Context, u User, s Session, change
 		if !errors.Is(err, errNotFound) {
 			return err
 		}
-		if u, err = a.sameUser(ctx, u); err != nil { // somebody was quicker
+		if u, err = a.reload(ctx, u); err != nil { // somebody was quicker
 			return err
 		}
 	}
-	return errHashRace
+	return errRaced
 }
 
-// sameUser returns u as the store has it now, or errBadToken if it has u no more.
-func (a *accounts) sameUser(ctx context.Context, u User) (User, error) {
-	now, err := a.store.UserByKey(ctx, u.Key)
+// reload returns u as the store has it now, or errBadToken if u is gone or disabled.
+func (a *accounts) reload(ctx context.Context, u User) (User, error) {
+	fresh, err := a.store.UserByKey(ctx, u.Key)
 	if err != nil {
 		return User{}, notFoundIs(errBadToken, err)
 	}
-	if now.ID != u.ID || now.Disabled {
+	if fresh.ID != u.ID || fresh.Disabled {
 		return User{}, errBadToken
 	}
-	return now, nil
+	return fresh, nil
 }
 
 // freshLogin is for how long after a login an account may be deleted.
 const freshLogin = 10 * time.Minute
 
-// deleteUser deletes u and ends all sessions of theirs, or returns errStaleLogin if s
-// did not log in just now: whoever finds an open page must not delete the account.
+// deleteUser deletes u and ends all their sessions, or returns errStaleLogin if the login
+// of s is too long ago: whoever finds a page left open must not be able to delete the
+// account. A token made elsewhere has no login, and so is always stale.
 func (a *accounts) deleteUser(ctx context.Context, u User, s Session, from client) error {
 	if !a.now().Before(s.CreatedAt.Add(freshLogin)) {
 		return errStaleLogin

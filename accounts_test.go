@@ -131,22 +131,6 @@ func TestStrengthenHashKeepsChange(t *testing.T) {
 	})
 }
 
-// strengthening is a store in which a hash becomes stronger when somebody wants to
-// change the password.
-type strengthening struct {
-	store
-	hash string
-}
-
-func (s strengthening) ChangePassword(ctx context.Context, userID int64, current, next string, validAfter time.Time, keep string) error {
-	if current != s.hash {
-		if err := s.ReplacePasswordHash(ctx, userID, current, s.hash); err != nil {
-			return err
-		}
-	}
-	return s.store.ChangePassword(ctx, userID, current, next, validAfter, keep)
-}
-
 // TestStrengthenHashTogether: 50 logins at once leave one good hash.
 func TestStrengthenHashTogether(t *testing.T) {
 	withOldHash(t, 19, func(t *testing.T, s *testServer, _ string) {

@@ -159,38 +159,35 @@ func newSigner(keys keySet, ttl time.Duration, issuer, audience string) (*signer
 	s := &signer{
 		keys: keys, ttl: ttl, maxAhead: max(24*time.Hour, ttl+clockSkew), issuer: issuer, audience: audience, known: known,
 	}
-	text, err := s.token(jwt.MapClaims{}).SigningString()
+	t := jwt.New(keys.method)
+	if keys.id != "" {
+		t.Header["kid"] = keys.id
+	}
+	text, err := t.SigningString()
 	s.header, _, _ = strings.Cut(text, ".")
 	return s, err
 }
 
-// createAccessToken returns a token for a user's session that is good for so long.
-func (s *signer) createAccessToken(username, sessionID string, now time.Time, life time.Duration) (string, error) {
-	c := jwt.MapClaims{
-		"sub": username,
-		"exp": now.Unix() + wholeSeconds(life),
-		"iat": now.Unix(),
-		"jti": rand.Text(),
-		"sid": sessionID,
+// createAccessToken returns a token for a user's session that is good until expires.
+func (s *signer) createAccessToken(username, sessionID string, now, expires time.Time) (string, error) {
+	payload, err := json.Marshal(struct { // not jwt.MapClaims, which takes three times as long
+		Audience  string `json:"aud,omitempty"`
+		Expires   int64  `json:"exp"`
+		IssuedAt  int64  `json:"iat"`
+		Issuer    string `json:"iss,omitempty"`
+		ID        string `json:"jti"`
+		SessionID string `json:"sid"`
+		Subject   string `json:"sub"`
+	}{s.audience, expires.Unix(), now.Unix(), s.issuer, rand.Text(), sessionID, username})
+	if err != nil {
+		return "", err
 	}
-	if s.issuer != "" {
-		c["iss"] = s.issuer
+	text := s.header + "." + b64.EncodeToString(payload)
+	signature, err := s.keys.method.Sign(text, s.keys.private)
+	if err != nil {
+		return "", err
 	}
-	if s.audience != "" {
-		c["aud"] = s.audience
-	}
-	return s.token(c).SignedString(s.keys.private)
-}
-
-// wholeSeconds returns the seconds of d, of which the last may have begun only.
-func wholeSeconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
-
-func (s *signer) token(c jwt.Claims) *jwt.Token {
-	t := jwt.NewWithClaims(s.keys.method, c)
-	if s.keys.id != "" {
-		t.Header["kid"] = s.keys.id
-	}
-	return t
+	return text + "." + b64.EncodeToString(signature), nil
 }
 
 // claims is what we read of a token. Times are seconds since 1970; an absent
@@ -354,7 +351,7 @@ func isString(value json.RawMessage, want string) bool {
 }
 
 // newSessionID returns 128 random bits in base64url.
-func newSessionID() string { return b64.EncodeToString(randomBytes(16)) }
+func newSessionID() string { return b64.EncodeToString(randomBytes(sessionIDSize)) }
 
 func randomBytes(n int) []byte {
 	b := make([]byte, n)

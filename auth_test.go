@@ -85,7 +85,7 @@ func TestTokenRoundTrip(t *testing.T) {
 	for name, keys := range testKeySets(t) {
 		t.Run(name, func(t *testing.T) {
 			s := testSigner(t, keys)
-			token, err := s.createAccessToken("alice", "session-1", testTime, 30*time.Minute)
+			token, err := s.createAccessToken("alice", "session-1", testTime, testTime.Add(30*time.Minute))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -415,7 +415,7 @@ func TestTokenOfAnotherKey(t *testing.T) {
 			if name == "HS256" && other == "HS256" {
 				continue // the same secret
 			}
-			token, err := testSigner(t, attacker).createAccessToken("alice", "s", testTime, 30*time.Minute)
+			token, err := testSigner(t, attacker).createAccessToken("alice", "s", testTime, testTime.Add(30*time.Minute))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -433,7 +433,7 @@ func TestKeyRotation(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		token, err := testSigner(t, oldKeys).createAccessToken("alice", "s", testTime, 30*time.Minute)
+		token, err := testSigner(t, oldKeys).createAccessToken("alice", "s", testTime, testTime.Add(30*time.Minute))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -466,7 +466,7 @@ func TestKeyRotation(t *testing.T) {
 	if _, err := rotated.verify(token, testTime); err != nil {
 		t.Error("HS256: the old key as a fallback does not verify")
 	}
-	fresh, err := rotated.createAccessToken("alice", "s", testTime, 30*time.Minute)
+	fresh, err := rotated.createAccessToken("alice", "s", testTime, testTime.Add(30*time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -481,7 +481,7 @@ func TestIssuerAndAudience(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	own, err := s.createAccessToken("alice", "s", testTime, 30*time.Minute)
+	own, err := s.createAccessToken("alice", "s", testTime, testTime.Add(30*time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -783,7 +783,7 @@ func FuzzStoredHash(f *testing.F) {
 // FuzzToken: only what we signed verifies, and no byte of it can be changed.
 func FuzzToken(f *testing.F) {
 	s := secretSigner(f)
-	good, err := s.createAccessToken("alice", "s", testTime, 30*time.Minute)
+	good, err := s.createAccessToken("alice", "s", testTime, testTime.Add(30*time.Minute))
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -33,7 +33,7 @@ type config struct {
 	Keys            keySet
 	RefreshKeys     refreshKeys
 	AccessTokenLife time.Duration
-	Sessions        sessionLife
+	Sessions        sessionLimits
 	Issuer          string
 	Audience        string
 
@@ -200,18 +200,18 @@ func (r *settingReader) config(terminal bool) config {
 
 const day = 24 * time.Hour
 
-// sessions reads how long sessions live: no shorter than an access token, which
-// would end with its session.
-func (r *settingReader) sessions(accessTokenLife time.Duration) sessionLife {
-	most := time.Duration(r.integer("REFRESH_TOKEN_EXPIRE_DAYS", 1, 3650)) * day
+// sessions reads how long sessions last: no shorter than an access token, which would
+// end with its session.
+func (r *settingReader) sessions(accessTokenLife time.Duration) sessionLimits {
+	absolute := time.Duration(r.integer("REFRESH_TOKEN_EXPIRE_DAYS", 1, 3650)) * day
 	idle := time.Duration(r.integer("REFRESH_TOKEN_IDLE_DAYS", 1, 3650)) * day
-	if min(most, idle) < accessTokenLife {
-		r.warnings = append(r.warnings, "ACCESS_TOKEN_EXPIRE_MINUTES: access tokens live longer than REFRESH_TOKEN_EXPIRE_DAYS or REFRESH_TOKEN_IDLE_DAYS says that sessions do; sessions will live as long as they")
+	if min(absolute, idle) < accessTokenLife {
+		r.warnings = append(r.warnings, "ACCESS_TOKEN_EXPIRE_MINUTES is longer than REFRESH_TOKEN_EXPIRE_DAYS or REFRESH_TOKEN_IDLE_DAYS; sessions will last as long as an access token")
 	}
-	return sessionLife{
-		most:  max(most, accessTokenLife),
-		idle:  max(idle, accessTokenLife),
-		grace: time.Duration(r.integer("REFRESH_GRACE_SECONDS", 0, 60)) * time.Second,
+	return sessionLimits{
+		absolute: max(absolute, accessTokenLife),
+		idle:     max(idle, accessTokenLife),
+		grace:    time.Duration(r.integer("REFRESH_GRACE_SECONDS", 0, 60)) * time.Second,
 	}
 }
 

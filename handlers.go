@@ -67,8 +67,8 @@ func refreshByForm(acc *accounts, r *http.Request, fields form) (tokenResponse, 
 	return acc.refresh(r.Context(), token, sender(r))
 }
 
-// revokeToken ends the session of a token (RFC 7009). Which kind of token it is we
-// see for ourselves, whatever token_type_hint says.
+// revokeToken ends the session of a token (RFC 7009). The token shows its own kind;
+// token_type_hint is ignored (§2.1).
 func revokeToken(acc *accounts) handlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		fields, err := readForm(r)
@@ -148,13 +148,9 @@ func readSessions(acc *accounts) userHandlerFunc {
 // others.
 func deleteSessions(acc *accounts) userHandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request, u User, s Session) error {
-		keepCurrent, err := parseKeep(r.URL.RawQuery)
+		keep, err := parseKeep(r.URL.RawQuery, s.ID)
 		if err != nil {
 			return err
-		}
-		keep := ""
-		if keepCurrent {
-			keep = s.ID
 		}
 		return noContent(w, acc.endSessions(r.Context(), u, keep, sender(r)))
 	}
@@ -257,7 +253,7 @@ func sender(r *http.Request) client {
 	}
 	return client{
 		IP:        r.RemoteAddr,
-		UserAgent: strings.ToValidUTF8(agent, "\uFFFD"),
+		UserAgent: strings.ToValidUTF8(agent, "?"), // no longer than before
 		RequestID: r.Header.Get(requestIDHeader),
 	}
 }

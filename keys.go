@@ -160,9 +160,6 @@ func thumbprint(key any) string {
 	return enc(sum[:])
 }
 
-// maxTokenSize is how long a bearer token may be, in bytes. Ours have some 300.
-const maxTokenSize = 4 << 10
-
 // errBadToken is an access token that is not good, for whatever reason: a
 // client has no use for the difference, and an attacker has.
 var errBadToken = errors.New("access token not good")

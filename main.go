@@ -209,7 +209,7 @@ func newAccounts(cfg config, users store, log *slog.Logger) (*accounts, error) {
 		passwords:         newHasher(cfg.Rounds),
 		tokens:            tokens,
 		refreshTokens:     cfg.RefreshKeys,
-		sessions:          cfg.Sessions,
+		limits:            cfg.Sessions,
 		log:               log,
 		now:               time.Now,
 		registrationOpen:  cfg.RegistrationOpen,

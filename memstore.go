@@ -105,16 +105,14 @@ func (m *memStore) ReplacePasswordHash(ctx context.Context, userID int64, curren
 	if err := checkStorable(next); err != nil {
 		return err
 	}
-	_, err := m.update(ctx, userID, func(u *User) bool { return replaceHash(u, current, next) })
+	_, err := m.update(ctx, userID, func(u *User) bool {
+		if u.PasswordHash != current {
+			return false
+		}
+		u.PasswordHash = next
+		return true
+	})
 	return err
-}
-
-func replaceHash(u *User, current, next string) bool {
-	if u.PasswordHash != current {
-		return false
-	}
-	u.PasswordHash = next
-	return true
 }
 
 func (m *memStore) ChangePassword(ctx context.Context, userID int64, current, next string, validAfter time.Time, keep string) error {
@@ -122,7 +120,12 @@ func (m *memStore) ChangePassword(ctx context.Context, userID int64, current, ne
 		return err
 	}
 	_, err := m.update(ctx, userID, func(u *User) bool {
-		return replaceHash(u, current, next) && m.endSessionsLocked(u, validAfter, keep)
+		if u.PasswordHash != current {
+			return false
+		}
+		u.PasswordHash = next
+		m.endSessionsLocked(u, validAfter, keep)
+		return true
 	})
 	return err
 }
@@ -145,13 +148,14 @@ func (m *memStore) UpdateProfile(ctx context.Context, userID int64, change profi
 func (m *memStore) DisableUser(ctx context.Context, userID int64, validAfter time.Time) error {
 	_, err := m.update(ctx, userID, func(u *User) bool {
 		u.Disabled = true
-		return m.endSessionsLocked(u, validAfter, "")
+		m.endSessionsLocked(u, validAfter, "")
+		return true
 	})
 	return err
 }
 
 // update replaces a user by what change makes of a copy, and returns that. It
-// returns errNotFound if there is no such user, or if change does not want to.
+// returns errNotFound if there is no such user, or if change returns false.
 func (m *memStore) update(ctx context.Context, userID int64, change func(*User) bool) (User, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -173,7 +177,7 @@ func (m *memStore) DeleteUser(ctx context.Context, userID int64) error {
 	if err != nil {
 		return err
 	}
-	m.deleteSessionsLocked(userID, "")
+	m.deleteSessionsLocked(userID, func(*memSession) bool { return true })
 	delete(m.users, u.ID)
 	delete(m.byKey, u.Key)
 	return nil
@@ -203,7 +207,7 @@ func (m *memStore) CreateSession(ctx context.Context, s Session, passwordHash st
 func (m *memStore) Sessions(ctx context.Context, userID int64, now time.Time, limit int) ([]Session, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	sessions := []Session{}
+	var sessions []Session
 	for _, s := range m.byUser[userID] {
 		if now.Before(s.ExpiresAt) {
 			sessions = append(sessions, s.Session)
@@ -246,49 +250,40 @@ func (m *memStore) EndSession(ctx context.Context, userID int64, sessionID strin
 }
 
 func (m *memStore) EndSessions(ctx context.Context, userID int64, validAfter time.Time, keep string) error {
-	_, err := m.update(ctx, userID, func(u *User) bool { return m.endSessionsLocked(u, validAfter, keep) })
+	_, err := m.update(ctx, userID, func(u *User) bool {
+		m.endSessionsLocked(u, validAfter, keep)
+		return true
+	})
 	return err
 }
 
 // endSessionsLocked is EndSessions for a copy of a user that will be put back.
-func (m *memStore) endSessionsLocked(u *User, validAfter time.Time, keep string) bool {
+func (m *memStore) endSessionsLocked(u *User, validAfter time.Time, keep string) {
 	if validAfter = storedTime(validAfter); validAfter.After(u.TokensValidAfter) {
 		u.TokensValidAfter = validAfter
 	}
-	m.deleteSessionsLocked(u.ID, keep)
-	return true
-}
-
-// deleteSessionsLocked deletes the sessions of a user but one.
-func (m *memStore) deleteSessionsLocked(userID int64, keep string) {
-	var kept []*memSession
-	for _, s := range m.byUser[userID] {
-		if s.ID == keep {
-			kept = append(kept, s)
-			continue
-		}
-		m.forgetLocked(s)
-	}
-	m.setSessionsLocked(userID, kept)
+	m.deleteSessionsLocked(u.ID, func(s *memSession) bool { return s.ID != keep })
 }
 
 func (m *memStore) deleteSessionLocked(s *memSession) {
-	m.forgetLocked(s)
-	m.setSessionsLocked(s.UserID, slices.DeleteFunc(m.byUser[s.UserID], func(other *memSession) bool { return other == s }))
+	m.deleteSessionsLocked(s.UserID, func(other *memSession) bool { return other == s })
 }
 
-// forgetLocked deletes s but from byUser.
-func (m *memStore) forgetLocked(s *memSession) {
-	heap.Remove(&m.expiring, s.place)
-	delete(m.sessions, s.ID)
-}
-
-func (m *memStore) setSessionsLocked(userID int64, sessions []*memSession) {
-	if len(sessions) == 0 {
+// deleteSessionsLocked deletes the sessions of a user that ends picks.
+func (m *memStore) deleteSessionsLocked(userID int64, ends func(*memSession) bool) {
+	left := slices.DeleteFunc(m.byUser[userID], func(s *memSession) bool {
+		if !ends(s) {
+			return false
+		}
+		heap.Remove(&m.expiring, s.place)
+		delete(m.sessions, s.ID)
+		return true
+	})
+	if len(left) == 0 {
 		delete(m.byUser, userID)
 		return
 	}
-	m.byUser[userID] = sessions
+	m.byUser[userID] = left
 }
 
 func (m *memStore) DeleteExpiredSessions(ctx context.Context, now time.Time, limit int) (int, error) {

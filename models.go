@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -26,8 +27,9 @@ type User struct {
 	Disabled     bool
 	CreatedAt    time.Time
 
-	// TokensValidAfter is the second from which on tokens are good: those with
-	// an earlier iat, or without one, are refused. It is zero for an imported
+	// TokensValidAfter is the second from which tokens without a session are good:
+	// one with an earlier iat, or with none, is refused. A change of password, the
+	// end of all sessions, or disabling moves it forward. It is zero for an imported
 	// user, whose tokens were made elsewhere.
 	TokensValidAfter time.Time
 }
@@ -43,6 +45,22 @@ type Session struct {
 	Generation int64     // of its latest refresh token; the login's is 0
 	IP         string    // of whoever logged in, as far as we can tell
 	UserAgent  string
+}
+
+// sessionLimits are how long a session lasts.
+type sessionLimits struct {
+	absolute time.Duration // from the login
+	idle     time.Duration // from the last use
+	grace    time.Duration // in which a refresh token that was just replaced is still taken
+}
+
+// expiry returns when a session that began at createdAt and is used at now expires.
+func (l sessionLimits) expiry(createdAt, now time.Time) time.Time {
+	end := createdAt.Add(l.absolute)
+	if idle := now.Add(l.idle); idle.Before(end) {
+		return idle
+	}
+	return end
 }
 
 // A client is who sent a request, as far as we can tell.
@@ -71,10 +89,9 @@ type exposedUser struct {
 
 // A tokenResponse is the successful answer of RFC 6749 §5.1.
 type tokenResponse struct {
-	AccessToken string `json:"access_token"`
-	TokenType   string `json:"token_type"`
-	ExpiresIn   int64  `json:"expires_in"` // seconds
-
+	AccessToken  string `json:"access_token"`
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int64  `json:"expires_in"` // seconds
 	RefreshToken string `json:"refresh_token"`
 }
 
@@ -89,10 +106,13 @@ type sessionResponse struct {
 	Current    bool      `json:"current"`
 }
 
-// response returns what the session with the ID current shows of s.
+// response returns what the API shows of s to the session with the ID current.
 func (s Session) response(current string) sessionResponse {
 	return sessionResponse{s.ID, s.CreatedAt, s.LastUsedAt, s.ExpiresAt, s.IP, s.UserAgent, s.ID == current}
 }
+
+// maxTokenSize is how long a token of any kind may be, in bytes. Ours have some 300.
+const maxTokenSize = 4 << 10
 
 // Limits on what people may choose, in code points.
 const (
@@ -171,15 +191,15 @@ type profileChange struct {
 	FullName optionalText
 }
 
-// An optionalText is a member that may be absent, and may be null if it is not.
+// An optionalText is a JSON member that is absent (Set is false), null, or a string.
 type optionalText struct {
 	Set   bool
 	Value *string
 }
 
-// parseProfileChange reads the members of a change. What cannot be changed in this
-// way is an error where somebody would take its silence for a success; other members
-// that it does not know are ignored.
+// parseProfileChange reads the members of a change. A username and a password are
+// errors, for silence would look like success; other members that it does not know are
+// ignored.
 func parseProfileChange(members []member) (profileChange, error) {
 	var change profileChange
 	var bad fieldErrors
@@ -203,7 +223,7 @@ type passwordChange struct {
 }
 
 // parsePasswordChange reads the members of a change, for the user with this name.
-// The current password is compared, whatever rules it would break today.
+// The current one is only compared: it need not meet today's rules.
 func parsePasswordChange(members []member, username string, minPassword int) (passwordChange, error) {
 	var change passwordChange
 	var bad fieldErrors
@@ -336,7 +356,7 @@ var (
 	// errUnsupportedGrant is a grant_type that the token endpoint does not know.
 	errUnsupportedGrant = errors.New("unsupported grant type")
 
-	// errInvalidScope asks for more than was granted.
+	// errInvalidScope is a refresh that asks for a scope.
 	errInvalidScope = errors.New("invalid scope")
 )
 
@@ -374,18 +394,19 @@ func tokenField(f form, name string) (string, error) {
 	}
 }
 
-// parseKeep reads the query of DELETE /users/me/sessions/ and reports whether the
-// current session is to be kept. What it does not understand it refuses, for a session
+// parseKeep reads the query of DELETE /users/me/sessions/ and returns the ID of the
+// session to keep: current, or none. Any other value of keep is an error: a session
 // that has ended does not come back.
-func parseKeep(query string) (bool, error) {
+func parseKeep(query, current string) (string, error) {
 	values, err := url.ParseQuery(query)
-	switch keep := values["keep"]; {
-	case err == nil && len(keep) == 0:
-		return false, nil
-	case err == nil && len(keep) == 1 && keep[0] == "current":
-		return true, nil
+	keep := values["keep"]
+	if err == nil && len(keep) == 0 {
+		return "", nil
 	}
-	return false, fieldErrors{{
+	if err == nil && slices.Equal(keep, []string{"current"}) {
+		return current, nil
+	}
+	return "", fieldErrors{{
 		Type: "literal_error",
 		Loc:  []any{"query", "keep"},
 		Msg:  "Input should be 'current'",

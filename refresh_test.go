@@ -1,9 +1,8 @@
 package main
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
 	"errors"
+	"fmt"
 	"maps"
 	"math"
 	"net/url"
@@ -52,15 +51,15 @@ func TestRefreshTokenForged(t *testing.T) {
 		"a newline for the last character": good[:74] + "\n", "a space before": " " + good,
 		"a full stop": good[:37] + "." + good[37:], "the standard alphabet": strings.Repeat("+/", 37) + "A",
 		"invalid UTF-8": good[:74] + "\xff", "a NUL": good[:74] + "\x00", "75 dots": strings.Repeat(".", 75),
-		"signed with the secret itself": b64.EncodeToString(append(raw[:24:24], signedWith([]byte(testSecret), raw[:24])...)),
-		"signed with an empty key":      b64.EncodeToString(append(raw[:24:24], signedWith(nil, raw[:24])...)),
+		"signed with the secret itself": b64.EncodeToString(append(raw[:24:24], mac([]byte(testSecret), raw[:24])...)),
+		"signed with an empty key":      b64.EncodeToString(append(raw[:24:24], mac(nil, raw[:24])...)),
 		"signed with another secret":    mustToken(t, newRefreshKeys([]byte("another key of more than 32 bytes"), nil)),
 		"an access token":               mint(hs256, `{"sub":"alice"}`, testSecret),
 	}
 	for i := range raw {
 		flipped := append([]byte(nil), raw...)
 		flipped[i] ^= 1
-		forged["a bit flipped in byte "+string(rune('A'+i))] = b64.EncodeToString(flipped)
+		forged[fmt.Sprint("a bit flipped in byte ", i)] = b64.EncodeToString(flipped)
 	}
 	for name, token := range forged {
 		if id, generation, err := keys.parse(token); !errors.Is(err, errBadRefreshToken) || id != "" || generation != 0 {
@@ -76,12 +75,6 @@ func TestRefreshTokenForged(t *testing.T) {
 	if accepted != 1 {
 		t.Errorf("%d of 64 last characters are accepted; want 1", accepted)
 	}
-}
-
-func signedWith(key, text []byte) []byte {
-	h := hmac.New(sha256.New, key)
-	h.Write(text)
-	return h.Sum(nil)
 }
 
 func mustToken(t testing.TB, keys refreshKeys) string {
@@ -115,14 +108,14 @@ func TestRefresh(t *testing.T) {
 	onEveryStore(t, func(t *testing.T, s *testServer) {
 		tokens := s.begin("alice")
 		seen := map[string]bool{tokens.refresh: true, tokens.access: true}
-		for day := range 29 {
+		for n := range 29 {
 			s.clock.Advance(24 * time.Hour)
 			if got := s.me("Authorization: Bearer " + tokens.access); got.body != badToken {
-				t.Errorf("day %d: yesterday's access token: %s", day, got.body)
+				t.Errorf("day %d: yesterday's access token: %s", n, got.body)
 			}
 			tokens = s.refresh(tokens.refresh).tokens()
 			if got := s.me("Authorization: Bearer " + tokens.access); got.body != alice || seen[tokens.refresh] || seen[tokens.access] {
-				t.Fatalf("day %d: %d %s", day, got.status, got.body)
+				t.Fatalf("day %d: %d %s", n, got.status, got.body)
 			}
 			seen[tokens.refresh], seen[tokens.access] = true, true
 		}
@@ -166,8 +159,8 @@ func TestRefreshLife(t *testing.T) {
 	}
 }
 
-// TestRefreshSwept: of a session that has expired and is deleted nothing is known but
-// that it is over.
+// TestRefreshSwept: once an expired session is deleted, its token is answered that it has
+// ended.
 func TestRefreshSwept(t *testing.T) {
 	onEveryStore(t, func(t *testing.T, s *testServer) {
 		tokens := s.begin("alice")
@@ -227,14 +220,14 @@ func TestRefreshGrace(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			onEveryStore(t, func(t *testing.T, s *testServer) {
-				s.acc.sessions.grace = tt.grace
+				s.acc.limits.grace = tt.grace
 				first, other := s.begin("alice"), s.begin("alice")
 				second := s.refresh(first.refresh).tokens()
 				s.clock.Advance(tt.after)
 				got := s.refresh(first.refresh)
 				checkGrant(t, "the first token again", got, tt.reason)
 				if tt.reason != "" {
-					s.checkOut("after the reuse", second)
+					s.checkEnded("after the reuse", second)
 					checkGrant(t, "the first token once more", s.refresh(first.refresh), ended)
 					checkGrant(t, "another session of the user", s.refresh(other.refresh), "")
 					return
@@ -242,14 +235,14 @@ func TestRefreshGrace(t *testing.T) {
 				if got.tokens().refresh != second.refresh {
 					t.Error("the first token has two successors")
 				}
-				s.checkIn("the successor", second)
-				s.checkIn("what came with it", pair{got.tokens().access, got.tokens().refresh})
+				s.checkGood("the successor", second)
+				s.checkGood("what came with it", pair{got.tokens().access, got.tokens().refresh})
 			})
 		})
 	}
 }
 
-// TestRefreshGraceIsNotExtended: each use of the replaced token does not buy more time.
+// TestRefreshGraceIsNotExtended: using the replaced token does not extend the grace.
 func TestRefreshGraceIsNotExtended(t *testing.T) {
 	onEveryStore(t, func(t *testing.T, s *testServer) {
 		first := s.begin("alice").refresh
@@ -273,7 +266,7 @@ func TestRefreshTheft(t *testing.T) {
 		}
 		checkGrant(t, "the third of ten, at once", s.refresh(chain[3].refresh), reused)
 		for _, p := range chain {
-			s.checkOut("a token of the chain", p)
+			s.checkEnded("a token of the chain", p)
 		}
 		u, err := s.acc.store.UserByKey(t.Context(), "alice")
 		if err != nil {
@@ -282,9 +275,9 @@ func TestRefreshTheft(t *testing.T) {
 		if left, err := s.acc.store.Sessions(t.Context(), u.ID, s.clock.Now(), 9); err != nil || len(left) != 1 {
 			t.Errorf("the store has %+v, %v; want the other session", left, err)
 		}
-		s.checkIn("another session of the user", other)
-		s.checkIn("another user", bob)
-		s.checkIn("a new login", s.begin("alice"))
+		s.checkGood("another session of the user", other)
+		s.checkGood("another user", bob)
+		s.checkGood("a new login", s.begin("alice"))
 		if n := strings.Count(s.log.String(), `"level":"WARN","msg":"authn_token_reuse","username":"alice"`); n != 1 {
 			t.Errorf("the log warns of the theft %d times; want once", n)
 		}
@@ -298,7 +291,7 @@ func TestRefreshTogether(t *testing.T) {
 	for _, grace := range []time.Duration{10 * time.Second, 0} {
 		t.Run(grace.String(), func(t *testing.T) {
 			onEveryStore(t, func(t *testing.T, s *testServer) {
-				s.acc.sessions.grace = grace
+				s.acc.limits.grace = grace
 				first := s.begin("alice")
 				answers := make(chan answer, 50)
 				var all sync.WaitGroup
@@ -324,9 +317,9 @@ func TestRefreshTogether(t *testing.T) {
 						t.Errorf("the successor is of generation %d, %v", generation, err)
 					}
 					if grace == 0 {
-						s.checkOut("the one successor", p)
+						s.checkEnded("the one successor", p)
 					} else {
-						s.checkIn("the one successor", p)
+						s.checkGood("the one successor", p)
 					}
 				}
 			})
@@ -339,7 +332,7 @@ func TestRefreshTogether(t *testing.T) {
 func TestRefreshForm(t *testing.T) {
 	onEveryStore(t, func(t *testing.T, s *testServer) {
 		tokens := s.begin("alice")
-		future, err := s.acc.refreshTokens.token(newSessionID(), 0)
+		unknown, err := s.acc.refreshTokens.token(newSessionID(), 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -349,27 +342,26 @@ func TestRefreshForm(t *testing.T) {
 			t.Fatal(err)
 		}
 		form := func(token string) string { return "grant_type=refresh_token&refresh_token=" + url.QueryEscape(token) }
-		bad := func(reason string) string { return invalidGrant(reason) }
 		for _, tt := range []struct {
 			name, body string
 			status     int
 			contains   string
 		}{
-			{"an access token", form(tokens.access), 400, bad(notValid)},
-			{"cut", form(tokens.refresh[:74]), 400, bad(notValid)},
-			{"a character more", form(tokens.refresh + "A"), 400, bad(notValid)},
-			{"doubled", form(tokens.refresh + tokens.refresh), 400, bad(notValid)},
-			{"in capitals", form(strings.ToUpper(tokens.refresh)), 400, bad(notValid)},
-			{"another first character", form(otherFirst(tokens.refresh)), 400, bad(notValid)},
-			{"padding", form(tokens.refresh + "="), 400, bad(notValid)},
-			{"a newline behind", form(tokens.refresh + "\n"), 400, bad(notValid)},
-			{"CR and LF behind", form(tokens.refresh + "\r\n"), 400, bad(notValid)},
-			{"a space behind", form(tokens.refresh + " "), 400, bad(notValid)},
-			{"not UTF-8", form("\xff"), 400, bad(notValid)},
-			{"a NUL", form("\x00"), 400, bad(notValid)},
-			{"4,096 characters", form(strings.Repeat("A", 4096)), 400, bad(notValid)},
-			{"of a session that never was", form(future), 400, bad(ended)},
-			{"of a generation that is to come", form(ahead), 400, bad(notValid)},
+			{"an access token", form(tokens.access), 400, invalidGrant(notValid)},
+			{"cut", form(tokens.refresh[:74]), 400, invalidGrant(notValid)},
+			{"a character more", form(tokens.refresh + "A"), 400, invalidGrant(notValid)},
+			{"doubled", form(tokens.refresh + tokens.refresh), 400, invalidGrant(notValid)},
+			{"in capitals", form(strings.ToUpper(tokens.refresh)), 400, invalidGrant(notValid)},
+			{"another first character", form(otherFirst(tokens.refresh)), 400, invalidGrant(notValid)},
+			{"padding", form(tokens.refresh + "="), 400, invalidGrant(notValid)},
+			{"a newline behind", form(tokens.refresh + "\n"), 400, invalidGrant(notValid)},
+			{"CR and LF behind", form(tokens.refresh + "\r\n"), 400, invalidGrant(notValid)},
+			{"a space behind", form(tokens.refresh + " "), 400, invalidGrant(notValid)},
+			{"not UTF-8", form("\xff"), 400, invalidGrant(notValid)},
+			{"a NUL", form("\x00"), 400, invalidGrant(notValid)},
+			{"4,096 characters", form(strings.Repeat("A", 4096)), 400, invalidGrant(notValid)},
+			{"of a session that never was", form(unknown), 400, invalidGrant(ended)},
+			{"of a generation that is to come", form(ahead), 400, invalidGrant(notValid)},
 			{"4,097 characters", form(strings.Repeat("A", 4097)), 400, `"error":"invalid_request"`},
 			{"60,000 characters", form(strings.Repeat("A", 60_000)), 400, `"error":"invalid_request"`},
 			{"none", "grant_type=refresh_token", 400, `"error":"invalid_request","error_description":"Malformed form: the field refresh_token is missing"`},

@@ -71,7 +71,7 @@ func startServer(t testing.TB, set ...func(*accounts, *edgeSettings)) *testServe
 		passwords:         newHasher(10),
 		tokens:            secretSigner(t),
 		refreshTokens:     newRefreshKeys([]byte(testSecret), nil),
-		sessions:          sessionLife{most: 30 * day, idle: 14 * day, grace: 10 * time.Second},
+		limits:            sessionLimits{absolute: 30 * day, idle: 14 * day, grace: 10 * time.Second},
 		log:               logger,
 		now:               clock.Now,
 		registrationOpen:  true,

@@ -15,6 +15,7 @@ import (
 func TestLastEventWins(t *testing.T) {
 	for kind, open := range everyStore {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel() // SQLite waits for the disk most of the time
 			acc := quietAccounts(t, open(t))
 			for round := range 1000 {
 				lastEventWins(t, acc, round)
@@ -29,20 +30,19 @@ func quietAccounts(t testing.TB, s store) *accounts {
 	return &accounts{
 		store: s, passwords: newHasher(1), tokens: secretSigner(t), log: slog.New(slog.DiscardHandler), now: time.Now,
 		refreshTokens:    newRefreshKeys([]byte(testSecret), nil),
-		sessions:         sessionLife{most: 30 * day, idle: 14 * day, grace: 10 * time.Second},
+		limits:           sessionLimits{absolute: 30 * day, idle: 14 * day, grace: 10 * time.Second},
 		registrationOpen: true,
 	}
 }
 
-// anEnd is one of the ways in which a session ends: of all its user's sessions, if it
-// says so, and with it the old password.
-type anEnd struct {
-	name string
-	do   func(ctx context.Context, acc *accounts, u User, victim tokenResponse, own Session) error
-	all  bool // the sessions of a login that is under way too
+// A sessionEnd is one way in which a session ends.
+type sessionEnd struct {
+	name   string
+	do     func(ctx context.Context, acc *accounts, u User, victim tokenResponse, own Session) error
+	logins bool // a login under way with the old password ends too
 }
 
-var everyEnd = []anEnd{
+var sessionEnds = []sessionEnd{
 	{"revoke", func(ctx context.Context, acc *accounts, _ User, victim tokenResponse, _ Session) error {
 		return acc.revoke(ctx, victim.RefreshToken, client{})
 	}, false},
@@ -62,7 +62,7 @@ var everyEnd = []anEnd{
 
 func lastEventWins(t *testing.T, acc *accounts, round int) {
 	t.Helper()
-	ctx, end, name := t.Context(), everyEnd[round%len(everyEnd)], fmt.Sprint("user", round)
+	ctx, end, name := t.Context(), sessionEnds[round%len(sessionEnds)], fmt.Sprint("user", round)
 	if _, err := acc.register(ctx, newUser{Username: name, Password: goodPassword}, client{}); err != nil {
 		t.Fatal(err)
 	}
@@ -74,25 +74,25 @@ func lastEventWins(t *testing.T, acc *accounts, round int) {
 	}
 	var mu sync.Mutex
 	var dead []tokenResponse
-	note := func(tokens tokenResponse, err error) bool {
+	note := func(tokens tokenResponse) {
 		mu.Lock()
 		defer mu.Unlock()
-		if err == nil {
-			dead = append(dead, tokens)
-		}
-		return err == nil
+		dead = append(dead, tokens)
 	}
 	var all sync.WaitGroup
 	for range 2 {
 		all.Go(func() {
-			tokens, err := victim, error(nil)
-			for note(tokens, err) {
-				tokens, err = acc.refresh(ctx, tokens.RefreshToken, client{})
+			for tokens, err := victim, error(nil); err == nil; tokens, err = acc.refresh(ctx, tokens.RefreshToken, client{}) {
+				note(tokens)
 			}
 		})
 	}
-	if end.all {
-		all.Go(func() { note(acc.login(ctx, login, client{})) })
+	if end.logins {
+		all.Go(func() {
+			if tokens, err := acc.login(ctx, login, client{}); err == nil {
+				note(tokens)
+			}
+		})
 	}
 	all.Go(func() {
 		if err := end.do(ctx, acc, u, victim, ownSession); err != nil {
@@ -101,7 +101,7 @@ func lastEventWins(t *testing.T, acc *accounts, round int) {
 	})
 	all.Wait()
 	for _, tokens := range dead {
-		if acc.areGood(ctx, tokens) {
+		if anyGood(ctx, acc, tokens) {
 			t.Errorf("round %d, %s: tokens are still good", round, end.name)
 		}
 	}
@@ -116,10 +116,11 @@ func mustLogin(t testing.TB, acc *accounts, form loginForm) tokenResponse {
 	return tokens
 }
 
-// areGood reports whether one of a session's tokens is good for anything.
-func (a *accounts) areGood(ctx context.Context, tokens tokenResponse) bool {
-	_, _, err := a.currentUser(ctx, tokens.AccessToken)
-	_, err2 := a.refresh(ctx, tokens.RefreshToken, client{})
+// anyGood reports whether one of two tokens is good for anything. It uses the refresh
+// token.
+func anyGood(ctx context.Context, acc *accounts, tokens tokenResponse) bool {
+	_, _, err := acc.currentUser(ctx, tokens.AccessToken)
+	_, err2 := acc.refresh(ctx, tokens.RefreshToken, client{})
 	return err == nil || err2 == nil
 }
 
@@ -182,63 +183,61 @@ func (f *faulty) EndSessions(ctx context.Context, userID int64, validAfter time.
 	return f.call(func() error { return f.store.EndSessions(ctx, userID, validAfter, keep) })
 }
 
+// A faultCase is a request, of which a call of the store fails.
+type faultCase struct {
+	name  string
+	calls int // of the store, if none fails
+	do    func(ctx context.Context, acc *accounts, u User, first, second tokenResponse) (tokenResponse, error)
+	ends  bool // the session of first and second
+}
+
+var faultCases = []faultCase{
+	{"a login", 3, func(ctx context.Context, acc *accounts, _ User, _, _ tokenResponse) (tokenResponse, error) {
+		return acc.login(ctx, loginForm{"alice", goodPassword}, client{})
+	}, false},
+	{"a refresh", 2, func(ctx context.Context, acc *accounts, _ User, _, second tokenResponse) (tokenResponse, error) {
+		return acc.refresh(ctx, second.RefreshToken, client{})
+	}, false},
+	{"a refresh again, within the grace", 1, func(ctx context.Context, acc *accounts, _ User, first, _ tokenResponse) (tokenResponse, error) {
+		return acc.refresh(ctx, first.RefreshToken, client{})
+	}, false},
+	{"a log-out by refresh token", 2, func(ctx context.Context, acc *accounts, _ User, _, second tokenResponse) (tokenResponse, error) {
+		return tokenResponse{}, acc.revoke(ctx, second.RefreshToken, client{})
+	}, true},
+	{"a log-out by access token", 2, func(ctx context.Context, acc *accounts, _ User, first, _ tokenResponse) (tokenResponse, error) {
+		return tokenResponse{}, acc.revoke(ctx, first.AccessToken, client{})
+	}, true},
+	{"a theft", 2, func(ctx context.Context, acc *accounts, _ User, first, _ tokenResponse) (tokenResponse, error) {
+		acc.limits.grace = 0
+		_, err := acc.refresh(ctx, first.RefreshToken, client{})
+		if errors.Is(err, errRefreshReused) || errors.Is(err, errSessionEnded) {
+			err = nil // the end has been reported
+		}
+		return tokenResponse{}, err
+	}, true},
+	{"a change of the password by another session", 1, func(ctx context.Context, acc *accounts, u User, _, _ tokenResponse) (tokenResponse, error) {
+		err := acc.changePassword(ctx, u, Session{}, passwordChange{goodPassword, newPassword}, client{})
+		if errors.Is(err, errWrongPassword) {
+			err = nil // it was changed the first time
+		}
+		return tokenResponse{}, err
+	}, true},
+	{"an end of all", 1, func(ctx context.Context, acc *accounts, u User, _, _ tokenResponse) (tokenResponse, error) {
+		return tokenResponse{}, acc.endSessions(ctx, u, "", client{})
+	}, true},
+}
+
 // TestStoreFailsAtEveryCall: whichever call of the store fails, no token is handed out
 // that is not good, no end is reported that has not happened, and the same request
 // again does what the first should have done.
 func TestStoreFailsAtEveryCall(t *testing.T) {
-	for _, tt := range []struct {
-		name  string
-		calls int // of the store, if none fails
-		do    func(ctx context.Context, acc *accounts, first, second tokenResponse) (tokenResponse, error)
-		ends  bool // the session of first and second
-	}{
-		{"a login", 3, func(ctx context.Context, acc *accounts, _, _ tokenResponse) (tokenResponse, error) {
-			return acc.login(ctx, loginForm{"alice", goodPassword}, client{})
-		}, false},
-		{"a refresh", 2, func(ctx context.Context, acc *accounts, _, second tokenResponse) (tokenResponse, error) {
-			return acc.refresh(ctx, second.RefreshToken, client{})
-		}, false},
-		{"a refresh again, within the grace", 1, func(ctx context.Context, acc *accounts, first, _ tokenResponse) (tokenResponse, error) {
-			return acc.refresh(ctx, first.RefreshToken, client{})
-		}, false},
-		{"a log-out by refresh token", 2, func(ctx context.Context, acc *accounts, _, second tokenResponse) (tokenResponse, error) {
-			return tokenResponse{}, acc.revoke(ctx, second.RefreshToken, client{})
-		}, true},
-		{"a log-out by access token", 2, func(ctx context.Context, acc *accounts, first, _ tokenResponse) (tokenResponse, error) {
-			return tokenResponse{}, acc.revoke(ctx, first.AccessToken, client{})
-		}, true},
-		{"a theft", 2, func(ctx context.Context, acc *accounts, first, _ tokenResponse) (tokenResponse, error) {
-			acc.sessions.grace = 0
-			_, err := acc.refresh(ctx, first.RefreshToken, client{})
-			if errors.Is(err, errRefreshReused) || errors.Is(err, errSessionEnded) {
-				err = nil // the end has been reported
-			}
-			return tokenResponse{}, err
-		}, true},
-		{"a change of the password by another session", 1, func(ctx context.Context, acc *accounts, _, _ tokenResponse) (tokenResponse, error) {
-			u, err := acc.store.(*faulty).store.UserByKey(ctx, "alice")
-			if err == nil {
-				err = acc.changePassword(ctx, u, Session{}, passwordChange{goodPassword, newPassword}, client{})
-			}
-			if errors.Is(err, errWrongPassword) {
-				err = nil // it was changed the first time
-			}
-			return tokenResponse{}, err
-		}, true},
-		{"an end of all", 1, func(ctx context.Context, acc *accounts, _, _ tokenResponse) (tokenResponse, error) {
-			u, err := acc.store.(*faulty).store.UserByKey(ctx, "alice")
-			if err == nil {
-				err = acc.endSessions(ctx, u, "", client{})
-			}
-			return tokenResponse{}, err
-		}, true},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
+	for _, c := range faultCases {
+		t.Run(c.name, func(t *testing.T) {
 			for kind, open := range everyStore {
 				t.Run(kind, func(t *testing.T) {
-					for at := 0; at <= tt.calls; at++ {
+					for at := 0; at <= c.calls; at++ {
 						for _, late := range []bool{false, true} {
-							checkFailure(t, open(t), tt.do, tt.ends, at, late, tt.calls)
+							c.check(t, open(t), at, late)
 						}
 					}
 				})
@@ -247,9 +246,9 @@ func TestStoreFailsAtEveryCall(t *testing.T) {
 	}
 }
 
-// checkFailure carries out do on a store whose call number at fails, and again on one
+// check carries the request out on a store whose call number at fails, and again on one
 // that is well.
-func checkFailure(t *testing.T, users store, do func(context.Context, *accounts, tokenResponse, tokenResponse) (tokenResponse, error), ends bool, at int, late bool, calls int) {
+func (c faultCase) check(t *testing.T, users store, at int, late bool) {
 	t.Helper()
 	ctx := t.Context()
 	acc := quietAccounts(t, users)
@@ -265,29 +264,33 @@ func checkFailure(t *testing.T, users store, do func(context.Context, *accounts,
 	broken := &faulty{store: users, at: at, late: late}
 	acc.store = broken
 	for attempt := range 2 {
-		tokens, err := do(ctx, acc, first, second)
+		u, err := users.UserByKey(ctx, "alice")
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokens, err := c.do(ctx, acc, u, first, second)
 		failed := attempt == 0 && at > 0
 		if failed != errors.Is(err, errUnavailable) || !failed && err != nil {
 			t.Errorf("call %d fails, late: %v, attempt %d: %v", at, late, attempt, err)
 		}
-		if at == 0 && attempt == 0 && broken.calls != calls {
-			t.Errorf("%d calls of the store; want %d", broken.calls, calls)
+		if at == 0 && attempt == 0 && broken.calls != c.calls {
+			t.Errorf("%d calls of the store; want %d", broken.calls, c.calls)
 		}
 		broken.at = 0
-		if tokens.AccessToken != "" && !bothAreGood(ctx, acc, tokens) {
+		if tokens.AccessToken != "" && !bothGood(ctx, acc, tokens) {
 			t.Errorf("call %d fails, late: %v, attempt %d: tokens that are not good", at, late, attempt)
 		}
-		if ends && err == nil && acc.areGood(ctx, second) {
+		if c.ends && err == nil && anyGood(ctx, acc, second) {
 			t.Errorf("call %d fails, late: %v, attempt %d: the end is lost", at, late, attempt)
 		}
 	}
-	if !ends && !acc.areGood(ctx, second) {
+	if !c.ends && !anyGood(ctx, acc, second) {
 		t.Errorf("call %d fails, late: %v: the user is thrown out", at, late)
 	}
 }
 
-// bothAreGood reports whether an access token is good, and the refresh token with it.
-func bothAreGood(ctx context.Context, acc *accounts, tokens tokenResponse) bool {
+// bothGood reports whether an access token is good, and the refresh token with it.
+func bothGood(ctx context.Context, acc *accounts, tokens tokenResponse) bool {
 	_, _, err := acc.currentUser(ctx, tokens.AccessToken)
 	if err != nil {
 		return false

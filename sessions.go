@@ -3,32 +3,37 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 )
 
-// Reasons why a refresh token is not good, beside errBadRefreshToken.
+// Reasons why a refresh token is not good, besides errBadRefreshToken.
 var (
 	errRefreshExpired = errors.New("refresh token expired")
 	errRefreshReused  = errors.New("refresh token already used; the session has ended")
 	errSessionEnded   = errors.New("the session has ended")
 )
 
-// A sessionLife is how long sessions live, and how.
-type sessionLife struct {
-	most  time.Duration // from the login
-	idle  time.Duration // from the last use
-	grace time.Duration // for a refresh token that has just been replaced
-}
-
-// end returns when a session ends that was used last at now.
-func (l sessionLife) end(createdAt, now time.Time) time.Time {
-	end := createdAt.Add(l.most)
-	if idle := now.Add(l.idle); idle.Before(end) {
-		return idle
+// login exchanges a name and a password for tokens, and begins a session. Its errors
+// are those of authenticateUser, and errRaced.
+func (a *accounts) login(ctx context.Context, form loginForm, from client) (tokenResponse, error) {
+	ctx = context.WithoutCancel(ctx)
+	for range maxRaces {
+		u, err := a.authenticateUser(ctx, form.Username, form.Password, from)
+		if err != nil {
+			return tokenResponse{}, err
+		}
+		tokens, err := a.beginSession(ctx, u, from)
+		if errors.Is(err, errNotFound) {
+			continue // the hash is no longer the one that was checked
+		}
+		if err != nil {
+			return tokenResponse{}, err
+		}
+		a.event(ctx, slog.LevelInfo, "authn_login_success", u.Username, from)
+		return tokens, nil
 	}
-	return end
+	return tokenResponse{}, errRaced
 }
 
 // beginSession begins a session of a user who has shown that the password is
@@ -38,7 +43,7 @@ func (a *accounts) beginSession(ctx context.Context, u User, from client) (token
 	now := a.now().UTC()
 	s := Session{
 		ID: newSessionID(), UserID: u.ID,
-		CreatedAt: now, LastUsedAt: now, ExpiresAt: a.sessions.end(now, now),
+		CreatedAt: now, LastUsedAt: now, ExpiresAt: a.limits.expiry(now, now),
 		IP: from.IP, UserAgent: from.UserAgent,
 	}
 	if err := a.store.CreateSession(ctx, s, u.PasswordHash); err != nil {
@@ -50,8 +55,8 @@ func (a *accounts) beginSession(ctx context.Context, u User, from client) (token
 // tokensOf returns the tokens of a session: an access token that ends with it at the
 // latest, and the refresh token of its generation.
 func (a *accounts) tokensOf(u User, s Session, now time.Time) (tokenResponse, error) {
-	life := min(a.tokens.ttl, s.ExpiresAt.Sub(now))
-	access, err := a.tokens.createAccessToken(u.Username, s.ID, now, life)
+	expires := now.Add(min(a.tokens.ttl, s.ExpiresAt.Sub(now)))
+	access, err := a.tokens.createAccessToken(u.Username, s.ID, now, expires)
 	if err != nil {
 		return tokenResponse{}, err
 	}
@@ -59,68 +64,110 @@ func (a *accounts) tokensOf(u User, s Session, now time.Time) (tokenResponse, er
 	if err != nil {
 		return tokenResponse{}, err
 	}
-	return tokenResponse{access, "bearer", wholeSeconds(life), refresh}, nil
+	return tokenResponse{access, "bearer", expires.Unix() - now.Unix(), refresh}, nil
 }
 
-// maxRotations is how often a refresh is tried that others get ahead of. The second
-// time it sees what they have done.
-const maxRotations = 3
+// currentUser returns the user whom an access token names and the session that it
+// belongs to, or errBadToken; a failure of the store is returned as it is.
+//
+// A token of ours is good as long as its session is. One without a session was made
+// elsewhere with our key: for it the name counts, and it must not be older than
+// TokensValidAfter. The session that has changed the password lives on,
+// and its tokens, which are older, with it.
+func (a *accounts) currentUser(ctx context.Context, token string) (User, Session, error) {
+	now := a.now()
+	c, err := a.tokens.verify(token, now)
+	if err != nil {
+		return User{}, Session{}, err
+	}
+	var u User
+	var s Session
+	if c.SessionID == "" {
+		u, err = a.userByName(ctx, c.Subject)
+	} else {
+		u, s, err = a.store.UserBySession(ctx, c.SessionID)
+	}
+	if err != nil {
+		return User{}, Session{}, notFoundIs(errBadToken, err)
+	}
+	if u.Disabled || !isGood(c, u, s, now) {
+		return User{}, Session{}, errBadToken
+	}
+	return u, s, nil
+}
+
+// isGood reports whether claims are good for the user and the session that they name.
+func isGood(c claims, u User, s Session, now time.Time) bool {
+	if c.SessionID == "" {
+		return c.IssuedAt >= u.TokensValidAfter.Unix()
+	}
+	return u.Username == c.Subject && now.Before(s.ExpiresAt)
+}
 
 // refresh exchanges a refresh token for new tokens of its session (RFC 6749 §6). It
-// returns errBadRefreshToken, errRefreshExpired, errSessionEnded or errRefreshReused;
-// a failure of the store is returned as it is.
+// returns errBadRefreshToken, errRefreshExpired, errSessionEnded, errRefreshReused or
+// errRaced; a failure of the store is returned as it is.
 func (a *accounts) refresh(ctx context.Context, token string, from client) (tokenResponse, error) {
 	id, generation, err := a.refreshTokens.parse(token)
 	if err != nil {
 		return tokenResponse{}, err
 	}
-	ctx = context.WithoutCancel(ctx) // a client may close its half when it has sent all
-	for range maxRotations {
+	ctx = context.WithoutCancel(ctx)
+	for range maxRaces {
 		u, s, err := a.store.UserBySession(ctx, id)
+		if err == nil && u.Disabled {
+			err = errNotFound
+		}
 		if err != nil {
 			return tokenResponse{}, notFoundIs(errSessionEnded, err)
 		}
 		now := a.now().UTC()
-		s, err = a.useRefreshToken(ctx, u, s, generation, now, from)
-		if errors.Is(err, errNotFound) {
-			continue // the session is no longer as it was read
-		}
-		if err != nil {
+		next, err := a.nextGeneration(ctx, s, generation, now)
+		switch {
+		case err == nil:
+			a.event(ctx, slog.LevelInfo, "session_renewed", u.Username, from)
+			return a.tokensOf(u, next, now)
+		case errors.Is(err, errRefreshReused):
+			return tokenResponse{}, a.endReused(ctx, u, s, from)
+		case !errors.Is(err, errNotFound):
 			return tokenResponse{}, err
 		}
-		a.event(ctx, slog.LevelInfo, "session_renewed", u.Username, from)
-		return a.tokensOf(u, s, now)
 	}
-	return tokenResponse{}, fmt.Errorf("%w as it did a moment ago: a session changes and has not changed", errUnavailable)
+	return tokenResponse{}, errRaced
 }
 
-// useRefreshToken moves s to the generation after this one and returns it. If somebody
-// has just done that, s is as they have made it: two tabs, or a client that has lost
-// the answer, get the same successor. An older generation comes from a thief, or from
-// the user whom a thief has overtaken: the session ends (RFC 9700 §4.14.2). It returns
-// errNotFound if the store has another s by now.
-func (a *accounts) useRefreshToken(ctx context.Context, u User, s Session, generation int64, now time.Time, from client) (Session, error) {
-	expiresAt := a.sessions.end(s.CreatedAt, now)
+// nextGeneration moves s to the generation after this one and returns it. If somebody
+// has just done that, it returns s as they left it: two tabs, or a client that lost the
+// answer, get the same successor. An older generation is errRefreshReused. It returns
+// errNotFound if s has changed in the store.
+func (a *accounts) nextGeneration(ctx context.Context, s Session, generation int64, now time.Time) (Session, error) {
+	expiresAt := a.limits.expiry(s.CreatedAt, now)
 	switch {
-	case u.Disabled:
-		return Session{}, errSessionEnded
 	case !now.Before(s.ExpiresAt), !now.Before(expiresAt):
 		return Session{}, errRefreshExpired
-	case generation > s.Generation: // of a database that has since been restored
+	case generation > s.Generation: // the database was restored from a backup
 		return Session{}, errBadRefreshToken
-	case generation == s.Generation:
-		err := a.store.RotateSession(ctx, s.ID, generation, now, expiresAt)
-		s.Generation, s.LastUsedAt, s.ExpiresAt = generation+1, now, expiresAt
-		return s, err
-	case generation == s.Generation-1 && now.Before(s.LastUsedAt.Add(a.sessions.grace)):
+	case generation == s.Generation-1 && now.Before(s.LastUsedAt.Add(a.limits.grace)):
 		return s, nil
+	case generation < s.Generation:
+		return Session{}, errRefreshReused
 	}
-	// First the end, then the word of it: who gets no answer must not go on.
+	if err := a.store.RotateSession(ctx, s.ID, generation, now, expiresAt); err != nil {
+		return Session{}, err
+	}
+	s.Generation, s.LastUsedAt, s.ExpiresAt = generation+1, now, expiresAt
+	return s, nil
+}
+
+// endReused ends a session of which an older refresh token was used, for it may have
+// been stolen (RFC 9700 §4.14.2). The session ends before we say so: a client that gets
+// no answer must not be able to go on.
+func (a *accounts) endReused(ctx context.Context, u User, s Session, from client) error {
 	if err := a.store.EndSession(ctx, u.ID, s.ID); err != nil {
-		return Session{}, notFoundIs(errSessionEnded, err)
+		return notFoundIs(errSessionEnded, err)
 	}
 	a.event(ctx, slog.LevelWarn, "authn_token_reuse", u.Username, from)
-	return Session{}, errRefreshReused
+	return errRefreshReused
 }
 
 // revoke ends the session of a refresh or access token, even of one that has expired

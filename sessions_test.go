@@ -14,7 +14,6 @@ func onEveryStore(t *testing.T, test func(t *testing.T, s *testServer)) {
 	for kind, open := range everyStore {
 		t.Run(kind, func(t *testing.T) {
 			s := startServer(t, func(acc *accounts, _ *edgeSettings) { acc.store = open(t) })
-			s.t = t
 			s.register("alice", goodPassword)
 			s.register("bob", goodPassword)
 			test(t, s)
@@ -77,8 +76,8 @@ func checkGrant(t *testing.T, what string, a answer, reason string) {
 	}
 }
 
-// checkOut reports tokens that are still good.
-func (s *testServer) checkOut(what string, p pair) {
+// checkEnded reports tokens that are still good.
+func (s *testServer) checkEnded(what string, p pair) {
 	s.t.Helper()
 	if a := s.me("Authorization: Bearer " + p.access); a.body != badToken {
 		s.t.Errorf("%s: the access token is answered %d %s", what, a.status, a.body)
@@ -88,8 +87,8 @@ func (s *testServer) checkOut(what string, p pair) {
 	}
 }
 
-// checkIn reports tokens that are not good, and returns their successors.
-func (s *testServer) checkIn(what string, p pair) pair {
+// checkGood reports tokens that are not good, and returns their successors.
+func (s *testServer) checkGood(what string, p pair) pair {
 	s.t.Helper()
 	if a := s.me("Authorization: Bearer " + p.access); a.status != 200 {
 		s.t.Errorf("%s: the access token is answered %d %s", what, a.status, a.body)
@@ -101,8 +100,7 @@ func (s *testServer) checkIn(what string, p pair) pair {
 	return a.tokens()
 }
 
-// TestRevoke: a log-out with any token of the session is one, and everything else is
-// answered alike.
+// TestRevoke: any token of a session logs it out; everything else is answered alike.
 func TestRevoke(t *testing.T) {
 	foreign := mint(hs256, `{"sub":"alice","exp":9999999999}`, testSecret)
 	for _, tt := range []struct {
@@ -136,9 +134,9 @@ func TestRevoke(t *testing.T) {
 					}
 				}
 				if tt.out {
-					s.checkOut("the session", last)
+					s.checkEnded("the session", last)
 				} else {
-					s.checkIn("the session", last)
+					s.checkGood("the session", last)
 				}
 				checkGrant(t, "another session", s.refresh(other.refresh), "")
 				s.checkLog(first.refresh, last.refresh)
@@ -178,7 +176,7 @@ func TestRevokeForm(t *testing.T) {
 			}
 		})
 	}
-	s.checkOut("in spite of the wrong hint", tokens)
+	s.checkEnded("in spite of the wrong hint", tokens)
 	if got := s.do("POST", "/revoke?token=x", "", "Content-Type: "+urlEncoded); got.status != 400 {
 		t.Errorf("a token in the query: %d", got.status)
 	}
@@ -232,11 +230,11 @@ func TestSessions(t *testing.T) {
 				t.Errorf("%s: %d %s; want %d", step.name, got.status, got.body, step.status)
 			}
 			if step.id == lost && step.as == laptop {
-				s.checkOut("the lost one", phone)
+				s.checkEnded("the lost one", phone)
 			}
 		}
-		s.checkOut("one's own", laptop)
-		s.checkIn("somebody else", bob)
+		s.checkEnded("one's own", laptop)
+		s.checkGood("somebody else", bob)
 	})
 }
 
@@ -268,7 +266,7 @@ func TestSessionsWithoutSession(t *testing.T) {
 		if got := s.as(foreign, "DELETE", "/users/me/sessions/?keep=current", ""); got.status != 204 {
 			t.Errorf("ending the others: %d %s", got.status, got.body)
 		}
-		s.checkOut("the others", tokens)
+		s.checkEnded("the others", tokens)
 		if got := s.me("Authorization: Bearer " + foreign.access); got.body != badToken {
 			t.Errorf("the token made elsewhere: %d %s", got.status, got.body)
 		}
@@ -303,12 +301,12 @@ func TestEndSessions(t *testing.T) {
 				}
 				for p, in := range map[pair]bool{current: tt.current, other: tt.other, bob: true} {
 					if in {
-						s.checkIn("one that stays", p)
+						s.checkGood("one that stays", p)
 					} else {
-						s.checkOut("one that ends", p)
+						s.checkEnded("one that ends", p)
 					}
 				}
-				s.checkIn("a new login", s.begin("alice"))
+				s.checkGood("a new login", s.begin("alice"))
 			})
 		})
 	}

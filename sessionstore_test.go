@@ -50,16 +50,16 @@ func testStoreList(t *testing.T, s store) {
 		{"two of them", alice.ID, inSeconds(3), 2, []string{"b", "d"}},
 		{"in the last second of one", alice.ID, inSeconds(29), 9, []string{"b", "d", "c", "a"}},
 		{"when that has expired", alice.ID, inSeconds(30), 9, []string{"b", "c", "a"}},
-		{"when all have expired", alice.ID, inSeconds(60), 9, []string{}},
+		{"when all have expired", alice.ID, inSeconds(60), 9, nil},
 		{"another user's", bob.ID, inSeconds(3), 9, []string{"bob's"}},
-		{"nobody's", alice.ID + bob.ID, inSeconds(3), 9, []string{}},
+		{"nobody's", alice.ID + bob.ID, inSeconds(3), 9, nil},
 	} {
 		sessions, err := s.Sessions(t.Context(), tt.user, tt.now, tt.limit)
-		ids := []string{}
+		var ids []string
 		for _, session := range sessions {
 			ids = append(ids, session.ID)
 		}
-		if err != nil || sessions == nil || !reflect.DeepEqual(ids, tt.want) {
+		if err != nil || !reflect.DeepEqual(ids, tt.want) {
 			t.Errorf("%s: %q, %v; want %q", tt.name, ids, err, tt.want)
 		}
 		for _, session := range sessions {

@@ -64,11 +64,8 @@ func (s sqlStore) CreateUser(ctx context.Context, u User) (User, error) {
 		return User{}, err
 	}
 	u.CreatedAt, u.TokensValidAfter = storedTime(u.CreatedAt), storedTime(u.TokensValidAfter)
-	err := s.write(ctx, func(ctx context.Context) error {
-		err := s.queryRow(ctx, insertUser, u.Username, u.Key, u.Email, u.FullName, u.PasswordHash,
-			u.Disabled, u.CreatedAt.UnixMicro(), u.TokensValidAfter.UnixMicro()).Scan(&u.ID)
-		return cmp.Or(err, ctx.Err()) // database/sql may lose the error of a commit that was too late
-	})
+	err := s.writeRow(ctx, []any{&u.ID}, insertUser, u.Username, u.Key, u.Email, u.FullName, u.PasswordHash,
+		u.Disabled, u.CreatedAt.UnixMicro(), u.TokensValidAfter.UnixMicro())
 	if errors.Is(err, errNotFound) {
 		return User{}, errExists // no row was inserted
 	}
@@ -96,7 +93,7 @@ func (s sqlStore) UserBySession(ctx context.Context, sessionID string) (User, Se
 	var u User
 	var session Session
 	err := s.read(ctx, func(ctx context.Context) error {
-		return s.queryRow(ctx, selectUserBySession, sessionID).Scan(sessionFields(userFields(&u), &session)...)
+		return s.queryRow(ctx, selectUserBySession, sessionID).Scan(append(userFields(&u), sessionFields(&session)...)...)
 	})
 	if err != nil {
 		return User{}, Session{}, err
@@ -116,18 +113,20 @@ func (s sqlStore) Users(ctx context.Context) ([]User, error) {
 	return users, err
 }
 
-// userFields are where the userColumns go, with room for a session's.
+// userFields are where the userColumns go.
 func userFields(u *User) []any {
-	return append(make([]any, 0, 17),
+	return []any{
 		&u.ID, &u.Username, &u.Key, &u.Email, &u.FullName,
-		&u.PasswordHash, &u.Disabled, (*micros)(&u.CreatedAt), (*micros)(&u.TokensValidAfter))
+		&u.PasswordHash, &u.Disabled, (*micros)(&u.CreatedAt), (*micros)(&u.TokensValidAfter),
+	}
 }
 
-// sessionFields are fields and where the sessionColumns go.
-func sessionFields(fields []any, s *Session) []any {
-	return append(fields,
+// sessionFields are where the sessionColumns go.
+func sessionFields(s *Session) []any {
+	return []any{
 		&s.ID, &s.UserID, (*micros)(&s.CreatedAt), (*micros)(&s.LastUsedAt), (*micros)(&s.ExpiresAt),
-		&s.Generation, &s.IP, &s.UserAgent)
+		&s.Generation, &s.IP, &s.UserAgent,
+	}
 }
 
 // micros is a time.Time that is read from microseconds since 1970, which are
@@ -157,7 +156,7 @@ func (s sqlStore) ChangePassword(ctx context.Context, userID int64, current, nex
 	if err := checkStorable(next); err != nil {
 		return err
 	}
-	if !isStorable(current) || !isStorable(keep) {
+	if !isStorable(current) {
 		return errNotFound
 	}
 	return s.writeOne(ctx, changePassword, keep, validAfter.UnixMicro(), next, userID, current)
@@ -168,11 +167,8 @@ func (s sqlStore) UpdateProfile(ctx context.Context, userID int64, change profil
 		return User{}, err
 	}
 	var u User
-	err := s.write(ctx, func(ctx context.Context) error {
-		err := s.queryRow(ctx, updateProfile, change.Email.Set, change.Email.Value,
-			change.FullName.Set, change.FullName.Value, userID).Scan(userFields(&u)...)
-		return cmp.Or(err, ctx.Err()) // see CreateUser
-	})
+	err := s.writeRow(ctx, userFields(&u), updateProfile, change.Email.Set, change.Email.Value,
+		change.FullName.Set, change.FullName.Value, userID)
 	if err != nil {
 		return User{}, err
 	}
@@ -202,10 +198,10 @@ func (s sqlStore) CreateSession(ctx context.Context, session Session, passwordHa
 func (s sqlStore) Sessions(ctx context.Context, userID int64, now time.Time, limit int) ([]Session, error) {
 	var sessions []Session
 	err := s.read(ctx, func(ctx context.Context) error {
-		sessions = []Session{} // of an attempt that failed
+		sessions = nil // of an attempt that failed
 		return s.queryAll(ctx, func(r row) error {
 			sessions = append(sessions, Session{})
-			return r.Scan(sessionFields(nil, &sessions[len(sessions)-1])...)
+			return r.Scan(sessionFields(&sessions[len(sessions)-1])...)
 		}, selectSessions, userID, now.UnixMicro(), limit)
 	})
 	return sessions, err
@@ -218,27 +214,24 @@ func (s sqlStore) RotateSession(ctx context.Context, sessionID string, generatio
 	return s.writeOne(ctx, rotateSession, now.UnixMicro(), expiresAt.UnixMicro(), sessionID, generation)
 }
 
-// EndSession tries again when the connection breaks: the end of a session must not
-// be lost, and is the same the second time.
+// EndSession is tried again when the connection breaks: a second DELETE does no harm,
+// and if it finds no row, the first was carried out.
 func (s sqlStore) EndSession(ctx context.Context, userID int64, sessionID string) error {
 	if !isStorable(sessionID) {
 		return errNotFound
 	}
-	var n int64
-	err := s.attempt(ctx, func(ctx context.Context) (err error) {
-		n, err = s.exec(ctx, deleteSession, sessionID, userID)
+	again := false
+	return s.attempt(ctx, func(ctx context.Context) error {
+		n, err := s.exec(ctx, deleteSession, sessionID, userID)
+		if err == nil && n == 0 && !again {
+			return sql.ErrNoRows
+		}
+		again = true
 		return err
 	}, true)
-	if err == nil && n == 0 {
-		return errNotFound
-	}
-	return err
 }
 
 func (s sqlStore) EndSessions(ctx context.Context, userID int64, validAfter time.Time, keep string) error {
-	if !isStorable(keep) {
-		return errNotFound
-	}
 	return s.writeOne(ctx, endSessions, keep, validAfter.UnixMicro(), userID)
 }
 
@@ -251,6 +244,15 @@ func (s sqlStore) Ping(ctx context.Context) error {
 	return s.read(ctx, func(ctx context.Context) error {
 		var n int
 		return s.queryRow(ctx, probeUsers).Scan(&n)
+	})
+}
+
+// writeRow carries out a statement that returns the row it has written, and scans
+// that into fields.
+func (s sqlStore) writeRow(ctx context.Context, fields []any, what statement, args ...any) error {
+	return s.write(ctx, func(ctx context.Context) error {
+		err := s.queryRow(ctx, what, args...).Scan(fields...)
+		return cmp.Or(err, ctx.Err()) // database/sql may lose the error of a commit that was too late
 	})
 }
 

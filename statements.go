@@ -28,10 +28,10 @@ const (
 // userColumns are those of a User, in the order of userFields, and sessionColumns
 // those of a Session, in the order of sessionFields.
 const (
-	userColumns = `id, username, username_key, email, full_name,
-		password_hash, disabled, created_at, tokens_valid_after`
-	sessionColumns = `s.id, s.user_id, s.created_at, s.last_used_at, s.expires_at,
-		s.generation, s.ip, s.user_agent`
+	userColumns = `users.id, users.username, users.username_key, users.email, users.full_name,
+		users.password_hash, users.disabled, users.created_at, users.tokens_valid_after`
+	sessionColumns = `sessions.id, sessions.user_id, sessions.created_at, sessions.last_used_at,
+		sessions.expires_at, sessions.generation, sessions.ip, sessions.user_agent`
 )
 
 // A session has ended when all sessions of its user were ended after it began, but
@@ -39,16 +39,17 @@ const (
 // whatever is under way: a session that begins at that moment in another transaction
 // has the older epoch. The rows go when they expire.
 const (
-	isOpen   = `(s.epoch = u.session_epoch OR s.id = u.kept_session)`
-	itIsOpen = `EXISTS (SELECT 1 FROM users u WHERE u.id = s.user_id AND ` + isOpen + `)`
+	isOpen      = `(sessions.epoch = users.session_epoch OR sessions.id = users.kept_session)`
+	isOpenAlone = `EXISTS (SELECT 1 FROM users WHERE users.id = sessions.user_id AND ` + isOpen + `)` // where users is not joined
 )
 
-// endOthers is what ends all sessions of a user but $1, if that is an open one of
-// theirs, and refuses tokens from before $2.
-const endOthers = `
+// endSessionsSet is the SET clause that ends all sessions of a user but $1, if that is
+// an open one of theirs, and refuses tokens without a session from before $2.
+const endSessionsSet = `
 	session_epoch = session_epoch + 1,
 	kept_session = (
-		SELECT s.id FROM sessions s WHERE s.id = $1 AND s.user_id = u.id AND ` + isOpen + `),
+		SELECT sessions.id FROM sessions
+		WHERE sessions.id = $1 AND sessions.user_id = users.id AND ` + isOpen + `),
 	tokens_valid_after = CASE WHEN tokens_valid_after < $2 THEN $2 ELSE tokens_valid_after END`
 
 // statementTexts are the statements. Their parameters stand in order: SQLite
@@ -62,15 +63,14 @@ var statementTexts = [...]string{
 		RETURNING id`,
 	selectUserByKey: `SELECT ` + userColumns + ` FROM users WHERE username_key = $1`,
 	selectUserBySession: `
-		SELECT u.id, u.username, u.username_key, u.email, u.full_name,
-			u.password_hash, u.disabled, u.created_at, u.tokens_valid_after, ` + sessionColumns + `
-		FROM sessions s JOIN users u ON u.id = s.user_id
-		WHERE s.id = $1 AND ` + isOpen,
+		SELECT ` + userColumns + `, ` + sessionColumns + `
+		FROM sessions JOIN users ON users.id = sessions.user_id
+		WHERE sessions.id = $1 AND ` + isOpen,
 	selectUsers: `SELECT ` + userColumns + ` FROM users ORDER BY id`,
 	updatePasswordHash: `
 		UPDATE users SET password_hash = $1 WHERE id = $2 AND password_hash = $3`,
 	changePassword: `
-		UPDATE users AS u SET ` + endOthers + `, password_hash = $3
+		UPDATE users SET ` + endSessionsSet + `, password_hash = $3
 		WHERE id = $4 AND password_hash = $5`,
 	updateProfile: `
 		UPDATE users SET
@@ -78,22 +78,22 @@ var statementTexts = [...]string{
 			full_name = CASE WHEN $3 THEN $4 ELSE full_name END
 		WHERE id = $5
 		RETURNING ` + userColumns,
-	disableUser: `UPDATE users AS u SET ` + endOthers + `, disabled = true WHERE id = $3`,
+	disableUser: `UPDATE users SET ` + endSessionsSet + `, disabled = true WHERE id = $3`,
 	deleteUser:  `DELETE FROM users WHERE id = $1`,
 	insertSession: `
 		INSERT INTO sessions (id, user_id, epoch, created_at, last_used_at, expires_at, ip, user_agent)
-		SELECT $1, u.id, u.session_epoch, $2, $3, $4, $5, $6
-		FROM users u WHERE u.id = $7 AND u.password_hash = $8 AND NOT u.disabled`,
+		SELECT $1, id, session_epoch, $2, $3, $4, $5, $6
+		FROM users WHERE id = $7 AND password_hash = $8 AND NOT disabled`,
 	selectSessions: `
 		SELECT ` + sessionColumns + `
-		FROM sessions s JOIN users u ON u.id = s.user_id
-		WHERE s.user_id = $1 AND s.expires_at > $2 AND ` + isOpen + `
-		ORDER BY s.last_used_at DESC, s.id LIMIT $3`,
+		FROM sessions JOIN users ON users.id = sessions.user_id
+		WHERE sessions.user_id = $1 AND sessions.expires_at > $2 AND ` + isOpen + `
+		ORDER BY sessions.last_used_at DESC, sessions.id LIMIT $3`,
 	rotateSession: `
-		UPDATE sessions AS s SET generation = generation + 1, last_used_at = $1, expires_at = $2
-		WHERE s.id = $3 AND s.generation = $4 AND s.expires_at > $1 AND ` + itIsOpen,
-	deleteSession: `DELETE FROM sessions AS s WHERE s.id = $1 AND s.user_id = $2 AND ` + itIsOpen,
-	endSessions:   `UPDATE users AS u SET ` + endOthers + ` WHERE id = $3`,
+		UPDATE sessions SET generation = generation + 1, last_used_at = $1, expires_at = $2
+		WHERE id = $3 AND generation = $4 AND expires_at > $1 AND ` + isOpenAlone,
+	deleteSession: `DELETE FROM sessions WHERE id = $1 AND user_id = $2 AND ` + isOpenAlone,
+	endSessions:   `UPDATE users SET ` + endSessionsSet + ` WHERE id = $3`,
 	deleteExpiredSessions: `
 		DELETE FROM sessions WHERE id IN (
 			SELECT id FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)`,

@@ -50,19 +50,17 @@ type store interface {
 	ReplacePasswordHash(ctx context.Context, userID int64, current, next string) error
 
 	// ChangePassword is ReplacePasswordHash for another password: with it the
-	// sessions of the user end, as by EndSessions.
+	// user's sessions end, as by EndSessions.
 	ChangePassword(ctx context.Context, userID int64, current, next string, validAfter time.Time, keep string) error
 
 	// UpdateProfile changes what people may change of themselves, and returns the
-	// user with that, or errNotFound.
+	// changed user, or errNotFound.
 	UpdateProfile(ctx context.Context, userID int64, change profileChange) (User, error)
 
-	// DisableUser disables a user and ends all sessions of theirs, as by
-	// EndSessions.
+	// DisableUser disables a user and ends all their sessions, as by EndSessions.
 	DisableUser(ctx context.Context, userID int64, validAfter time.Time) error
 
-	// DeleteUser deletes a user and all sessions of theirs, or returns
-	// errNotFound.
+	// DeleteUser deletes a user and all their sessions, or returns errNotFound.
 	DeleteUser(ctx context.Context, userID int64) error
 
 	// CreateSession adds a session of a user who has this password hash. It
@@ -70,8 +68,8 @@ type store interface {
 	// no session begins with a password that has been changed.
 	CreateSession(ctx context.Context, s Session, passwordHash string) error
 
-	// Sessions returns the sessions of a user that are good at now: the latest
-	// used first, and no more than limit.
+	// Sessions returns the sessions of a user that are open at now: most recently
+	// used first, at most limit.
 	Sessions(ctx context.Context, userID int64, now time.Time, limit int) ([]Session, error)
 
 	// RotateSession moves a session from this generation to the next, used at now
@@ -84,7 +82,7 @@ type store interface {
 	EndSession(ctx context.Context, userID int64, sessionID string) error
 
 	// EndSessions ends all sessions of a user but the one with the ID keep, if that
-	// is one of them, and moves TokensValidAfter to validAfter, but never back. It
+	// is one of them (it is the ID of some session, or empty), and moves TokensValidAfter to validAfter, but never back. It
 	// returns errNotFound if the user is gone.
 	EndSessions(ctx context.Context, userID int64, validAfter time.Time, keep string) error
 

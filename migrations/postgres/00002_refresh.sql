@@ -1,8 +1,8 @@
 -- +goose Up
 
--- Of the refresh tokens of a session the one of its generation is the latest, which
--- was made when the session was last used. A session whose epoch is older than its
--- user's has ended, unless it is the one that was kept.
+-- A session's latest refresh token is that of its generation, made at last_used_at. A
+-- session has ended if its epoch is below its user's session_epoch, unless it is
+-- kept_session. tokens_valid_after concerns tokens without a session only.
 ALTER TABLE users
     ADD COLUMN session_epoch BIGINT NOT NULL DEFAULT 0,
     ADD COLUMN kept_session  TEXT;

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -8,8 +9,8 @@ import (
 	"time"
 )
 
-// TestUpdateMe: what people may change of themselves. Each row is on what the ones
-// before have left.
+// TestUpdateMe: what people may change of themselves. Each row starts from
+// what the rows before it left.
 func TestUpdateMe(t *testing.T) {
 	onEveryStore(t, func(t *testing.T, s *testServer) {
 		tokens := s.begin("alice")
@@ -74,8 +75,8 @@ func changeTo(current, next string) string {
 	return string(body)
 }
 
-// TestUpdatePassword: with the password all other sessions are out, and so is everybody
-// who knows only the old one.
+// TestUpdatePassword: a new password ends all other sessions, and the old one opens
+// nothing any more.
 func TestUpdatePassword(t *testing.T) {
 	onEveryStore(t, func(t *testing.T, s *testServer) {
 		now := s.clock.Now().Unix()
@@ -89,9 +90,9 @@ func TestUpdatePassword(t *testing.T) {
 		if got.status != 204 || got.body != "" || got.header.Get("Cache-Control") != "no-store" {
 			t.Fatalf("%d %q", got.status, got.body)
 		}
-		current = s.checkIn("the session that changed it", current)
-		s.checkOut("the thief", thief)
-		s.checkIn("another user", bob)
+		current = s.checkGood("the session that changed it", current)
+		s.checkEnded("the thief", thief)
+		s.checkGood("another user", bob)
 		if got := s.me(foreign); got.body != badToken {
 			t.Errorf("a token made elsewhere, before: %s", got.body)
 		}
@@ -101,7 +102,7 @@ func TestUpdatePassword(t *testing.T) {
 		if got := s.login("username=alice&password=" + newPassword); got.status != 200 {
 			t.Errorf("the new password: %d %s", got.status, got.body)
 		}
-		s.checkIn("the session that changed it, later", current)
+		s.checkGood("the session that changed it, later", current)
 		s.checkLog(newPassword, current.access, current.refresh)
 	})
 }
@@ -144,7 +145,7 @@ func TestUpdatePasswordBody(t *testing.T) {
 			}
 		})
 	}
-	s.checkIn("another session", other)
+	s.checkGood("another session", other)
 	if got := s.login(goodLogin); got.status != 200 {
 		t.Errorf("the password: %d %s", got.status, got.body)
 	}
@@ -158,6 +159,22 @@ func TestUpdatePasswordBody(t *testing.T) {
 		t.Errorf("the log has %d failures; want 4", n)
 	}
 	s.checkLog(newPassword, "wrong horse")
+}
+
+// strengthening is a store in which a hash becomes stronger when somebody wants to
+// change the password.
+type strengthening struct {
+	store
+	hash string
+}
+
+func (s strengthening) ChangePassword(ctx context.Context, userID int64, current, next string, validAfter time.Time, keep string) error {
+	if current != s.hash {
+		if err := s.ReplacePasswordHash(ctx, userID, current, s.hash); err != nil {
+			return err
+		}
+	}
+	return s.store.ChangePassword(ctx, userID, current, next, validAfter, keep)
 }
 
 // TestUpdatePasswordWhileStrengthened: a login that makes the hash stronger at the same
@@ -176,8 +193,7 @@ func TestUpdatePasswordWhileStrengthened(t *testing.T) {
 	})
 }
 
-// TestDeleteMe: an account is gone with all that was its own, and whoever takes the
-// name gets nothing of it.
+// TestDeleteMe: a deleted account leaves nothing to whoever takes its name.
 func TestDeleteMe(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -204,14 +220,14 @@ func TestDeleteMe(t *testing.T) {
 					if got.status != 403 || got.body != `{"detail":"Sign in again to delete this account"}` {
 						t.Errorf("%d %s", got.status, got.body)
 					}
-					s.checkIn("who may not delete the account", current)
+					s.checkGood("who may not delete the account", current)
 					return
 				}
 				if got.status != 204 || got.body != "" {
 					t.Errorf("%d %s", got.status, got.body)
 				}
 				s.checkDeleted(t, current, other)
-				s.checkIn("another user", bob)
+				s.checkGood("another user", bob)
 				s.clock.Advance(time.Second)
 				if got := s.register("Alice", newPassword); got.status != 200 {
 					t.Errorf("the name is still taken: %d %s", got.status, got.body)

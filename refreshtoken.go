@@ -13,8 +13,8 @@ import (
 // all read them.
 //
 // A refresh token is base64url(session ID ‖ generation ‖ MAC). Everybody who asks for
-// the successor of one gets the same, and nobody has to store it; what a thief of the
-// store finds there is no token.
+// the successor of one gets the same, and nobody has to store it: a stolen store holds
+// no token.
 type refreshKeys [][]byte
 
 // errBadRefreshToken is a refresh token that none of the keys has made.
@@ -27,8 +27,8 @@ const (
 	macSize        = sha256.Size
 )
 
-// newRefreshKeys derives keys from the secrets for access tokens, so that no text
-// that is signed for the one purpose is good for the other (RFC 5869 §3.2).
+// newRefreshKeys derives keys from SECRET_KEY and its fallbacks, so that nothing that is
+// signed for one purpose is good for the other (RFC 5869 §3.2).
 func newRefreshKeys(secret []byte, fallbacks [][]byte) refreshKeys {
 	var keys refreshKeys
 	for _, s := range append([][]byte{secret}, fallbacks...) {
