@@ -193,6 +193,23 @@ func TestUpdatePasswordWhileStrengthened(t *testing.T) {
 	})
 }
 
+// TestUpdatePasswordWhileChanged: who is overtaken by another change has to know the
+// password that is now the current one.
+func TestUpdatePasswordWhileChanged(t *testing.T) {
+	withOldHash(t, 20, func(t *testing.T, s *testServer, token string) {
+		users, other := s.acc.store, s.acc.passwords.hashPassword("another password")
+		s.acc.store = strengthening{users, other}
+		got := s.as(pair{access: token}, "POST", "/users/me/password", changeTo(goodPassword, newPassword))
+		if got.status != 400 || got.body != `{"detail":"Incorrect password"}` {
+			t.Errorf("%d %s", got.status, got.body)
+		}
+		s.acc.store = users
+		if hash := s.hashOf(t, "alice"); hash != other {
+			t.Errorf("the hash is %s; want %s", hash, other)
+		}
+	})
+}
+
 // TestDeleteMe: a deleted account leaves nothing to whoever takes its name.
 func TestDeleteMe(t *testing.T) {
 	for _, tt := range []struct {

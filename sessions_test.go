@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/url"
 	"strings"
@@ -308,6 +309,115 @@ func TestEndSessions(t *testing.T) {
 				}
 				s.checkGood("a new login", s.begin("alice"))
 			})
+		})
+	}
+}
+
+// TestSessionOfToken: a token is good only with its own session, and its own user's,
+// whatever it says itself.
+func TestSessionOfToken(t *testing.T) {
+	onEveryStore(t, func(t *testing.T, s *testServer) {
+		tokens := s.begin("alice")
+		id, _, err := s.acc.refreshTokens.parse(tokens.refresh)
+		if err != nil {
+			t.Fatal(err)
+		}
+		now := s.clock.Now()
+		for _, tt := range []struct {
+			name, username, session string
+			after                   time.Duration
+			want                    string
+		}{
+			{"the user's", "alice", id, 0, alice},
+			{"in capitals", "ALICE", id, 0, badToken},
+			{"somebody else's", "bob", id, 0, badToken},
+			{"no session's", "alice", newSessionID(), 0, badToken},
+			{"in the last second of the session", "alice", id, 14*day - time.Second, alice},
+			{"when the session has expired", "alice", id, 14 * day, badToken},
+		} {
+			s.clock.Advance(now.Add(tt.after).Sub(s.clock.Now()))
+			token, err := s.acc.tokens.createAccessToken(tt.username, tt.session, s.clock.Now(), s.clock.Now().Add(time.Hour))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := s.me("Authorization: Bearer " + token); got.body != tt.want {
+				t.Errorf("%s: %d %s; want %s", tt.name, got.status, got.body, tt.want)
+			}
+		}
+	})
+}
+
+// TestShorterLimits: sessions from before the settings were lowered end as if they had
+// begun with them, when they are next refreshed.
+func TestShorterLimits(t *testing.T) {
+	s := startServer(t)
+	s.signUp()
+	tokens := s.begin("alice")
+	s.clock.Advance(10 * day)
+	tokens = s.refresh(tokens.refresh).tokens()
+	s.acc.limits.absolute = 20 * day
+	s.clock.Advance(10*day - time.Second)
+	got := s.refresh(tokens.refresh)
+	checkGrant(t, "a second before the new limit", got, "")
+	s.clock.Advance(time.Second)
+	checkGrant(t, "at the new limit", s.refresh(got.tokens().refresh), expired)
+	s.acc.limits.absolute = 5 * day
+	younger := s.begin("alice")
+	s.acc.limits.absolute = day
+	s.clock.Advance(day)
+	checkGrant(t, "stored for longer than the new limit", s.refresh(younger.refresh), expired)
+}
+
+// TestClientHangsUp: what somebody has asked for is done, even if they do not wait for
+// the answer.
+func TestClientHangsUp(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		do   func(ctx context.Context, acc *accounts, u User, s Session, tokens tokenResponse) error
+		out  bool // the session has ended
+	}{
+		{"a refresh", func(ctx context.Context, acc *accounts, _ User, _ Session, tokens tokenResponse) error {
+			_, err := acc.refresh(ctx, tokens.RefreshToken, client{})
+			return err
+		}, false},
+		{"a log-out", func(ctx context.Context, acc *accounts, _ User, _ Session, tokens tokenResponse) error {
+			return acc.revoke(ctx, tokens.RefreshToken, client{})
+		}, true},
+		{"an end", func(ctx context.Context, acc *accounts, u User, s Session, _ tokenResponse) error {
+			return acc.endSession(ctx, u, s.ID, client{})
+		}, true},
+		{"an end of all", func(ctx context.Context, acc *accounts, u User, _ Session, _ tokenResponse) error {
+			return acc.endSessions(ctx, u, "", client{})
+		}, true},
+		{"a change of the password", func(ctx context.Context, acc *accounts, u User, _ Session, _ tokenResponse) error {
+			return acc.changePassword(ctx, u, Session{}, passwordChange{goodPassword, newPassword}, client{})
+		}, true},
+		{"a change of the address", func(ctx context.Context, acc *accounts, u User, _ Session, _ tokenResponse) error {
+			_, err := acc.updateProfile(ctx, u, noEmail, client{})
+			return err
+		}, false},
+		{"a deletion", func(ctx context.Context, acc *accounts, u User, s Session, _ tokenResponse) error {
+			return acc.deleteUser(ctx, u, s, client{})
+		}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			acc := quietAccounts(t, newMemStore())
+			if _, err := acc.register(t.Context(), newUser{Username: "alice", Password: goodPassword}, client{}); err != nil {
+				t.Fatal(err)
+			}
+			tokens := mustLogin(t, acc, loginForm{"alice", goodPassword})
+			u, s, err := acc.currentUser(t.Context(), tokens.AccessToken)
+			if err != nil {
+				t.Fatal(err)
+			}
+			gone, hangUp := context.WithCancel(t.Context())
+			hangUp()
+			if err := tt.do(gone, acc, u, s, tokens); err != nil {
+				t.Errorf("it is not done: %v", err)
+			}
+			if anyGood(t.Context(), acc, tokens) == tt.out {
+				t.Errorf("the session has ended: %v; want %v", !tt.out, tt.out)
+			}
 		})
 	}
 }
