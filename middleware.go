@@ -253,6 +253,10 @@ func routed(log *slog.Logger, mux *http.ServeMux, methods []string) http.Handler
 		if r.URL.Path == "" && r.Method != http.MethodConnect {
 			r.URL.Path = "/" // RFC 9110 §4.2.3
 		}
+		if hasSlashSegment(r.URL.EscapedPath()) {
+			writeError(w, r, log, errNotFound)
+			return
+		}
 		h, pattern := mux.Handler(r)
 		switch found, ours := h.(route); {
 		case ours && found.wildcards:
@@ -286,6 +290,13 @@ func routed(log *slog.Logger, mux *http.ServeMux, methods []string) http.Handler
 			writeError(w, r, log, errNotFound)
 		}
 	})
+}
+
+// hasSlashSegment reports whether a segment of an escaped path is nothing but an escaped
+// slash. ServeMux takes it for the end of a pattern with {$}: DELETE of a session whose ID
+// is %2f would end them all.
+func hasSlashSegment(escaped string) bool {
+	return strings.Contains(strings.ToLower(escaped)+"/", "/%2f/")
 }
 
 // otherSlash returns path with the slash at its end taken away or added.

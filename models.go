@@ -395,15 +395,14 @@ func tokenField(f form, name string) (string, error) {
 }
 
 // parseKeep reads the query of DELETE /users/me/sessions/ and returns the ID of the
-// session to keep: current, or none. Any other value of keep is an error: a session
-// that has ended does not come back.
+// session to keep: current, or none. Anything else is an error, for it may be a typing
+// error, and a session that has ended does not come back.
 func parseKeep(query, current string) (string, error) {
 	values, err := url.ParseQuery(query)
-	keep := values["keep"]
-	if err == nil && len(keep) == 0 {
+	if err == nil && len(values) == 0 {
 		return "", nil
 	}
-	if err == nil && slices.Equal(keep, []string{"current"}) {
+	if err == nil && len(values) == 1 && slices.Equal(values["keep"], []string{"current"}) {
 		return current, nil
 	}
 	return "", fieldErrors{{
