@@ -49,13 +49,18 @@ func BenchmarkReadUsersMe(b *testing.B) {
 func BenchmarkLogin(b *testing.B) {
 	ours := startQuiet(b, "PBKDF2_ITERATIONS=600000")
 	ours.signIn(b)
-	form := loginForm("bench")
-	request := fmt.Sprintf("POST /token HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s", ours.addr, len(form), form)
+	request := postForm(ours.addr, "/token", loginForm("bench"))
 	for b.Loop() {
 		reportPairs(b, "logins/s", "of-bare", 5,
 			func() float64 { return loadFor(b, ours.addr, []string{request}, 4*time.Second) },
 			func() float64 { return deriveFor(4 * time.Second) })
 	}
+}
+
+// postForm returns a request with a form.
+func postForm(addr, path, form string) string {
+	return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s",
+		path, addr, formMediaType, len(form), form)
 }
 
 // deriveFor derives keys of 600,000 rounds on all cores and returns how many it
@@ -116,28 +121,43 @@ func quantile(values []float64, q float64) float64 {
 	return sorted[int(q*float64(len(sorted)-1))]
 }
 
-// loadFor sends the requests again and again over 16 connections, for d, and
-// returns how many were answered a second. Every answer has to be a 200.
+// connections is how many a load has.
+const connections = 16
+
+// loadFor sends the requests again and again over each connection, for d, and
+// returns how many were answered a second.
 func loadFor(b *testing.B, addr string, requests []string, d time.Duration) float64 {
-	const connections = 16
+	var scripts []script
+	for range connections {
+		scripts = append(scripts, inTurn(requests...))
+	}
+	return followFor(b, addr, scripts, d)
+}
+
+// A script is what one connection sends: it returns the first request if answer is
+// nil, and the one behind each answer when it has seen its body, which it may not
+// keep.
+type script func(answer []byte) (request []byte, err error)
+
+// inTurn is a script in which no request depends on an answer.
+func inTurn(requests ...string) script {
+	i := -1
+	return func([]byte) ([]byte, error) {
+		i++
+		return []byte(requests[i%len(requests)]), nil
+	}
+}
+
+// followFor follows each script over a connection of its own, for d, and returns how
+// many requests were answered a second. Every answer has to be a 200.
+func followFor(b *testing.B, addr string, scripts []script, d time.Duration) float64 {
 	var n atomic.Int64
 	var all sync.WaitGroup
 	start := time.Now()
-	for range connections {
+	for _, next := range scripts {
 		all.Go(func() {
-			c, err := net.Dial("tcp", addr)
-			if err != nil {
+			if err := follow(addr, next, start.Add(d), &n); err != nil {
 				b.Error(err)
-				return
-			}
-			defer c.Close()
-			r := bufio.NewReader(c)
-			for i := 0; time.Since(start) < d; i++ {
-				if err := roundTrip(c, r, requests[i%len(requests)]); err != nil {
-					b.Error(err)
-					return
-				}
-				n.Add(1)
 			}
 		})
 	}
@@ -145,32 +165,54 @@ func loadFor(b *testing.B, addr string, requests []string, d time.Duration) floa
 	return float64(n.Load()) / time.Since(start).Seconds()
 }
 
+// follow follows a script until end, and counts the answers.
+func follow(addr string, next script, end time.Time, n *atomic.Int64) error {
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	r := bufio.NewReader(c)
+	request, err := next(nil)
+	for err == nil && time.Now().Before(end) {
+		var answer []byte
+		if answer, err = roundTrip(c, r, request); err != nil {
+			return err
+		}
+		n.Add(1)
+		request, err = next(answer)
+	}
+	return err
+}
+
 var lengthHeader = []byte("Content-Length: ")
 
-// roundTrip sends a request and reads the answer, with as little work as may be:
-// the client shares the machine with what is measured.
-func roundTrip(c net.Conn, r *bufio.Reader, request string) error {
-	if _, err := io.WriteString(c, request); err != nil {
-		return err
+// roundTrip sends a request and returns the body of the answer, which is good until
+// r is used again. It does as little work as may be: the client shares the machine
+// with what is measured.
+func roundTrip(c net.Conn, r *bufio.Reader, request []byte) ([]byte, error) {
+	if _, err := c.Write(request); err != nil {
+		return nil, err
 	}
 	status, err := r.ReadSlice('\n')
 	if err != nil || !bytes.HasPrefix(status, []byte("HTTP/1.1 200 ")) {
-		return fmt.Errorf("answered %q, %v", status, err)
+		return nil, fmt.Errorf("answered %q, %v", status, err)
 	}
 	length := 0
 	for {
 		line, err := r.ReadSlice('\n')
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if len(line) == 2 {
-			_, err = r.Discard(length)
-			return err
+			body, err := r.Peek(length)
+			r.Discard(len(body)) // which leaves it where it is
+			return body, err
 		}
 		if bytes.HasPrefix(line, lengthHeader) {
 			length, err = strconv.Atoi(string(bytes.TrimSpace(line[len(lengthHeader):])))
 			if err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
@@ -228,20 +270,30 @@ func (p *quiet) signIn(b *testing.B) string {
 
 func (p *quiet) logIn(b *testing.B, username string) string {
 	b.Helper()
-	var answer struct {
-		Token string `json:"access_token"`
-	}
-	if err := json.Unmarshal(p.post(b, "/token", "application/x-www-form-urlencoded", loginForm(username)), &answer); err != nil {
-		b.Fatal(err)
-	}
-	return answer.Token
+	_, body := p.post(b, "/token", formMediaType, loginForm(username))
+	return tokensIn(b, body).Access
 }
 
-func (p *quiet) post(b *testing.B, path, contentType, body string) []byte {
+const formMediaType = "application/x-www-form-urlencoded"
+
+// tokens are what a login or a refresh is answered with.
+type tokens struct {
+	Access  string `json:"access_token"`
+	Refresh string `json:"refresh_token"`
+}
+
+func tokensIn(b *testing.B, body []byte) (t tokens) {
+	b.Helper()
+	if err := json.Unmarshal(body, &t); err != nil {
+		b.Fatal(err)
+	}
+	return t
+}
+
+func (p *quiet) post(b *testing.B, path, contentType, body string) (http.Header, []byte) {
 	b.Helper()
 	resp, err := http.Post("http://"+p.addr+path, contentType, strings.NewReader(body))
-	_, text := readOK(b, resp, err)
-	return text
+	return readOK(b, resp, err)
 }
 
 func (p *quiet) get(b *testing.B, path, token string) (http.Header, []byte) {
@@ -285,8 +337,8 @@ func (p *quiet) residentMB(b *testing.B) float64 {
 
 // startBare builds and starts the server to compare with, and returns its
 // address. It writes these bytes, of which Date and Content-Length are net/http's
-// own to write, or with the URL of a database what it finds there.
-func startBare(b *testing.B, header http.Header, body []byte, database ...string) string {
+// own to write, or what the arguments ask for; see bare/main.go.
+func startBare(b *testing.B, header http.Header, body []byte, args ...string) string {
 	b.Helper()
 	dir := b.TempDir()
 	header = header.Clone()
@@ -302,7 +354,7 @@ func startBare(b *testing.B, header http.Header, body []byte, database ...string
 	if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "bare"), "./bare").CombinedOutput(); err != nil {
 		b.Fatalf("go build: %v\n%s", err, out)
 	}
-	cmd := exec.Command(filepath.Join(dir, "bare"), append([]string{filepath.Join(dir, "answer.json")}, database...)...)
+	cmd := exec.Command(filepath.Join(dir, "bare"), append([]string{filepath.Join(dir, "answer.json")}, args...)...)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		b.Fatal(err)

@@ -1,34 +1,40 @@
-// Command bare is what Latchkey is measured against: a net/http server without
-// anything, that writes the bytes it is given, or with a database the user whom it
-// finds there by one indexed SELECT.
+// Command bare is what Latchkey is measured against: a net/http server that does
+// nothing but what cannot be done without.
 //
-//	bare ANSWER.json [DATABASE_URL]    where ANSWER.json is {"header":{…},"body":"…"}
+//	bare ANSWER.json                 writes the bytes in {"header":{…},"body":"…"}
+//	bare ANSWER.json DATABASE_URL    writes the user whom it finds in PostgreSQL by one indexed SELECT
+//	bare ANSWER.json update STORE    writes the bytes when it has updated the session that the path
+//	                                 names, by one UPDATE by primary key; STORE is memory,
+//	                                 sqlite:FILE or postgres://…
 package main
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"log"
 	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
+	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	_ "github.com/ncruces/go-sqlite3/driver" // registers sqlite3
 )
 
 func main() {
-	text, err := os.ReadFile(os.Args[1])
+	answer, err := readAnswer(os.Args[1])
 	if err != nil {
 		log.Fatal(err)
 	}
-	var answer struct {
-		Header http.Header
-		Body   string
-	}
-	if err := json.Unmarshal(text, &answer); err != nil {
+	handler, err := newHandler(answer, os.Args[2:])
+	if err != nil {
 		log.Fatal(err)
 	}
 	ln, err := net.Listen("tcp", "localhost:0")
@@ -36,30 +42,50 @@ func main() {
 		log.Fatal(err)
 	}
 	fmt.Println(ln.Addr())
-	if len(os.Args) > 2 {
-		log.Fatal(http.Serve(ln, readUser(os.Args[2])))
+	log.Fatal(http.Serve(ln, handler))
+}
+
+// newHandler returns what the arguments behind the answer ask for.
+func newHandler(answer http.Handler, args []string) (http.Handler, error) {
+	switch len(args) {
+	case 0:
+		return answer, nil
+	case 1:
+		return readUser(args[0])
+	}
+	update, err := openStore(args[1])
+	return updateSession(update, answer), err
+}
+
+// readAnswer returns a handler that writes what is in a file.
+func readAnswer(file string) (http.Handler, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	var answer struct {
+		Header http.Header
+		Body   string
+	}
+	if err := json.Unmarshal(text, &answer); err != nil {
+		return nil, err
 	}
 	body := []byte(answer.Body)
-	log.Fatal(http.Serve(ln, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		header := w.Header()
 		maps.Copy(header, answer.Header)
 		w.Write(body)
-	})))
+	}), nil
 }
 
 // readUser answers with one of the first 1,000 users after another.
-func readUser(url string) http.HandlerFunc {
-	cfg, err := pgxpool.ParseConfig(url)
+func readUser(url string) (http.Handler, error) {
+	pool, err := openPool(url)
 	if err != nil {
-		log.Fatal(err)
-	}
-	cfg.MaxConns = 10 // as many as Latchkey
-	pool, err := pgxpool.NewWithConfig(context.Background(), cfg)
-	if err != nil {
-		log.Fatal(err)
+		return nil, err
 	}
 	var next atomic.Int64
-	return func(w http.ResponseWriter, r *http.Request) {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var user struct {
 			Username string  `json:"username"`
 			Email    *string `json:"email"`
@@ -73,5 +99,83 @@ func readUser(url string) http.HandlerFunc {
 		}
 		w.Header().Set("Content-Type", "application/json")
 		json.NewEncoder(w).Encode(user)
+	}), nil
+}
+
+func openPool(url string) (*pgxpool.Pool, error) {
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, err
 	}
+	cfg.MaxConns = 10 // as many as Latchkey
+	return pgxpool.NewWithConfig(context.Background(), cfg)
+}
+
+// idle is how far an update puts off the end of a session: Latchkey's default.
+const idle = 14 * 24 * time.Hour
+
+// updateSession updates a session and then answers.
+func updateSession(update updater, answer http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		now := time.Now()
+		n, err := update(r.Context(), now.UnixMicro(), now.Add(idle).UnixMicro(), strings.TrimPrefix(r.URL.Path, "/"))
+		if err != nil || n != 1 {
+			http.Error(w, fmt.Sprint(n, " sessions, ", err), http.StatusInternalServerError)
+			return
+		}
+		answer.ServeHTTP(w, r)
+	})
+}
+
+// An updater changes one session, and returns how many have this ID. Times are
+// microseconds since 1970.
+type updater func(ctx context.Context, lastUsedAt, expiresAt int64, id string) (int64, error)
+
+// updateByID changes what a refresh changes.
+const updateByID = "UPDATE sessions SET generation = generation + 1, last_used_at = $1, expires_at = $2 WHERE id = $3"
+
+func openStore(store string) (updater, error) {
+	if store == "memory" {
+		return updateInMap(), nil
+	}
+	if path, ok := strings.CutPrefix(store, "sqlite:"); ok {
+		return updateInSQLite(path)
+	}
+	pool, err := openPool(store)
+	return func(ctx context.Context, lastUsedAt, expiresAt int64, id string) (int64, error) {
+		tag, err := pool.Exec(ctx, updateByID, lastUsedAt, expiresAt, id) // which pgx prepares
+		return tag.RowsAffected(), err
+	}, err
+}
+
+// updateInMap makes the sessions that it is asked for.
+func updateInMap() updater {
+	type session struct{ generation, lastUsedAt, expiresAt int64 }
+	var mu sync.Mutex
+	sessions := make(map[string]session)
+	return func(_ context.Context, lastUsedAt, expiresAt int64, id string) (int64, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		sessions[id] = session{sessions[id].generation + 1, lastUsedAt, expiresAt}
+		return 1, nil
+	}
+}
+
+// updateInSQLite has one connection that writes, and gives up as little as
+// Latchkey when the power fails.
+func updateInSQLite(path string) (updater, error) {
+	pragmas := url.Values{"_pragma": {"busy_timeout(3000)", "synchronous(full)", "journal_mode(wal)"}}
+	db, err := sql.Open("sqlite3", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+pragmas.Encode())
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1)
+	update, err := db.Prepare(updateByID)
+	return func(ctx context.Context, lastUsedAt, expiresAt int64, id string) (int64, error) {
+		result, err := update.ExecContext(ctx, lastUsedAt, expiresAt, id)
+		if err != nil {
+			return 0, err
+		}
+		return result.RowsAffected()
+	}, err
 }
