@@ -76,9 +76,15 @@ func openBrowser(t *testing.T) *browser {
 	t.Cleanup(stop)
 	ctx, stop = context.WithTimeout(ctx, 2*time.Minute)
 	t.Cleanup(stop)
+	return openTab(t, ctx)
+}
+
+// openTab opens a tab in a browser that it starts, if it is the first there.
+func openTab(t *testing.T, parent context.Context) *browser {
+	t.Helper()
 	b := new(browser)
-	b.ctx, _ = chromedp.NewContext(ctx)
-	t.Cleanup(func() { chromedp.Cancel(b.ctx) }) // waits until the profile is removed
+	b.ctx, _ = chromedp.NewContext(parent)
+	t.Cleanup(func() { chromedp.Cancel(b.ctx) }) // of the first tab, it waits until the profile is removed
 	chromedp.ListenTarget(b.ctx, b.listen)
 	b.run(t, network.Enable(), log.Enable(), runtime.Enable())
 	return b
@@ -102,6 +108,16 @@ func findBrowser() string {
 		}
 	}
 	return ""
+}
+
+// evaluate runs the body of an async function on the page that is open, and returns
+// what it returns, as its JSON text.
+func (b *browser) evaluate(t *testing.T, body string) string {
+	t.Helper()
+	var text string
+	b.run(t, chromedp.Evaluate("(async () => {"+body+"\n})().then((value) => JSON.stringify(value ?? null))", &text,
+		func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
+	return text
 }
 
 func (b *browser) run(t *testing.T, actions ...chromedp.Action) {

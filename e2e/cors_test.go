@@ -142,9 +142,14 @@ func TestPreflight(t *testing.T) {
 		{"reading oneself", "/users/me/", "GET", "authorization", true},
 		{"reading oneself, and a type", "/users/me/", "GET", "authorization,content-type", true},
 		{"logging in", "/token", "POST", "", true},
+		{"logging out", "/revoke", "POST", "", true},
+		{"changing oneself", "/users/me/", "PATCH", "authorization,content-type", true},
+		{"deleting oneself", "/users/me/", "DELETE", "authorization", true},
+		{"ending a session", "/users/me/sessions/x", "DELETE", "authorization", true},
 		{"a header that nobody needs", "/users/", "POST", "x-evil", false},
 		{"one good header and one bad", "/users/", "POST", "content-type,x-evil", false},
 		{"a method that nobody needs", "/users/", "TRACE", "", false},
+		{"another method that nobody needs", "/users/me/", "PUT", "", false},
 		{"a method in small letters", "/users/", "post", "", false},
 	}
 	for _, tt := range tests {

@@ -8,6 +8,7 @@ require (
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/ncruces/go-sqlite3 v0.37.0
 	golang.org/x/net v0.62.0
+	golang.org/x/oauth2 v0.38.0
 	latchkey v0.0.0
 )
 

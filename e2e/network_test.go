@@ -16,8 +16,9 @@ func checkOutage(t testing.TB, a answer) {
 	if got := a.Header.Get("Retry-After"); got != "1" {
 		t.Errorf("Retry-After: %q; want 1", got)
 	}
-	if oauth := strings.Contains(a.body, `"error":"temporarily_unavailable"`); oauth != (a.Request.URL.Path == "/token") {
-		t.Errorf("%s: %s; want OAuth's fields at /token only", a.Request.URL.Path, a.body)
+	isOAuth := a.Request.URL.Path == "/token" || a.Request.URL.Path == "/revoke"
+	if oauth := strings.Contains(a.body, `"error":"temporarily_unavailable"`); oauth != isOAuth {
+		t.Errorf("%s: %s; want OAuth's fields at /token and /revoke only", a.Request.URL.Path, a.body)
 	}
 }
 

@@ -41,6 +41,14 @@ func TestPostgres(t *testing.T) {
 		"latency":                         testLatency,
 		"starts that are refused":         testRefusedStarts,
 		"check":                           testCheckPostgres,
+		"sessions":                        testPostgresSessions,
+		"killed before the answer":        testKilledBeforeAnswer,
+		"refreshes that are cut off":      testCutRefreshes,
+		"ends that are cut off":           testCutEnds,
+		"a theft that is cut off":         testCutTheft,
+		"silence about sessions":          testSilentSessions,
+		"the schema of version 1":         testPostgresUpgrade,
+		"nothing is prepared":             testNothingPrepared,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -190,8 +198,8 @@ func testReplicaStart(t *testing.T, c *pgtest.Cluster) {
 	for _, s := range startReplicas(t, 10, url) {
 		checkStatus(t, s.do(t, "GET", "/readyz", ""), 200)
 	}
-	if n := count(t, url, "SELECT count(*) FROM schema_version"); n != 2 { // goose begins with version 0
-		t.Errorf("%d rows say which schema there is; want 2", n)
+	if n := count(t, url, "SELECT count(*) FROM schema_version"); n != 3 { // goose begins with version 0
+		t.Errorf("%d rows say which schema there is; want 3", n)
 	}
 }
 
@@ -287,10 +295,13 @@ func testZones(t *testing.T, c *pgtest.Cluster) {
 		checkMe(t, utc.me(t, s.logIn(t, "alice")), "alice")
 		checkMe(t, west.me(t, s.logIn(t, "bob")), "bob")
 	}
+	const fortnight = 14 * 24 * 60 * 60
 	const wrong = `SELECT
-		(SELECT count(*) FROM users    WHERE abs(created_at / 1e6 - extract(epoch FROM now())) > 60) +
-		(SELECT count(*) FROM sessions WHERE abs(expires_at / 1e6 - extract(epoch FROM now()) - 1800) > 60)`
-	if n := count(t, url, wrong); n != 0 {
+		(SELECT count(*) FROM users    WHERE abs(created_at   / 1e6 - extract(epoch FROM now())) > 60) +
+		(SELECT count(*) FROM sessions WHERE abs(created_at   / 1e6 - extract(epoch FROM now())) > 60) +
+		(SELECT count(*) FROM sessions WHERE abs(last_used_at / 1e6 - extract(epoch FROM now())) > 60) +
+		(SELECT count(*) FROM sessions WHERE abs(expires_at   / 1e6 - extract(epoch FROM now()) - $1) > 60)`
+	if n := count(t, url, wrong, fortnight); n != 0 {
 		t.Errorf("%d times are wrong by more than a minute", n)
 	}
 }
@@ -427,7 +438,7 @@ func testCheckPostgres(t *testing.T, c *pgtest.Cluster) {
 	database := newDatabase(t, c)
 	url := c.URL(database)
 	got := invocation{args: []string{"check"}, env: keptIn(url)}.run(t) // as somebody who might make tables
-	checkOutput(t, "standard output", got.stdout, fmt.Sprintf("%s at 127.0.0.1:%d, whose schema has version 0 and would get 1\n", database, c.Port))
+	checkOutput(t, "standard output", got.stdout, fmt.Sprintf("%s at 127.0.0.1:%d, whose schema has version 0 and would get 2\n", database, c.Port))
 	const tables = "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = 'public'"
 	if n := count(t, url, tables); n != 0 || got.code != 0 {
 		t.Errorf("exit code %d, and %d tables; want neither", got.code, n)
@@ -435,7 +446,7 @@ func testCheckPostgres(t *testing.T, c *pgtest.Cluster) {
 	startReplicas(t, 1, url)
 	execute(t, url, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO guarded")
 	got = invocation{args: []string{"check"}, env: keptIn(guarded(url, dbPassword))}.run(t)
-	checkOutput(t, "standard output", got.stdout, "whose schema has version 1\n")
+	checkOutput(t, "standard output", got.stdout, "whose schema has version 2\n")
 	if !strings.HasPrefix(got.stdout, "ok: ") || got.code != 0 || strings.Contains(got.stdout+got.stderr, dbPassword) {
 		t.Errorf("exit code %d, %q; want ok without the password", got.code, got.stdout+got.stderr)
 	}

@@ -26,6 +26,7 @@ type proxy struct {
 type cut struct {
 	marker   string
 	answered bool // break it when the answer comes, not before the server knows
+	silent   bool // do not break it: the server knows, and nobody ever hears of it
 }
 
 // A link is a connection of a client, and ours to the server in its name.
@@ -187,11 +188,11 @@ func (p *proxy) judge(l *link, fromClient bool, message []byte) (pass bool, late
 		return true, p.latency
 	case p.left > 0 && bytes.Contains(message, []byte(p.cut.marker)):
 		p.left--
-		l.doomed = p.cut.answered
-		if !l.doomed {
+		l.doomed, l.mute = p.cut.answered, p.cut.silent
+		if !l.doomed && !l.mute {
 			l.reset()
 		}
-		return l.doomed, 0
+		return l.doomed || l.mute, 0
 	}
 	return true, 0
 }

@@ -7,58 +7,190 @@ import (
 	"os/exec"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
 
-// readmeBlock returns the code of a language in the README, made to call addr.
-func readmeBlock(t *testing.T, language, addr string) string {
+// readmeSection returns a section of the README, from its heading to the next.
+func readmeSection(t *testing.T, heading string) string {
 	t.Helper()
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := regexp.MustCompile("(?s)```" + language + "\n(.*?)```").FindSubmatch(readme)
-	if m == nil {
-		t.Fatalf("the README has no block of %s", language)
+	_, section, found := strings.Cut(string(readme), "\n## "+heading+"\n")
+	if !found {
+		t.Fatalf("the README has no section %s", heading)
 	}
-	code := strings.ReplaceAll(string(m[1]), "localhost:8000", addr)
-	if code == string(m[1]) {
-		t.Fatalf("the block of %s calls nobody", language)
-	}
-	return code
+	section, _, _ = strings.Cut(section, "\n## ")
+	return section
 }
 
-// TestReadmeCurl pastes the README's curl lines into a shell.
-func TestReadmeCurl(t *testing.T) {
+// readmeBlock returns the code of a language in a section of the README, made to call
+// addr.
+func readmeBlock(t *testing.T, heading, language, addr string) string {
+	t.Helper()
+	m := regexp.MustCompile("(?s)```" + language + "\n(.*?)```").FindStringSubmatch(readmeSection(t, heading))
+	if m == nil {
+		t.Fatalf("the section %s has no block of %s", heading, language)
+	}
+	return strings.ReplaceAll(m[1], "localhost:8000", addr)
+}
+
+// shell pastes lines into a shell, and returns what they print.
+func shell(t *testing.T, lines ...string) string {
+	t.Helper()
 	if _, err := exec.LookPath("curl"); err != nil {
 		skip(t, "there is no curl")
 	}
-	s := start(t)
-	out, err := exec.CommandContext(t.Context(), "sh", "-ec", readmeBlock(t, "sh", s.addr)).Output()
+	cmd := exec.CommandContext(t.Context(), "sh", "-ec", strings.Join(lines, "\n"))
+	out, err := cmd.Output()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return string(out)
+}
+
+// TestReadmeCurl pastes the README's first curl lines into a shell.
+func TestReadmeCurl(t *testing.T) {
+	s := start(t)
+	out := shell(t, readmeBlock(t, "Try it", "sh", s.addr))
 	user := `{"username":"testuser","email":"testuser@example.com","full_name":"Test User"}`
-	if strings.Count(string(out), "HTTP/1.1 200 OK") != 2 || strings.Count(string(out), user) != 2 {
+	if strings.Count(out, "HTTP/1.1 200 OK") != 2 || strings.Count(out, user) != 2 {
 		t.Errorf("the lines print\n%s", out)
 	}
 }
 
-// TestReadmeFetch runs the README's JavaScript on a page of another origin.
-func TestReadmeFetch(t *testing.T) {
+// TestReadmeCurlSessions pastes those about sessions after them: they show one
+// session, refresh and end another, and change the account.
+func TestReadmeCurlSessions(t *testing.T) {
 	s := start(t)
-	s.do(t, "POST", "/users/", `{"username":"testuser","password":"correct horse battery"}`, "Content-Type: application/json")
+	before := readmeBlock(t, "Try it", "sh", s.addr)
+	out := shell(t, before, "echo AFTER", readmeBlock(t, "Sessions", "sh", s.addr))
+	_, out, _ = strings.Cut(out, "AFTER")
+	for text, want := range map[string]int{
+		`"current":true`:        1,
+		`"user_agent":"curl/`:   1,
+		"HTTP/1.1 200 OK":       4,
+		"HTTP/1.1 204 ":         1,
+		`"full_name":null`:      1,
+		`"refresh_token":"`:     1,
+		"\r\nContent-Length: 0": 1,
+	} {
+		if n := strings.Count(out, text); n != want {
+			t.Errorf("%q is there %d times; want %d; the lines print\n%s", text, n, want, out)
+		}
+	}
+	for _, event := range []string{"session_renewed", "authn_token_revoked", "authn_password_change"} {
+		if n := len(s.events(t, event)); n != 1 {
+			t.Errorf("%s happened %d times; want once", event, n)
+		}
+	}
+}
+
+// openOtherOrigin opens a page of another origin than the server's, whose testuser has
+// the README's password.
+func openOtherOrigin(t *testing.T) (*server, *browser) {
+	t.Helper()
+	s := start(t, "REFRESH_GRACE_SECONDS=60")
+	s.do(t, "POST", "/users/", `{"username":"testuser","password":"correct horse battery"}`, jsonType)
 	b := openBrowser(t)
-	var user string
-	code := "(async () => {" + strings.Replace(readmeBlock(t, "js", s.addr), "console.log(await me.json())", "return (await me.json()).username", 1) + "})()"
-	b.run(t,
-		chromedp.Navigate(otherOrigin(t)),
-		chromedp.Evaluate(code, &user, func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
-	if user != "testuser" {
-		t.Errorf("the page sees the user %q", user)
+	b.run(t, chromedp.Navigate(otherOrigin(t)))
+	return s, b
+}
+
+// TestReadmeFetch runs the README's first JavaScript on a page of another origin.
+func TestReadmeFetch(t *testing.T) {
+	s, b := openOtherOrigin(t)
+	code := strings.Replace(readmeBlock(t, "Try it", "js", s.addr), "console.log(await me.json())", "return (await me.json()).username", 1)
+	if got := b.evaluate(t, code); got != `"testuser"` {
+		t.Errorf("the page sees the user %s", got)
+	}
+}
+
+// sessionCode is the README's JavaScript for sessions, put where it says, with what a
+// test wants to have before it.
+func sessionCode(t *testing.T, s *server, before string) string {
+	t.Helper()
+	login, _, found := strings.Cut(readmeBlock(t, "Try it", "js", s.addr), "const { access_token } =")
+	if !found {
+		t.Fatal("the README's login is not as it was")
+	}
+	return before + login + readmeBlock(t, "Sessions", "js", s.addr)
+}
+
+// heldBack is a fetch of a slow network: no refresh gets through before three requests
+// were answered with 401.
+const heldBack = `
+	let refused = 0, release;
+	const all = new Promise((resolve) => release = resolve);
+	const fetch = async (url, init) => {
+		if (init.body?.has?.("refresh_token")) await all;
+		const answer = await window.fetch(url, init);
+		if (answer.status === 401 && ++refused === 3) release();
+		return answer;
+	};
+`
+
+// TestReadmeSessions runs it on a page of another origin, whose access token has
+// expired.
+func TestReadmeSessions(t *testing.T) {
+	s, b := openOtherOrigin(t)
+	got := b.evaluate(t, sessionCode(t, s, heldBack)+`
+		tokens.access_token = "x";
+		const answers = await Promise.all([1, 2, 3].map(() => call("/users/me/")));
+		const names = await Promise.all(answers.map(async (answer) => (await answer.json()).username));
+		const json = { "Content-Type": "application/json" };
+		const changed = await call("/users/me/", { method: "PATCH", headers: json, body: '{"full_name":"T"}' });
+		const ended = await call("/users/me/sessions/?keep=current", { method: "DELETE" });
+		return [names, (await changed.json()).full_name, ended.status];`)
+	if want := `[["testuser","testuser","testuser"],"T",204]`; got != want {
+		t.Errorf("the page gets %s; want %s", got, want)
+	}
+	if n := len(s.events(t, "session_renewed")); n != 1 {
+		t.Errorf("%d refreshes for three requests; want 1", n)
+	}
+}
+
+// TestReadmeSessionEnded: the page is told that it has to log in again, and why.
+func TestReadmeSessionEnded(t *testing.T) {
+	s, b := openOtherOrigin(t)
+	got := b.evaluate(t, sessionCode(t, s, "")+`
+		await fetch(api + "/revoke", { method: "POST", body: new URLSearchParams({ token: tokens.refresh_token }) });
+		return (await Promise.allSettled([call("/users/me/"), call("/users/me/")])).map((one) => one.reason.message);`)
+	if want := `["400 the session has ended","400 the session has ended"]`; got != want {
+		t.Errorf("the page gets %s; want %s", got, want)
+	}
+}
+
+// TestReadmeTwoTabs: two tabs that have the same tokens refresh them at the same time,
+// and again, and both go on.
+func TestReadmeTwoTabs(t *testing.T) {
+	s, first := openOtherOrigin(t)
+	second := openTab(t, first.ctx)
+	second.run(t, chromedp.Navigate(otherOrigin(t)))
+	code := sessionCode(t, s, "") + `Object.assign(window, { call, refresh, latest: () => tokens });`
+	first.evaluate(t, code)
+	have := first.evaluate(t, "return latest()")
+	second.evaluate(t, code+"tokens = "+have)
+
+	const goOn = `
+		await refresh();
+		const me = await call("/users/me/");
+		return [me.status, latest().refresh_token];`
+	for range 3 {
+		var got [2]string
+		var both sync.WaitGroup
+		for i, tab := range []*browser{first, second} {
+			both.Go(func() { got[i] = tab.evaluate(t, goOn) })
+		}
+		both.Wait()
+		if got[0] != got[1] || !strings.HasPrefix(got[0], `[200,"`) || strings.Contains(have, got[0][6:]) {
+			t.Errorf("the tabs get %q; want 200 and the same new token", got)
+		}
+		have = got[0]
 	}
 }
 
@@ -77,18 +209,15 @@ func otherOrigin(t *testing.T) string {
 
 // TestReadmeSettings: the README's table names what the program prints.
 func TestReadmeSettings(t *testing.T) {
-	readme, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	readme := readmeSection(t, "Settings")
 	help := invocation{args: []string{"-h"}}.run(t).stdout
 	_, table, _ := strings.Cut(help, "VARIABLE ")
 	for _, name := range regexp.MustCompile(`(?m)^[A-Z][A-Z0-9_]+ `).FindAllString(table, -1) {
-		if !regexp.MustCompile("(?m)^\\|.*`" + strings.TrimSpace(name) + "`").Match(readme) {
+		if !regexp.MustCompile("(?m)^\\|.*`" + strings.TrimSpace(name) + "`").MatchString(readme) {
 			t.Errorf("the README's table has no %s", name)
 		}
 	}
-	for _, m := range regexp.MustCompile("(?m)^\\| `([A-Z][A-Z0-9_]+)`").FindAllStringSubmatch(string(readme), -1) {
+	for _, m := range regexp.MustCompile("(?m)^\\| `([A-Z][A-Z0-9_]+)`").FindAllStringSubmatch(readme, -1) {
 		if !strings.Contains(help, "\n"+m[1]+" ") {
 			t.Errorf("nobody reads %s of the README's table", m[1])
 		}

@@ -177,6 +177,7 @@ func startAs(t testing.TB, i invocation) *server {
 	t.Helper()
 	s := launchAndWait(t, i)
 	t.Cleanup(func() {
+		s.client.CloseIdleConnections() // a stop waits for those that have said nothing yet
 		if code := s.stop(t); code != 0 {
 			t.Errorf("exit code %d; want 0", code)
 		}
@@ -324,9 +325,9 @@ func (r *record) events(msg string) []map[string]any {
 	return found
 }
 
-// aSecret is what no log may hold: a token, the header that carries it, and a
-// password hash.
-var aSecret = regexp.MustCompile(`eyJ[\w-]+\.|Bearer|pbkdf2-sha256`)
+// aSecret is what no log may hold: an access token, the header that carries it, a
+// password hash, and a refresh token, which is 56 bytes in base64url.
+var aSecret = regexp.MustCompile(`eyJ[\w-]+\.|Bearer|pbkdf2-sha256|(^|[^\w-])[\w-]{74}[AEIMQUYcgkosw048]([^\w-]|$)`)
 
 // check reports lines that are no JSON object, and secrets.
 func (r *record) check(t testing.TB, secrets []string) {

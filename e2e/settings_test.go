@@ -63,6 +63,16 @@ var badSettings = []badSetting{
 	{"ACCESS_TOKEN_EXPIRE_MINUTES 1.5", "ACCESS_TOKEN_EXPIRE_MINUTES=1.5", "whole number", nil},
 	{"ACCESS_TOKEN_EXPIRE_MINUTES over 64 bits", "ACCESS_TOKEN_EXPIRE_MINUTES=99999999999999999999", "whole number", nil},
 	{"ACCESS_TOKEN_EXPIRE_MINUTES over 292 years", "ACCESS_TOKEN_EXPIRE_MINUTES=153722868", "from 1 to", nil},
+	{"REFRESH_TOKEN_EXPIRE_DAYS 0", "REFRESH_TOKEN_EXPIRE_DAYS=0", "from 1 to 3650", nil},
+	{"REFRESH_TOKEN_EXPIRE_DAYS 3651", "REFRESH_TOKEN_EXPIRE_DAYS=3651", "from 1 to 3650", nil},
+	{"REFRESH_TOKEN_EXPIRE_DAYS 30d", "REFRESH_TOKEN_EXPIRE_DAYS=30d", "whole number", nil},
+	{"REFRESH_TOKEN_EXPIRE_DAYS that is empty", "REFRESH_TOKEN_EXPIRE_DAYS=", "whole number", nil},
+	{"REFRESH_TOKEN_IDLE_DAYS 0", "REFRESH_TOKEN_IDLE_DAYS=0", "from 1 to 3650", nil},
+	{"REFRESH_TOKEN_IDLE_DAYS 3651", "REFRESH_TOKEN_IDLE_DAYS=3651", "from 1 to 3650", nil},
+	{"REFRESH_TOKEN_IDLE_DAYS 0.5", "REFRESH_TOKEN_IDLE_DAYS=0.5", "whole number", nil},
+	{"REFRESH_GRACE_SECONDS -1", "REFRESH_GRACE_SECONDS=-1", "from 0 to 60", nil},
+	{"REFRESH_GRACE_SECONDS 61", "REFRESH_GRACE_SECONDS=61", "from 0 to 60", nil},
+	{"REFRESH_GRACE_SECONDS 10s", "REFRESH_GRACE_SECONDS=10s", "whole number", nil},
 	{"PBKDF2_ITERATIONS 99999", "PBKDF2_ITERATIONS=99999", "from 100000 to 10000000", nil},
 	{"PBKDF2_ITERATIONS 10000001", "PBKDF2_ITERATIONS=10000001", "from 100000 to 10000000", nil},
 	{"PBKDF2_ITERATIONS 600_000", "PBKDF2_ITERATIONS=600_000", "from 100000 to 10000000", nil},
@@ -118,6 +128,7 @@ var badSettings = []badSetting{
 	{"DATABASE_URL with a TLS mode that is none", "DATABASE_URL=postgres://u:opensesame@db/x?sslmode=on", "postgres://user:password@host", []string{"SECRET_KEY=" + aKey}},
 	{"DATABASE_URL with one connection", "DATABASE_URL=postgres://u:opensesame@db/x?pool_max_conns=1", "at least 2", []string{"SECRET_KEY=" + aKey}},
 	{"DATABASE_URL without a key", "SECRET_KEY", "outlive this run", []string{"DATABASE_URL=sqlite:users.db"}},
+	{"DATABASE_URL without a secret, though tokens are signed by a private key", "SECRET_KEY", "outlive this run", []string{"DATABASE_URL=sqlite:users.db", "ALGORITHM=ES256", "PRIVATE_KEY_FILE=p256.pem"}},
 	{"DATABASE_URL twice", "DATABASE_URL_FILE=url.txt", "only one of them", []string{"SECRET_KEY=" + aKey, "DATABASE_URL=sqlite:users.db"}},
 }
 
@@ -205,7 +216,8 @@ func TestAllBadSettingsAtOnce(t *testing.T) {
 	t.Parallel()
 	i := invocation{env: []string{
 		"ADDR=localhost", "SECRET_KEY=" + aKey[:31], "SECRET_KEY_FALLBACKS=your-secret-key", "ALGORITHM=HS255",
-		"PRIVATE_KEY_FILE=nowhere.pem", "ACCESS_TOKEN_EXPIRE_MINUTES=15m", "PBKDF2_ITERATIONS=1000000000",
+		"PRIVATE_KEY_FILE=nowhere.pem", "ACCESS_TOKEN_EXPIRE_MINUTES=15m", "REFRESH_TOKEN_EXPIRE_DAYS=0",
+		"REFRESH_TOKEN_IDLE_DAYS=forever", "REFRESH_GRACE_SECONDS=61", "PBKDF2_ITERATIONS=1000000000",
 		"MIN_PASSWORD_LENGTH=0", "ALLOW_REGISTRATION=maybe", "CORS_ORIGINS=*,https://x", "TRUSTED_PROXIES=any",
 		"EXPOSE_USERS=yes", "TLS_CERT_FILE=nowhere.pem", "LOG_LEVEL=loud", "LOG_FORMAT=xml", "SHUTDOWN_SECONDS=-1",
 	}}
@@ -243,6 +255,11 @@ func TestGoodSettings(t *testing.T) {
 		{"a public key as fallback", []string{"ALGORITHM=ES256", "PRIVATE_KEY_FILE=p256.pem", "PRIVATE_KEY_FALLBACKS_DIR=public"}},
 		{"the least numbers", []string{"ACCESS_TOKEN_EXPIRE_MINUTES=1", "PBKDF2_ITERATIONS=100000", "MIN_PASSWORD_LENGTH=1", "SHUTDOWN_SECONDS=0"}},
 		{"the most rounds", []string{"PBKDF2_ITERATIONS=10000000", "MIN_PASSWORD_LENGTH=64"}},
+		{"the shortest sessions", []string{"REFRESH_TOKEN_EXPIRE_DAYS=1", "REFRESH_TOKEN_IDLE_DAYS=1", "REFRESH_GRACE_SECONDS=0"}},
+		{"the longest sessions", []string{"REFRESH_TOKEN_EXPIRE_DAYS=3650", "REFRESH_TOKEN_IDLE_DAYS=3650", "REFRESH_GRACE_SECONDS=60"}},
+		{"sessions that are idle for longer than they live", []string{"REFRESH_TOKEN_EXPIRE_DAYS=1", "REFRESH_TOKEN_IDLE_DAYS=2"}},
+		{"access tokens that live as long as sessions", []string{"ACCESS_TOKEN_EXPIRE_MINUTES=1440", "REFRESH_TOKEN_EXPIRE_DAYS=1", "REFRESH_TOKEN_IDLE_DAYS=1"}},
+		{"a secret beside a private key", []string{"SECRET_KEY=" + aKey, "DATABASE_URL=sqlite:new.db", "ALGORITHM=ES256", "PRIVATE_KEY_FILE=p256.pem"}},
 		{"DATABASE_URL of a new file", []string{"SECRET_KEY=" + aKey, "DATABASE_URL=sqlite:new.db"}},
 		{"EXPOSE_USERS on localhost", []string{"EXPOSE_USERS=true"}},
 		{"EXPOSE_USERS on 127.0.0.2", []string{"EXPOSE_USERS=true", "ADDR=127.0.0.2:8000"}},
@@ -292,6 +309,9 @@ func TestSettingsTakeEffect(t *testing.T) {
 				t.Errorf("%s; want it to expire in 60 s", a.body)
 			}
 		}},
+		{"REFRESH_TOKEN_IDLE_DAYS 1", []string{"REFRESH_TOKEN_IDLE_DAYS=1"}, checkSessionDays(1)},
+		{"REFRESH_TOKEN_EXPIRE_DAYS 2, which is less than idle", []string{"REFRESH_TOKEN_EXPIRE_DAYS=2"}, checkSessionDays(2)},
+		{"access tokens that live longer than sessions", []string{"REFRESH_TOKEN_EXPIRE_DAYS=1", "ACCESS_TOKEN_EXPIRE_MINUTES=4320"}, checkSessionDays(3)},
 		{"EXPOSE_USERS true", []string{"EXPOSE_USERS=true"}, func(t *testing.T, s *server) {
 			s.register(t, "alice")
 			if a := s.do(t, "GET", "/", ""); !strings.HasPrefix(a.body, `{"alice":{"username":"alice",`) {
@@ -310,6 +330,46 @@ func TestSettingsTakeEffect(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) { tt.check(t, start(t, tt.settings...)) })
+	}
+}
+
+// checkSessionDays wants a session to end after so many days, though it is used.
+func checkSessionDays(days int) func(*testing.T, *server) {
+	return func(t *testing.T, s *server) {
+		s.register(t, "alice")
+		g := checkGoesOn(t, s, s.signIn(t, "alice"), "alice")
+		one := s.current(t, g.Access)
+		if life := one.ExpiresAt.Sub(one.CreatedAt); life.Round(time.Minute) != time.Duration(days)*24*time.Hour {
+			t.Errorf("the session lives for %v; want %d days", life, days)
+		}
+	}
+}
+
+// TestSettingsWarnings wants a warning of settings that are good, but do not do what
+// they say.
+func TestSettingsWarnings(t *testing.T) {
+	t.Parallel()
+	const longer = "ACCESS_TOKEN_EXPIRE_MINUTES is longer"
+	tests := []struct {
+		name   string
+		env    []string
+		says   string
+		warned bool
+	}{
+		{"access tokens that live as long as sessions", []string{"ACCESS_TOKEN_EXPIRE_MINUTES=1440", "REFRESH_TOKEN_EXPIRE_DAYS=1"}, longer, false},
+		{"access tokens that live a minute longer", []string{"ACCESS_TOKEN_EXPIRE_MINUTES=1441", "REFRESH_TOKEN_EXPIRE_DAYS=1"}, longer, true},
+		{"access tokens that outlive idle sessions by a minute", []string{"ACCESS_TOKEN_EXPIRE_MINUTES=2881", "REFRESH_TOKEN_IDLE_DAYS=2"}, longer, true},
+		{"access tokens that live as long as idle sessions", []string{"ACCESS_TOKEN_EXPIRE_MINUTES=2880", "REFRESH_TOKEN_IDLE_DAYS=2"}, longer, false},
+		{"no secret", nil, "SECRET_KEY is not set", true},
+		{"a secret", []string{"SECRET_KEY=" + aKey}, "SECRET_KEY is not set", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := invocation{args: []string{"check"}, env: tt.env}.run(t)
+			if got.code != 0 || strings.Contains(got.stdout, "warning: "+tt.says) != tt.warned {
+				t.Errorf("exit code %d, %s; want 0, and the warning %q: %v", got.code, got.stdout, tt.says, tt.warned)
+			}
+		})
 	}
 }
 

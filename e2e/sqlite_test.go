@@ -301,8 +301,8 @@ func TestSQLiteCheck(t *testing.T) {
 		make func(t testing.TB, path string)
 		says string
 	}{
-		{"a database", makeDatabase, "whose schema has version 1\n"},
-		{"an empty file", func(t testing.TB, path string) { writeFile(t, path, "") }, "version 0 and would get 1\n"},
+		{"a database", makeDatabase, "whose schema has version 2\n"},
+		{"an empty file", func(t testing.TB, path string) { writeFile(t, path, "") }, "version 0 and would get 2\n"},
 		{"no file", func(testing.TB, string) {}, "a new SQLite file, /"},
 	}
 	for _, tt := range tests {
@@ -380,7 +380,7 @@ func TestSQLiteStartsAtOnce(t *testing.T) {
 	for _, s := range servers {
 		checkMe(t, s.me(t, token), "alice")
 	}
-	if n := ask(t, path, `SELECT count(*) FROM schema_version WHERE version_id = 1`); n != "1" {
+	if n := ask(t, path, `SELECT count(*) FROM schema_version WHERE version_id = 2`); n != "1" {
 		t.Errorf("the schema was made %s times; want once", n)
 	}
 }

@@ -348,7 +348,7 @@ func TestSQLiteDiskFull(t *testing.T) {
 	path, filler := filepath.Join(dir, "users.db"), filepath.Join(dir, "filler")
 	s := startOn(t, path)
 	s.register(t, "alice")
-	token := s.logIn(t, "alice")
+	alice := s.signIn(t, "alice")
 	c := newGuests()
 	c.come(t, s)
 	c.await(t, 3)
@@ -356,12 +356,12 @@ func TestSQLiteDiskFull(t *testing.T) {
 	fill(t, filler)
 	c.awaitRefusals(t, 3)
 	c.disperse()
-	checkReadsOnly(t, s, token)
+	checkReadsOnly(t, s, alice)
 	checkLogged(t, s, "the disk may be full")
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
-	checkRecovered(t, s, token)
+	checkRecovered(t, s, alice)
 	c.checkTokens(t, s)
 	s.stop(t)
 	c.checkMembers(t, startOn(t, path), path)
@@ -394,11 +394,20 @@ func fill(t testing.TB, path string) {
 
 // checkReadsOnly reports a server that is not as one should be whose file takes
 // no writes: who is there already is served.
-func checkReadsOnly(t testing.TB, s *server, token string) {
+func checkReadsOnly(t testing.TB, s *server, alice grant) {
 	t.Helper()
 	checkUnavailable(t, s.do(t, "POST", "/users/", newUser("late", password), jsonType))
 	checkUnavailable(t, s.do(t, "POST", "/token", loginForm("alice"), formType))
-	checkMe(t, s.me(t, token), "alice")
+	checkUnavailable(t, s.refresh(t, alice.Refresh))
+	checkUnavailable(t, s.do(t, "POST", "/revoke", "token="+alice.Access, formType))
+	checkUnavailable(t, s.authorized(t, "PATCH", "/users/me/", `{"email":"a@example.org"}`, alice.Access))
+	checkUnavailable(t, s.authorized(t, "POST", "/users/me/password", change(password, nextPassword), alice.Access))
+	checkUnavailable(t, s.authorized(t, "DELETE", "/users/me/sessions/", "", alice.Access))
+	checkUnavailable(t, s.authorized(t, "DELETE", "/users/me/", "", alice.Access))
+	checkMe(t, s.me(t, alice.Access), "alice")
+	if n := len(s.sessions(t, alice.Access)); n != 1 {
+		t.Errorf("alice has %d sessions; want 1", n)
+	}
 	for _, path := range []string{"/readyz", "/livez"} {
 		if a := s.do(t, "GET", path, ""); a.StatusCode != 200 {
 			t.Errorf("%s: %d %s; want 200", path, a.StatusCode, a.body)
@@ -416,12 +425,12 @@ func checkUnavailable(t testing.TB, a answer) {
 }
 
 // checkRecovered reports a server that does not go on as if nothing had happened.
-func checkRecovered(t testing.TB, s *server, token string) {
+func checkRecovered(t testing.TB, s *server, alice grant) {
 	t.Helper()
 	s.register(t, "late") // which the failure has not left behind
 	checkMe(t, s.me(t, s.logIn(t, "late")), "late")
 	checkMe(t, s.me(t, s.logIn(t, "alice")), "alice")
-	checkMe(t, s.me(t, token), "alice")
+	checkGoesOn(t, s, alice, "alice") // by the next generation, for the failure has made none
 }
 
 // TestSQLiteReadOnly makes the files of a server such that not even root can
@@ -432,16 +441,16 @@ func TestSQLiteReadOnly(t *testing.T) {
 	path := newFile(t)
 	s := startOn(t, path)
 	s.register(t, "alice")
-	token := s.logIn(t, "alice")
+	alice := s.signIn(t, "alice")
 
 	t.Cleanup(func() { exec.Command("chattr", "-i", path, path+"-wal").Run() })
 	if out, err := exec.Command("chattr", "+i", path, path+"-wal").CombinedOutput(); err != nil {
 		skip(t, fmt.Sprintf("this file system cannot: %v: %s", err, out))
 	}
-	checkReadsOnly(t, s, token)
+	checkReadsOnly(t, s, alice)
 	checkLogged(t, s, "the file read-only")
 	command(t, "chattr", "-i", path, path+"-wal")
-	checkRecovered(t, s, token)
+	checkRecovered(t, s, alice)
 	checkIntegrity(t, path)
 }
 
@@ -454,18 +463,18 @@ func TestSQLiteLocked(t *testing.T) {
 			path := newFile(t)
 			s := startOn(t, path)
 			s.register(t, "alice")
-			token := s.logIn(t, "alice")
+			alice := s.signIn(t, "alice")
 
 			other := openFile(t, path)
 			tx(t, other, "BEGIN "+mode)
 			begin := time.Now()
-			checkReadsOnlyAtOnce(t, s, token)
+			checkReadsOnlyAtOnce(t, s, alice)
 			if took := time.Since(begin); took > 10*time.Second {
 				t.Errorf("the answers took %v; want 5 s, or some more on a busy machine", took)
 			}
 			tx(t, other, "COMMIT")
 			checkLogged(t, s, "database is locked")
-			checkRecovered(t, s, token)
+			checkRecovered(t, s, alice)
 		})
 	}
 }
@@ -480,14 +489,15 @@ func tx(t testing.TB, db *sql.DB, statement string) {
 
 // checkReadsOnlyAtOnce is checkReadsOnly where each write is refused only after
 // seconds: they come together, and the reads do not wait for them.
-func checkReadsOnlyAtOnce(t testing.TB, s *server, token string) {
+func checkReadsOnlyAtOnce(t testing.TB, s *server, alice grant) {
 	t.Helper()
 	var writes sync.WaitGroup
 	var waiting atomic.Int32
 	for _, request := range [][]string{
 		{"/users/", newUser("late", password), jsonType},
 		{"/token", loginForm("alice"), formType},
-		{"/users/", newUser("later", password), jsonType},
+		{"/token", refreshBody(alice.Refresh), formType},
+		{"/revoke", "token=" + alice.Refresh, formType},
 	} {
 		waiting.Add(1)
 		writes.Go(func() {
@@ -503,7 +513,7 @@ func checkReadsOnlyAtOnce(t testing.TB, s *server, token string) {
 	defer writes.Wait()
 	reads := 0
 	for ; waiting.Load() > 0; reads++ {
-		checkMe(t, s.me(t, token), "alice")
+		checkMe(t, s.me(t, alice.Access), "alice")
 		if a := s.do(t, "GET", "/readyz", ""); a.StatusCode != 200 {
 			t.Errorf("/readyz: %d %s; want 200", a.StatusCode, a.body)
 		}

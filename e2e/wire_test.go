@@ -180,6 +180,12 @@ func TestPaths(t *testing.T) {
 		{"/x/../users/me/", "/users/me/"},
 		{"/users/me/../me/", "/users/me/"},
 		{"//users/%6de/", "/users/%6de/"},
+		{"/revoke/", "/revoke"},
+		{"/users/me/password/", "/users/me/password"},
+		{"/users/me/sessions", "/users/me/sessions/"},
+		{"/users/me/sessions?keep=current", "/users/me/sessions/?keep=current"},
+		{"/users/me/sessions/x/", "/users/me/sessions/x"},
+		{"/users/me/sessions/x/../", "/users/me/sessions/"},
 		{"http://evil.example/users/me", "/users/me/"},
 		{"http://evil.example//users/me/", "/users/me/"},
 		{"//evil.example/users/me", "/evil.example/users/me"},
@@ -191,6 +197,11 @@ func TestPaths(t *testing.T) {
 		{"/users%2fme/", ""},
 		{"/users%2fme", ""},
 		{"/users/me%2f", ""},
+		{"/users/me/%2f", ""},
+		{"/users/%2f", ""},
+		{"/%2f", ""},
+		{"/users/me/sessions/%2f", ""},
+		{"/users/me/sessions/%2F", ""},
 		{"/token%2f", ""},
 		{"/users/me/%00", ""},
 		{"/users/me/;a=b", ""},
@@ -199,35 +210,45 @@ func TestPaths(t *testing.T) {
 		{"/users/me/x.css", ""},
 		{"/users/me/%2fx.css", ""},
 		{"/users/me/%0d%0aSet-Cookie:x=1", ""},
+		{"/users/me/sessions/x/y", ""},
+		{"/users/me/sessions%2fx", ""},
+		{"/users/me/password/x", ""},
+		{"/users/alice/sessions/", ""},
 		{"/Users/me/", ""},
 		{"/users/me%20/", ""},
 		{`/\evil.example/`, ""},
 	}
 	for _, tt := range tests {
-		t.Run(tt.target, func(t *testing.T) {
-			a := s.ask(t, head("GET "+tt.target+" HTTP/1.1", "Host: evil.example"))
-			if tt.location == "" {
-				checkProblem(t, a, 404, "Not Found")
-				return
-			}
-			if got := a.Header.Get("Location"); a.StatusCode != 307 || got != tt.location {
-				t.Errorf("got %d to %q; want 307 to %q", a.StatusCode, got, tt.location)
-			}
-			checkShape(t, a)
-		})
+		for _, method := range []string{"GET", "POST", "DELETE"} {
+			t.Run(method+" "+tt.target, func(t *testing.T) {
+				a := s.ask(t, head(method+" "+tt.target+" HTTP/1.1", "Host: evil.example"))
+				if tt.location == "" {
+					checkProblem(t, a, 404, "Not Found")
+					return
+				}
+				if got := a.Header.Get("Location"); a.StatusCode != 307 || got != tt.location {
+					t.Errorf("got %d to %q; want 307 to %q", a.StatusCode, got, tt.location)
+				}
+				checkShape(t, a)
+			})
+		}
 	}
 }
 
 // allowed is the Allow header of every path.
 var allowed = map[string]string{
-	"/token":        "POST",
-	"/users/":       "POST",
-	"/users/me/":    "GET, HEAD",
-	"/livez":        "GET, HEAD",
-	"/readyz":       "GET, HEAD",
-	"/":             "GET, HEAD",
-	"/docs":         "GET, HEAD",
-	"/openapi.json": "GET, HEAD",
+	"/token":               "POST",
+	"/revoke":              "POST",
+	"/users/":              "POST",
+	"/users/me/":           "DELETE, GET, HEAD, PATCH",
+	"/users/me/password":   "POST",
+	"/users/me/sessions/":  "DELETE, GET, HEAD",
+	"/users/me/sessions/x": "DELETE",
+	"/livez":               "GET, HEAD",
+	"/readyz":              "GET, HEAD",
+	"/":                    "GET, HEAD",
+	"/docs":                "GET, HEAD",
+	"/openapi.json":        "GET, HEAD",
 }
 
 func TestMethods(t *testing.T) {
@@ -298,21 +319,27 @@ func TestHead(t *testing.T) {
 		{"without one", nil, 401},
 		{"with a bad one", []string{"Authorization: Bearer x"}, 401},
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			get := s.ask(t, head(append([]string{"GET /users/me/ HTTP/1.1", "Host: h"}, tt.lines...)...))
-			c := s.dial(t)
-			c.send(head(append([]string{"HEAD /users/me/ HTTP/1.1", "Host: h", "Connection: close"}, tt.lines...)...))
-			a := c.answer("HEAD")
-			if a.StatusCode != tt.status || !c.isClosed() {
-				t.Errorf("got %d, or bytes behind the head; want %d and no more", a.StatusCode, tt.status)
-			}
-			for _, header := range []string{"Content-Type", "Content-Length", "WWW-Authenticate", "Cache-Control", "X-Content-Type-Options"} {
-				if got, want := a.Header.Get(header), get.Header.Get(header); got != want {
-					t.Errorf("%s: %q; GET has %q", header, got, want)
-				}
-			}
-		})
+	for _, path := range []string{"/users/me/", "/users/me/sessions/"} {
+		for _, tt := range tests {
+			t.Run(path+" "+tt.name, func(t *testing.T) { checkHead(t, s, path, tt.lines, tt.status) })
+		}
+	}
+}
+
+// checkHead reports an answer to HEAD that is not that to GET without its body.
+func checkHead(t *testing.T, s *server, path string, lines []string, status int) {
+	t.Helper()
+	get := s.ask(t, head(append([]string{"GET " + path + " HTTP/1.1", "Host: h"}, lines...)...))
+	c := s.dial(t)
+	c.send(head(append([]string{"HEAD " + path + " HTTP/1.1", "Host: h", "Connection: close"}, lines...)...))
+	a := c.answer("HEAD")
+	if a.StatusCode != status || !c.isClosed() {
+		t.Errorf("got %d, or bytes behind the head; want %d and no more", a.StatusCode, status)
+	}
+	for _, header := range []string{"Content-Type", "Content-Length", "WWW-Authenticate", "Cache-Control", "X-Content-Type-Options"} {
+		if got, want := a.Header.Get(header), get.Header.Get(header); got != want {
+			t.Errorf("%s: %q; GET has %q", header, got, want)
+		}
 	}
 }
 
