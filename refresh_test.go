@@ -34,6 +34,15 @@ func TestRefreshToken(t *testing.T) {
 	}
 }
 
+// TestRefreshTokenFormat: tokens that are out there stay good with the next version.
+func TestRefreshTokenFormat(t *testing.T) {
+	keys := newRefreshKeys([]byte("0123456789abcdef0123456789abcdef"), nil)
+	const want = "AAECAwQFBgcICQoLDA0ODwAAAAAAAAECGkNXm3o9tS_skB98_-2IamzxqPyUHAT4eDZfZnFONuE"
+	if got, err := keys.token("AAECAwQFBgcICQoLDA0ODw", 258); err != nil || got != want {
+		t.Errorf("%s, %v; want %s", got, err, want)
+	}
+}
+
 // TestRefreshTokenForged: every way to write another token than ours.
 func TestRefreshTokenForged(t *testing.T) {
 	keys := newRefreshKeys([]byte(testSecret), nil)

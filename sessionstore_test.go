@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -353,6 +354,51 @@ func testStoreLaterExpiry(t *testing.T, s store) {
 		n, err := s.DeleteExpiredSessions(t.Context(), inSeconds(step.seconds), 9)
 		if err != nil || n != step.deleted {
 			t.Errorf("after %d s: deleted %d, %v; want %d", step.seconds, n, err, step.deleted)
+		}
+	}
+}
+
+// testStoreManyExpiries: of sessions that were refreshed and ended in any order each is
+// deleted in its own second.
+func testStoreManyExpiries(t *testing.T, s store) {
+	u := mustCreate(t, s, testUser("alice"))
+	random := rand.New(rand.NewPCG(1, 2))
+	expiry := make(map[string]int)
+	for i := range 60 {
+		id := fmt.Sprint("s", i)
+		expiry[id] = 1 + random.IntN(20)
+		mustBegin(t, s, Session{ID: id, UserID: u.ID, ExpiresAt: inSeconds(expiry[id])})
+	}
+	for i := range 60 {
+		id := fmt.Sprint("s", random.IntN(60))
+		if _, open := expiry[id]; !open {
+			continue
+		}
+		if i%3 == 0 {
+			if err := s.EndSession(t.Context(), u.ID, id); err != nil {
+				t.Fatal(err)
+			}
+			delete(expiry, id)
+			continue
+		}
+		_, session, err := s.UserBySession(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		expiry[id] = 1 + random.IntN(40) // also earlier than before
+		if err := s.RotateSession(t.Context(), id, session.Generation, inSeconds(0), inSeconds(expiry[id])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for second := range 41 {
+		want := 0
+		for _, at := range expiry {
+			if at == second {
+				want++
+			}
+		}
+		if n, err := s.DeleteExpiredSessions(t.Context(), inSeconds(second), 99); err != nil || n != want {
+			t.Errorf("in second %d: deleted %d, %v; want %d", second, n, err, want)
 		}
 	}
 }

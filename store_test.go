@@ -44,6 +44,7 @@ func testStore(t *testing.T, open func(testing.TB) store) {
 		"an old password begins nothing":    testStorePasswordRace,
 		"expiry":                            testStoreExpiry,
 		"expiry of what was used again":     testStoreLaterExpiry,
+		"many expiries":                     testStoreManyExpiries,
 		"hashes are replaced once":          testStoreHashes,
 		"no hash is lost":                   testStoreLostUpdates,
 		"profiles":                          testStoreProfiles,
