@@ -2,7 +2,7 @@
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSION     = $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: run test check bench fuzz build
+.PHONY: run test check bench soak fuzz build
 
 run: ## start on localhost:8000
 	go run .
@@ -21,6 +21,10 @@ check: ## what a reviewer need not look for
 bench: ## the figures of the README, side by side
 	go test -run '^$$' -bench MemStore .
 	go -C e2e test -run '^$$' -bench . -benchtime 1x -v -timeout 30m .
+
+SOAK ?= 10m
+soak: ## memory, descriptors and goroutines under mixed traffic, for as long as SOAK says
+	SOAK=$(SOAK) go -C e2e test -run '^TestSoak$$' -v -count 1 -timeout 60m .
 
 fuzz: ## every fuzz target for a minute
 	@for target in $$(go test -list '^Fuzz' . | grep '^Fuzz'); do \

@@ -22,6 +22,8 @@ type accounts struct {
 	log           *slog.Logger // security events, by the names of OWASP's logging vocabulary
 	now           func() time.Time
 
+	hashes            *hashQueue
+	throttle          *throttle // nil: nobody is throttled
 	limits            sessionLimits
 	registrationOpen  bool
 	minPasswordLength int
@@ -49,10 +51,19 @@ var (
 )
 
 // register creates a user as parseNewUser has passed it. It returns
-// errRegistrationClosed, or errExists if the name is taken.
+// errRegistrationClosed, a throttledError, errBusy, or errExists if the name is taken.
 func (a *accounts) register(ctx context.Context, req newUser, from client) (User, error) {
 	if !a.registrationOpen {
 		return User{}, errRegistrationClosed
+	}
+	if a.throttle != nil {
+		if err := a.throttle.admitRegistration(sourceOf(from.IP), a.now()); err != nil {
+			return User{}, a.noteThrottled(ctx, "", from, err)
+		}
+	}
+	hash, err := a.hash(ctx, req.Password)
+	if err != nil {
+		return User{}, err
 	}
 	ctx = context.WithoutCancel(ctx)
 	now := a.now().UTC()
@@ -61,7 +72,7 @@ func (a *accounts) register(ctx context.Context, req newUser, from client) (User
 		Key:              usernameKey(req.Username),
 		Email:            req.Email,
 		FullName:         req.FullName,
-		PasswordHash:     a.passwords.hashPassword(req.Password),
+		PasswordHash:     hash,
 		CreatedAt:        now,
 		TokensValidAfter: now,
 	})
@@ -72,6 +83,16 @@ func (a *accounts) register(ctx context.Context, req newUser, from client) (User
 	return u, nil
 }
 
+// hash returns the hash of a new password, or errBusy.
+func (a *accounts) hash(ctx context.Context, password string) (hash string, err error) {
+	if err := a.hashes.enter(ctx); err != nil {
+		return "", err
+	}
+	defer a.hashes.leave()
+	computeHash(func() { hash = a.passwords.hashPassword(password) })
+	return hash, nil
+}
+
 // maxRaces is how often we try again what another request got ahead of.
 const maxRaces = 3
 
@@ -79,14 +100,20 @@ const maxRaces = 3
 var errRaced = fmt.Errorf("%w: other requests keep changing the same user or session", errUnavailable)
 
 // authenticateUser returns the user with this name and password. A wrong name
-// or password, or a disabled user, is errBadCredentials and costs one hash; a
-// failure of the store is returned as it is.
+// or password, or a disabled user, is errBadCredentials and costs one hash. It returns
+// a throttledError or errBusy before there is any; a failure of the store is returned as
+// it is.
 func (a *accounts) authenticateUser(ctx context.Context, name, password string, from client) (User, error) {
-	u, err := a.userByName(ctx, name)
+	key := usernameKey(name)
+	u, err := a.store.UserByKey(context.WithoutCancel(ctx), key)
 	if err != nil && !errors.Is(err, errNotFound) {
 		return User{}, err
 	}
-	if !a.passwords.verifyPassword(password, u.PasswordHash) || u.Disabled {
+	ok, err := a.guess(ctx, key, u, password, from)
+	if err != nil {
+		return User{}, err
+	}
+	if !ok {
 		// The name only if it is one: people type their password there too.
 		a.event(ctx, slog.LevelWarn, "authn_login_fail", u.Username, from)
 		return User{}, errBadCredentials
@@ -94,15 +121,85 @@ func (a *accounts) authenticateUser(ctx context.Context, name, password string, 
 	return a.strengthenHash(ctx, u, password)
 }
 
+// guess reports whether password is that of u, who is not disabled; the zero User has
+// none. If not, that counts for the account, which the name's key names, and for the
+// source. Its errors are those of authenticateUser.
+func (a *accounts) guess(ctx context.Context, key string, u User, password string, from client) (bool, error) {
+	lasting := context.WithoutCancel(ctx)
+	if _, err := a.admitGuess(lasting, key, u, from); err != nil {
+		return false, err
+	}
+	if err := a.hashes.enter(ctx); err != nil {
+		return false, err
+	}
+	defer a.hashes.leave()
+	g, err := a.admitGuess(lasting, key, u, from) // others may have failed while this one waited
+	if err != nil {
+		return false, err
+	}
+	ok := false
+	computeHash(func() { ok = a.passwords.verifyPassword(password, u.PasswordHash) })
+	ok = ok && !u.Disabled
+	return ok, a.noteGuess(lasting, g, ok, key, u, from)
+}
+
+// admitGuess returns what is known of the guesses at an account, or a throttledError.
+func (a *accounts) admitGuess(ctx context.Context, key string, u User, from client) (guesses, error) {
+	if a.throttle == nil {
+		return guesses{}, nil
+	}
+	account, source := a.throttle.account(key), sourceOf(from.IP)
+	g, err := a.store.Guesses(ctx, account, u.ID, source)
+	if err != nil {
+		return guesses{}, err
+	}
+	if err := a.throttle.admitGuess(g, account, source, a.now()); err != nil {
+		return guesses{}, a.noteThrottled(ctx, u.Username, from, err)
+	}
+	return g, nil
+}
+
+// noteGuess remembers a guess, which was right or wrong.
+func (a *accounts) noteGuess(ctx context.Context, g guesses, right bool, key string, u User, from client) error {
+	if a.throttle == nil {
+		return nil
+	}
+	account, source, now := a.throttle.account(key), sourceOf(from.IP), a.now()
+	if !right {
+		a.throttle.noteFailure(g, account, source, now)
+		return a.store.AddFailure(ctx, account, now, now.Add(-forgetGuesses))
+	}
+	a.throttle.noteSuccess(account, source)
+	if g.Failures > 0 {
+		if err := a.store.ClearFailures(ctx, account); err != nil {
+			return err
+		}
+	}
+	if !g.Familiar {
+		return notFoundIs(nil, a.store.RememberSource(ctx, u.ID, source, now))
+	}
+	return nil
+}
+
+// noteThrottled logs that somebody has to wait, and returns err.
+func (a *accounts) noteThrottled(ctx context.Context, username string, from client, err error) error {
+	a.event(ctx, slog.LevelWarn, "excess_rate_limit_exceeded", username, from)
+	return err
+}
+
 // strengthenHash replaces a hash that costs less than one made today. The store does
 // it only if the hash is still the one that this password was checked against, so
-// that it never undoes a change of password made meanwhile.
+// that it never undoes a change of password made meanwhile. If too many passwords are
+// being hashed, the next login does it.
 func (a *accounts) strengthenHash(ctx context.Context, u User, password string) (User, error) {
 	if !a.passwords.isCheap(u.PasswordHash) {
 		return u, nil
 	}
-	next := a.passwords.hashPassword(password)
-	if err := a.store.ReplacePasswordHash(ctx, u.ID, u.PasswordHash, next); err != nil {
+	next, err := a.hash(ctx, password)
+	if err != nil {
+		return u, nil
+	}
+	if err := a.store.ReplacePasswordHash(context.WithoutCancel(ctx), u.ID, u.PasswordHash, next); err != nil {
 		return u, notFoundIs(nil, err)
 	}
 	u.PasswordHash = next
@@ -130,20 +227,25 @@ func (a *accounts) updateProfile(ctx context.Context, u User, change profileChan
 }
 
 // changePassword changes the password of u and ends all their sessions but s. It returns
-// errWrongPassword if the current one is another, errBadToken if the user is gone, and
-// errRaced.
+// errWrongPassword if the current one is another, errBadToken if the user is gone,
+// errRaced, and the errors of guess.
 func (a *accounts) changePassword(ctx context.Context, u User, s Session, change passwordChange, from client) error {
-	ctx = context.WithoutCancel(ctx)
 	next := ""
 	for range maxRaces {
-		if !a.passwords.verifyPassword(change.Current, u.PasswordHash) {
+		ok, err := a.guess(ctx, u.Key, u, change.Current, from)
+		if err != nil {
+			return err
+		}
+		if !ok {
 			a.event(ctx, slog.LevelWarn, "authn_password_change_fail", u.Username, from)
 			return errWrongPassword
 		}
 		if next == "" {
-			next = a.passwords.hashPassword(change.New)
+			if next, err = a.hash(ctx, change.New); err != nil {
+				return err
+			}
 		}
-		err := a.store.ChangePassword(ctx, u.ID, u.PasswordHash, next, a.now(), s.ID)
+		err = a.store.ChangePassword(context.WithoutCancel(ctx), u.ID, u.PasswordHash, next, a.now(), s.ID)
 		if err == nil {
 			a.event(ctx, slog.LevelInfo, "authn_password_change", u.Username, from)
 			return nil
@@ -151,7 +253,7 @@ func (a *accounts) changePassword(ctx context.Context, u User, s Session, change
 		if !errors.Is(err, errNotFound) {
 			return err
 		}
-		if u, err = a.reload(ctx, u); err != nil { // somebody was quicker
+		if u, err = a.reload(context.WithoutCancel(ctx), u); err != nil { // somebody was quicker
 			return err
 		}
 	}

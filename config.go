@@ -40,6 +40,7 @@ type config struct {
 	Rounds            int
 	MinPasswordLength int
 	RegistrationOpen  bool
+	Throttle          *throttle // nil: off
 
 	LogLevel slog.Level
 	LogJSON  bool
@@ -103,10 +104,8 @@ func (r *settingReader) environment(lookup func(string) (string, bool)) {
 			r.secretFile(s.name, path)
 		}
 	}
-	for name, unset := range map[string]string{"THROTTLE": "off", "METRICS_ADDR": ""} {
-		if value, _ := lookup(name); value != "" && value != unset {
-			r.warnings = append(r.warnings, name+": this version does not know it yet")
-		}
+	if value, _ := lookup("METRICS_ADDR"); value != "" {
+		r.warnings = append(r.warnings, "METRICS_ADDR: this version does not know it yet")
 	}
 }
 
@@ -193,9 +192,20 @@ func (r *settingReader) config(terminal bool) config {
 	if cfg.ExposeUsers && !local {
 		r.bad("EXPOSE_USERS", "shows every password hash; want ADDR on a loopback address, such as localhost:8000")
 	}
+	if r.throttle() {
+		cfg.Throttle = newThrottle(secret)
+	}
 	cfg.Sessions = r.sessions(cfg.AccessTokenLife)
 	cfg.Warnings = r.warnings
 	return cfg
+}
+
+func (r *settingReader) throttle() bool {
+	value := r.values["THROTTLE"]
+	if value != "on" && value != "off" {
+		r.bad("THROTTLE", "%q; want on or off", value)
+	}
+	return value == "on"
 }
 
 const day = 24 * time.Hour

@@ -2,11 +2,12 @@ module latchkey
 
 go 1.26.0
 
-// Tokens and passwords.
+// Tokens, passwords, and who may guess them.
 require (
 	github.com/golang-jwt/jwt/v5 v5.3.1
 	github.com/hashicorp/golang-lru/v2 v2.0.7
 	golang.org/x/crypto v0.58.0
+	golang.org/x/time v0.16.0
 )
 
 // Names and e-mail addresses in Unicode.

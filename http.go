@@ -8,8 +8,10 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // A problem is the body of every failure: FastAPI's detail, and where OAuth
@@ -62,6 +64,7 @@ var statuses = []struct {
 	{errEncoded, http.StatusUnsupportedMediaType, "Unsupported Media Type", "invalid_request"},
 	{context.Canceled, statusClientClosedRequest, "Client Closed Request", ""},
 	{errUnavailable, http.StatusServiceUnavailable, "Service Unavailable", "temporarily_unavailable"},
+	{errBusy, http.StatusServiceUnavailable, "Service Unavailable", "temporarily_unavailable"},
 	{errStopping, http.StatusServiceUnavailable, "Shutting down", ""},
 }
 
@@ -69,8 +72,14 @@ var statuses = []struct {
 // has hung up; nobody reads the answer.
 const statusClientClosedRequest = 499
 
-// retryAfter is in how many seconds to ask again after a 503.
-const retryAfter = "1"
+// retryAfter returns in how many seconds to ask again after a failure.
+func retryAfter(err error) string {
+	wait := time.Second
+	if throttled, ok := errors.AsType[throttledError](err); ok {
+		wait = throttled.wait
+	}
+	return strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10)
+}
 
 // describe returns the answer to a failure, and whether it is one that people
 // outside may know of.
@@ -81,6 +90,10 @@ func describe(err error) (code int, p problem, known bool) {
 	if bad, ok := errors.AsType[formError](err); ok {
 		text := "Malformed form: " + string(bad)
 		return http.StatusBadRequest, problem{text, "invalid_request", text}, true
+	}
+	if _, ok := errors.AsType[throttledError](err); ok {
+		text := http.StatusText(http.StatusTooManyRequests)
+		return http.StatusTooManyRequests, problem{text, "temporarily_unavailable", text}, true
 	}
 	for _, st := range statuses {
 		if errors.Is(err, st.err) {
@@ -117,8 +130,8 @@ func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err er
 	switch code {
 	case http.StatusUnauthorized:
 		w.Header()["WWW-Authenticate"] = []string{"Bearer"} // RFC 6750 §3
-	case http.StatusServiceUnavailable:
-		w.Header().Set("Retry-After", retryAfter)
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		w.Header().Set("Retry-After", retryAfter(err))
 	case http.StatusRequestEntityTooLarge:
 		w.Header().Set("Connection", "close") // the rest of the body is not read
 	}

@@ -160,6 +160,7 @@ func serveHTTP(ctx context.Context, cfg config, out *logWriter) error {
 	if err != nil {
 		return err
 	}
+	spareThreads()
 	log.Info("listening", "addr", ln.Addr().String(), "tls", cfg.Certificate != nil, "version", buildVersion())
 	out.Flush() // whoever waits for this line need not wait longer
 
@@ -209,6 +210,8 @@ func newAccounts(cfg config, users store, log *slog.Logger) (*accounts, error) {
 		passwords:         newHasher(cfg.Rounds),
 		tokens:            tokens,
 		refreshTokens:     cfg.RefreshKeys,
+		hashes:            newHashQueue(runtime.GOMAXPROCS(0)),
+		throttle:          cfg.Throttle,
 		limits:            cfg.Sessions,
 		log:               log,
 		now:               time.Now,

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
 )
 
 // memStore is the store of a server that was started without a database.
@@ -16,8 +18,16 @@ type memStore struct {
 	users    map[int64]*User // which are replaced, never changed
 	byKey    map[string]*User
 	sessions map[string]*memSession
-	byUser   map[int64][]*memSession // of users who have any
-	expiring expiryQueue             // every session
+	byUser   map[int64][]*memSession    // of users who have any
+	expiring expiryQueue                // every session
+	failures *lru.Cache[string, streak] // by account
+	familiar *lru.Cache[familiarSource, time.Time]
+}
+
+// A familiarSource is one from which a user has logged in.
+type familiarSource struct {
+	userID int64
+	source string
 }
 
 // A memSession is a session and its place in the expiryQueue.
@@ -34,6 +44,8 @@ func newMemStore() *memStore {
 		byKey:    make(map[string]*User),
 		sessions: make(map[string]*memSession),
 		byUser:   make(map[int64][]*memSession),
+		failures: newCache[string, streak](),
+		familiar: newCache[familiarSource, time.Time](),
 	}
 }
 
@@ -284,6 +296,59 @@ func (m *memStore) deleteSessionsLocked(userID int64, ends func(*memSession) boo
 		return
 	}
 	m.byUser[userID] = left
+}
+
+func (m *memStore) Guesses(ctx context.Context, account string, userID int64, source string) (guesses, error) {
+	failures, _ := m.failures.Peek(account) // so that the oldest are those that failed first
+	return guesses{failures, m.familiar.Contains(familiarSource{userID, source})}, ctx.Err()
+}
+
+func (m *memStore) AddFailure(ctx context.Context, account string, now, stale time.Time) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, _ := m.failures.Peek(account)
+	m.failures.Add(account, s.after(now, stale))
+	return nil
+}
+
+func (m *memStore) ClearFailures(ctx context.Context, account string) error {
+	m.failures.Remove(account)
+	return ctx.Err()
+}
+
+func (m *memStore) RememberSource(ctx context.Context, userID int64, source string, now time.Time) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, err := foundUser(ctx, m.users[userID]); err != nil {
+		return err
+	}
+	m.familiar.Add(familiarSource{userID, source}, storedTime(now))
+	return nil
+}
+
+func (m *memStore) DeleteOldGuesses(ctx context.Context, before time.Time, limit int) (int, error) {
+	return deleteOld(ctx, m.failures, limit, func(s streak) bool { return s.LastAt.Before(before) })
+}
+
+func (m *memStore) DeleteOldSources(ctx context.Context, before time.Time, limit int) (int, error) {
+	return deleteOld(ctx, m.familiar, limit, func(at time.Time) bool { return at.Before(before) })
+}
+
+// deleteOld deletes at most limit entries that are old, beginning with those that were
+// not used for the longest time.
+func deleteOld[K comparable, V any](ctx context.Context, entries *lru.Cache[K, V], limit int, isOld func(V) bool) (int, error) {
+	n := 0
+	for ; n < limit && ctx.Err() == nil; n++ {
+		key, value, ok := entries.GetOldest()
+		if !ok || !isOld(value) {
+			break
+		}
+		entries.Remove(key)
+	}
+	return n, ctx.Err()
 }
 
 func (m *memStore) DeleteExpiredSessions(ctx context.Context, now time.Time, limit int) (int, error) {

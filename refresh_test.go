@@ -174,7 +174,9 @@ func TestRefreshSwept(t *testing.T) {
 	onEveryStore(t, func(t *testing.T, s *testServer) {
 		tokens := s.begin("alice")
 		s.clock.Advance(14 * day)
-		s.acc.deleteExpiredSessions(t.Context())
+		if n, err := s.acc.store.DeleteExpiredSessions(t.Context(), s.clock.Now(), 9); n != 1 || err != nil {
+			t.Fatalf("deleted %d, %v; want 1", n, err)
+		}
 		checkGrant(t, "after the sweep", s.refresh(tokens.refresh), ended)
 		checkGrant(t, "a new login", s.refresh(s.begin("alice").refresh), "")
 	})

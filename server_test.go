@@ -71,6 +71,7 @@ func startServer(t testing.TB, set ...func(*accounts, *edgeSettings)) *testServe
 		passwords:         newHasher(10),
 		tokens:            secretSigner(t),
 		refreshTokens:     newRefreshKeys([]byte(testSecret), nil),
+		hashes:            newHashQueue(4),
 		limits:            sessionLimits{absolute: 30 * day, idle: 14 * day, grace: 10 * time.Second},
 		log:               logger,
 		now:               clock.Now,

@@ -17,13 +17,12 @@ var (
 // login exchanges a name and a password for tokens, and begins a session. Its errors
 // are those of authenticateUser, and errRaced.
 func (a *accounts) login(ctx context.Context, form loginForm, from client) (tokenResponse, error) {
-	ctx = context.WithoutCancel(ctx)
 	for range maxRaces {
 		u, err := a.authenticateUser(ctx, form.Username, form.Password, from)
 		if err != nil {
 			return tokenResponse{}, err
 		}
-		tokens, err := a.beginSession(ctx, u, from)
+		tokens, err := a.beginSession(context.WithoutCancel(ctx), u, from)
 		if errors.Is(err, errNotFound) {
 			continue // the hash is no longer the one that was checked
 		}
@@ -231,11 +230,11 @@ func (a *accounts) endSessions(ctx context.Context, u User, keep string, from cl
 	return nil
 }
 
-// sweepBatch is how many sessions are deleted at once, so that nobody waits
-// long for the store.
+// sweepBatch is how many rows are deleted at once, so that nobody waits long for the
+// store.
 const sweepBatch = 1000
 
-// sweep deletes expired sessions every so often until ctx is done.
+// sweep deletes what is of no use any more, every so often until ctx is done.
 func (a *accounts) sweep(ctx context.Context, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -244,16 +243,19 @@ func (a *accounts) sweep(ctx context.Context, every time.Duration) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			a.deleteExpiredSessions(ctx)
+			now := a.now()
+			a.deleteInBatches(ctx, "expired sessions", now, a.store.DeleteExpiredSessions)
+			a.deleteInBatches(ctx, "old failures", now.Add(-forgetGuesses), a.store.DeleteOldGuesses)
+			a.deleteInBatches(ctx, "old sources", now.Add(-forgetSource), a.store.DeleteOldSources)
 		}
 	}
 }
 
-func (a *accounts) deleteExpiredSessions(ctx context.Context) {
+func (a *accounts) deleteInBatches(ctx context.Context, what string, at time.Time, del func(context.Context, time.Time, int) (int, error)) {
 	for ctx.Err() == nil {
-		n, err := a.store.DeleteExpiredSessions(ctx, a.now(), sweepBatch)
+		n, err := del(ctx, at, sweepBatch)
 		if err != nil {
-			a.log.ErrorContext(ctx, "cannot delete expired sessions", "err", err)
+			a.log.ErrorContext(ctx, "cannot delete "+what, "err", err)
 		}
 		if n < sweepBatch {
 			return

@@ -33,6 +33,7 @@ var settings = []setting{
 	{"ALLOW_REGISTRATION", "", "true", "false: POST /users/ answers 403", false},
 	{"CORS_ORIGINS", "", "", "comma-separated origins whose pages may call; * for all. Default on a loopback address: " + loopbackOrigins, false},
 	{"TRUSTED_PROXIES", "", "", "comma-separated CIDRs whose X-Forwarded-For is believed", false},
+	{"THROTTLE", "", "on", "off: nobody who guesses passwords or registers has to wait (behind a gateway, or for a load test)", false},
 	{"ISSUER", "", "", "if set: put into tokens as iss and required of them", false},
 	{"AUDIENCE", "", "", "if set: put into tokens as aud and required of them", false},
 	{"EXPOSE_USERS", "", "false", "the original's GET /, which shows every password hash; on loopback only", false},

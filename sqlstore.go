@@ -235,6 +235,37 @@ func (s sqlStore) EndSessions(ctx context.Context, userID int64, validAfter time
 	return s.writeOne(ctx, endSessions, keep, validAfter.UnixMicro(), userID)
 }
 
+func (s sqlStore) Guesses(ctx context.Context, account string, userID int64, source string) (guesses, error) {
+	var g guesses
+	err := s.read(ctx, func(ctx context.Context) error {
+		return s.queryRow(ctx, selectGuesses, account, userID, source).Scan(&g.Failures, (*micros)(&g.LastAt), &g.Familiar)
+	})
+	return g, err
+}
+
+func (s sqlStore) AddFailure(ctx context.Context, account string, now, stale time.Time) error {
+	return s.writeOne(ctx, insertFailure, account, now.UnixMicro(), stale.UnixMicro())
+}
+
+func (s sqlStore) ClearFailures(ctx context.Context, account string) error {
+	_, err := s.writeMany(ctx, deleteFailures, account)
+	return err
+}
+
+func (s sqlStore) RememberSource(ctx context.Context, userID int64, source string, now time.Time) error {
+	return s.writeOne(ctx, insertSource, source, now.UnixMicro(), userID)
+}
+
+func (s sqlStore) DeleteOldGuesses(ctx context.Context, before time.Time, limit int) (int, error) {
+	n, err := s.writeMany(ctx, deleteOldGuesses, before.UnixMicro(), limit)
+	return int(n), err
+}
+
+func (s sqlStore) DeleteOldSources(ctx context.Context, before time.Time, limit int) (int, error) {
+	n, err := s.writeMany(ctx, deleteOldSources, before.UnixMicro(), limit)
+	return int(n), err
+}
+
 func (s sqlStore) DeleteExpiredSessions(ctx context.Context, now time.Time, limit int) (int, error) {
 	n, err := s.writeMany(ctx, deleteExpiredSessions, now.UnixMicro(), limit)
 	return int(n), err

@@ -22,6 +22,12 @@ const (
 	deleteSession
 	endSessions
 	deleteExpiredSessions
+	selectGuesses
+	insertFailure
+	deleteFailures
+	insertSource
+	deleteOldGuesses
+	deleteOldSources
 	probeUsers
 )
 
@@ -97,6 +103,25 @@ var statementTexts = [...]string{
 	deleteExpiredSessions: `
 		DELETE FROM sessions WHERE id IN (
 			SELECT id FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)`,
+	selectGuesses: `
+		SELECT COALESCE((SELECT failures FROM login_failures WHERE account = $1), 0),
+			COALESCE((SELECT last_at FROM login_failures WHERE account = $1), 0),
+			EXISTS (SELECT 1 FROM login_sources WHERE user_id = $2 AND source = $3)`,
+	insertFailure: `
+		INSERT INTO login_failures (account, failures, last_at) VALUES ($1, 1, $2)
+		ON CONFLICT (account) DO UPDATE SET last_at = excluded.last_at,
+			failures = CASE WHEN login_failures.last_at <= $3 THEN 1 ELSE login_failures.failures + 1 END`,
+	deleteFailures: `DELETE FROM login_failures WHERE account = $1`,
+	insertSource: `
+		INSERT INTO login_sources (user_id, source, last_at)
+		SELECT id, $1, $2 FROM users WHERE id = $3
+		ON CONFLICT (user_id, source) DO UPDATE SET last_at = excluded.last_at`,
+	deleteOldGuesses: `
+		DELETE FROM login_failures WHERE account IN (
+			SELECT account FROM login_failures WHERE last_at < $1 ORDER BY last_at LIMIT $2)`,
+	deleteOldSources: `
+		DELETE FROM login_sources WHERE (user_id, source) IN (
+			SELECT user_id, source FROM login_sources WHERE last_at < $1 ORDER BY last_at LIMIT $2)`,
 
 	// What Ping asks: of a table, so that a missing one is noticed; and count, so
 	// that an empty one has a row too.

@@ -86,6 +86,31 @@ type store interface {
 	// returns errNotFound if the user is gone.
 	EndSessions(ctx context.Context, userID int64, validAfter time.Time, keep string) error
 
+	// Guesses returns how often the password of an account was guessed wrong since
+	// its owner has logged in, and whether that was ever done from this source. An
+	// account is a name that somebody tries, whether it is anybody's or not; userID
+	// is 0 if it is nobody's.
+	Guesses(ctx context.Context, account string, userID int64, source string) (guesses, error)
+
+	// AddFailure counts a wrong guess at now. If the one before was not after stale,
+	// it is the first.
+	AddFailure(ctx context.Context, account string, now, stale time.Time) error
+
+	// ClearFailures forgets the wrong guesses at an account.
+	ClearFailures(ctx context.Context, account string) error
+
+	// RememberSource makes a source one from which a user has logged in, at now. It
+	// returns errNotFound if the user is gone.
+	RememberSource(ctx context.Context, userID int64, source string, now time.Time) error
+
+	// DeleteOldGuesses forgets at most limit accounts that were not guessed at since
+	// before, and returns how many.
+	DeleteOldGuesses(ctx context.Context, before time.Time, limit int) (int, error)
+
+	// DeleteOldSources forgets at most limit sources that nobody has logged in from
+	// since before, and returns how many.
+	DeleteOldSources(ctx context.Context, before time.Time, limit int) (int, error)
+
 	// DeleteExpiredSessions deletes at most limit sessions that have expired at
 	// now, and returns how many it has deleted.
 	DeleteExpiredSessions(ctx context.Context, now time.Time, limit int) (int, error)

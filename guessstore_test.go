@@ -1,0 +1,92 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+)
+
+// testStoreGuesses: failures count for an account, until they are cleared, and
+// familiar is where that user was before.
+func testStoreGuesses(t *testing.T, s store) {
+	alice, bob := mustCreate(t, s, testUser("alice")), mustCreate(t, s, testUser("bob"))
+	check := func(what, account string, userID int64, source string, want guesses) {
+		t.Helper()
+		if got, err := s.Guesses(t.Context(), account, userID, source); err != nil || got.Failures != want.Failures ||
+			got.Familiar != want.Familiar || want.Failures > 0 && !got.LastAt.Equal(want.LastAt) {
+			t.Errorf("%s: %+v, %v; want %+v", what, got, err, want)
+		}
+	}
+	fail := func(account string, now, stale int) {
+		t.Helper()
+		if err := s.AddFailure(t.Context(), account, inSeconds(now), inSeconds(stale)); err != nil {
+			t.Errorf("AddFailure: %v", err)
+		}
+	}
+	check("nothing is known", "a", alice.ID, "x", guesses{})
+	fail("a", 1, 0)
+	fail("a", 2, 0)
+	fail("b", 9, 0)
+	check("two failures", "a", alice.ID, "x", guesses{streak{2, inSeconds(2)}, false})
+	check("for nobody too", "a", 0, "", guesses{streak{2, inSeconds(2)}, false})
+	fail("a", 9, 1)
+	check("a third, soon enough", "a", alice.ID, "x", guesses{streak{3, inSeconds(9)}, false})
+	fail("a", 20, 9)
+	check("one that comes late", "a", alice.ID, "x", guesses{streak{1, inSeconds(20)}, false})
+	for range 2 {
+		if err := s.ClearFailures(t.Context(), "a"); err != nil {
+			t.Errorf("ClearFailures: %v", err)
+		}
+	}
+	check("cleared", "a", alice.ID, "x", guesses{})
+	check("another account", "b", alice.ID, "x", guesses{streak{1, inSeconds(9)}, false})
+
+	for _, now := range []int{1, 2} {
+		if err := s.RememberSource(t.Context(), alice.ID, "x", inSeconds(now)); err != nil {
+			t.Errorf("RememberSource: %v", err)
+		}
+	}
+	check("a familiar source", "a", alice.ID, "x", guesses{Familiar: true})
+	check("another source", "a", alice.ID, "y", guesses{})
+	check("another user", "a", bob.ID, "x", guesses{})
+	if err := s.RememberSource(t.Context(), alice.ID+bob.ID, "x", testTime); !errors.Is(err, errNotFound) {
+		t.Errorf("the source of nobody: %v", err)
+	}
+	if err := s.DeleteUser(t.Context(), alice.ID); err != nil {
+		t.Errorf("a user with sources cannot be deleted: %v", err)
+	}
+}
+
+// testStoreOldGuesses: what is old is forgotten, in batches, and nothing that is not;
+// and of guesses that are counted at once none is lost.
+func testStoreOldGuesses(t *testing.T, s store) {
+	u := mustCreate(t, s, testUser("alice"))
+	for i := range 5 {
+		if err := s.AddFailure(t.Context(), fmt.Sprint(i), inSeconds(i), testTime); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.RememberSource(t.Context(), u.ID, fmt.Sprint(i), inSeconds(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, step := range []struct{ before, limit, want int }{{0, 9, 0}, {2, 1, 1}, {2, 9, 1}, {2, 9, 0}, {9, 9, 3}} {
+		n, err := s.DeleteOldGuesses(t.Context(), inSeconds(step.before), step.limit)
+		m, err2 := s.DeleteOldSources(t.Context(), inSeconds(step.before), step.limit)
+		if n != step.want || m != step.want || err != nil || err2 != nil {
+			t.Errorf("before %d s, at most %d: %d guesses, %v, %d sources, %v; want %d", step.before, step.limit, n, err, m, err2, step.want)
+		}
+	}
+	var all sync.WaitGroup
+	for range 50 {
+		all.Go(func() {
+			if err := s.AddFailure(t.Context(), "a", testTime, inSeconds(-1)); err != nil {
+				t.Errorf("AddFailure: %v", err)
+			}
+		})
+	}
+	all.Wait()
+	if g, err := s.Guesses(t.Context(), "a", 0, ""); err != nil || g.Failures != 50 {
+		t.Errorf("%+v, %v; want 50 failures", g, err)
+	}
+}
