@@ -12,8 +12,9 @@ import (
 // accounts is what the program can do, whoever asks: it knows users, passwords
 // and tokens, and nothing of HTTP.
 //
-// What writes goes on when the client hangs up (context.WithoutCancel): a client may
-// close its half of the connection once it has sent everything.
+// Its methods go on when the client hangs up (context.WithoutCancel), for a client may
+// close its half of the connection once it has sent everything. Only who has to wait for
+// a hash loses its place.
 type accounts struct {
 	store         store
 	passwords     *hasher
@@ -58,7 +59,8 @@ func (a *accounts) register(ctx context.Context, req newUser, from client) (User
 	}
 	if a.throttle != nil {
 		if err := a.throttle.admitRegistration(sourceOf(from.IP), a.now()); err != nil {
-			return User{}, a.noteThrottled(ctx, "", from, err)
+			a.event(ctx, slog.LevelWarn, "excess_rate_limit_exceeded", "", from)
+			return User{}, err
 		}
 	}
 	hash, err := a.hash(ctx, req.Password)
@@ -80,7 +82,21 @@ func (a *accounts) register(ctx context.Context, req newUser, from client) (User
 		return User{}, err
 	}
 	a.event(ctx, slog.LevelInfo, "user_created", u.Username, from)
+	a.welcome(ctx, u, from)
 	return u, nil
+}
+
+// welcome makes the source of a registration one of the user's, and forgets who has
+// guessed at the name before it was theirs. If that fails, they wait like strangers.
+func (a *accounts) welcome(ctx context.Context, u User, from client) {
+	if a.throttle == nil {
+		return
+	}
+	by := a.guesserAt(u.Key, from)
+	err := errors.Join(a.store.ClearFailures(ctx, by.account), a.store.RememberSource(ctx, u.ID, by.source, a.now()))
+	if err != nil {
+		a.log.ErrorContext(ctx, "cannot remember where a user has registered", "err", err)
+	}
 }
 
 // hash returns the hash of a new password, or errBusy.
@@ -126,65 +142,86 @@ func (a *accounts) authenticateUser(ctx context.Context, name, password string, 
 // source. Its errors are those of authenticateUser.
 func (a *accounts) guess(ctx context.Context, key string, u User, password string, from client) (bool, error) {
 	lasting := context.WithoutCancel(ctx)
-	if _, err := a.admitGuess(lasting, key, u, from); err != nil {
+	by, err := a.admitGuess(lasting, key, u, from)
+	if err != nil {
 		return false, err
 	}
+	right, err := a.guessInTurn(ctx, key, u, password, from)
+	if right {
+		err = a.noteSuccess(lasting, by, u)
+	}
+	return right, err
+}
+
+// guessInTurn is guess when the others let it. It counts a failure before the next may
+// guess.
+func (a *accounts) guessInTurn(ctx context.Context, key string, u User, password string, from client) (right bool, err error) {
 	if err := a.hashes.enter(ctx); err != nil {
 		return false, err
 	}
 	defer a.hashes.leave()
-	g, err := a.admitGuess(lasting, key, u, from) // others may have failed while this one waited
+	ctx = context.WithoutCancel(ctx)
+	by, err := a.admitGuess(ctx, key, u, from) // others may have failed while this one waited
 	if err != nil {
 		return false, err
 	}
-	ok := false
-	computeHash(func() { ok = a.passwords.verifyPassword(password, u.PasswordHash) })
-	ok = ok && !u.Disabled
-	return ok, a.noteGuess(lasting, g, ok, key, u, from)
+	computeHash(func() { right = a.passwords.verifyPassword(password, u.PasswordHash) })
+	if right && !u.Disabled {
+		return true, nil
+	}
+	return false, a.noteFailure(ctx, by)
 }
 
-// admitGuess returns what is known of the guesses at an account, or a throttledError.
-func (a *accounts) admitGuess(ctx context.Context, key string, u User, from client) (guesses, error) {
+// admitGuess returns who guesses, or a throttledError.
+func (a *accounts) admitGuess(ctx context.Context, key string, u User, from client) (guesser, error) {
 	if a.throttle == nil {
-		return guesses{}, nil
+		return guesser{}, nil
 	}
-	account, source := a.throttle.account(key), sourceOf(from.IP)
-	g, err := a.store.Guesses(ctx, account, u.ID, source)
-	if err != nil {
-		return guesses{}, err
+	by := a.guesserAt(key, from)
+	var err error
+	if by.guesses, err = a.store.Guesses(ctx, by.account, u.ID, by.source); err != nil {
+		return guesser{}, err
 	}
-	if err := a.throttle.admitGuess(g, account, source, a.now()); err != nil {
-		return guesses{}, a.noteThrottled(ctx, u.Username, from, err)
+	if err := a.throttle.admitGuess(by, a.now()); err != nil {
+		a.event(ctx, slog.LevelWarn, "excess_rate_limit_exceeded", u.Username, from)
+		return guesser{}, err
 	}
-	return g, nil
+	return by, nil
 }
 
-// noteGuess remembers a guess, which was right or wrong.
-func (a *accounts) noteGuess(ctx context.Context, g guesses, right bool, key string, u User, from client) error {
+func (a *accounts) guesserAt(key string, from client) guesser {
+	return guesser{account: a.throttle.account(key), source: sourceOf(from.IP)}
+}
+
+// noteFailure remembers that somebody has guessed wrong.
+func (a *accounts) noteFailure(ctx context.Context, by guesser) error {
 	if a.throttle == nil {
 		return nil
 	}
-	account, source, now := a.throttle.account(key), sourceOf(from.IP), a.now()
-	if !right {
-		a.throttle.noteFailure(g, account, source, now)
-		return a.store.AddFailure(ctx, account, now, now.Add(-forgetGuesses))
+	now := a.now()
+	a.throttle.noteFailure(by, now)
+	return a.store.AddFailure(ctx, by.account, now, now.Add(-forgetGuesses))
+}
+
+// noteSuccess remembers that u has guessed right. From where they were before, the count
+// of the strangers' guesses stays as it is: each login would give those more.
+func (a *accounts) noteSuccess(ctx context.Context, by guesser, u User) error {
+	if a.throttle == nil {
+		return nil
 	}
-	a.throttle.noteSuccess(account, source)
-	if g.Failures > 0 {
-		if err := a.store.ClearFailures(ctx, account); err != nil {
+	now := a.now()
+	if by.Failures > 0 && !by.isFamiliar(now) {
+		if err := a.store.ClearFailures(ctx, by.account); err != nil {
 			return err
 		}
 	}
-	if !g.Familiar {
-		return notFoundIs(nil, a.store.RememberSource(ctx, u.ID, source, now))
+	if !now.Before(by.SeenAt.Add(renewSource)) {
+		if err := a.store.RememberSource(ctx, u.ID, by.source, now); err != nil {
+			return notFoundIs(nil, err)
+		}
 	}
+	a.throttle.noteSuccess(by)
 	return nil
-}
-
-// noteThrottled logs that somebody has to wait, and returns err.
-func (a *accounts) noteThrottled(ctx context.Context, username string, from client, err error) error {
-	a.event(ctx, slog.LevelWarn, "excess_rate_limit_exceeded", username, from)
-	return err
 }
 
 // strengthenHash replaces a hash that costs less than one made today. The store does

@@ -14,7 +14,8 @@ func testStoreGuesses(t *testing.T, s store) {
 	check := func(what, account string, userID int64, source string, want guesses) {
 		t.Helper()
 		if got, err := s.Guesses(t.Context(), account, userID, source); err != nil || got.Failures != want.Failures ||
-			got.Familiar != want.Familiar || want.Failures > 0 && !got.LastAt.Equal(want.LastAt) {
+			want.Failures > 0 && !got.LastAt.Equal(want.LastAt) || want.SeenAt.Unix() > 0 && !got.SeenAt.Equal(want.SeenAt) ||
+			want.SeenAt.IsZero() && got.SeenAt.Unix() > 0 {
 			t.Errorf("%s: %+v, %v; want %+v", what, got, err, want)
 		}
 	}
@@ -28,31 +29,39 @@ func testStoreGuesses(t *testing.T, s store) {
 	fail("a", 1, 0)
 	fail("a", 2, 0)
 	fail("b", 9, 0)
-	check("two failures", "a", alice.ID, "x", guesses{streak{2, inSeconds(2)}, false})
-	check("for nobody too", "a", 0, "", guesses{streak{2, inSeconds(2)}, false})
+	check("two failures", "a", alice.ID, "x", guesses{streak: streak{2, inSeconds(2)}})
+	check("for nobody too", "a", 0, "", guesses{streak: streak{2, inSeconds(2)}})
 	fail("a", 9, 1)
-	check("a third, soon enough", "a", alice.ID, "x", guesses{streak{3, inSeconds(9)}, false})
+	check("a third, soon enough", "a", alice.ID, "x", guesses{streak: streak{3, inSeconds(9)}})
 	fail("a", 20, 9)
-	check("one that comes late", "a", alice.ID, "x", guesses{streak{1, inSeconds(20)}, false})
+	check("one that comes late", "a", alice.ID, "x", guesses{streak: streak{1, inSeconds(20)}})
 	for range 2 {
 		if err := s.ClearFailures(t.Context(), "a"); err != nil {
 			t.Errorf("ClearFailures: %v", err)
 		}
 	}
 	check("cleared", "a", alice.ID, "x", guesses{})
-	check("another account", "b", alice.ID, "x", guesses{streak{1, inSeconds(9)}, false})
+	check("another account", "b", alice.ID, "x", guesses{streak: streak{1, inSeconds(9)}})
 
 	for _, now := range []int{1, 2} {
 		if err := s.RememberSource(t.Context(), alice.ID, "x", inSeconds(now)); err != nil {
 			t.Errorf("RememberSource: %v", err)
 		}
 	}
-	check("a familiar source", "a", alice.ID, "x", guesses{Familiar: true})
+	check("a familiar source", "a", alice.ID, "x", guesses{SeenAt: inSeconds(2)})
 	check("another source", "a", alice.ID, "y", guesses{})
 	check("another user", "a", bob.ID, "x", guesses{})
 	if err := s.RememberSource(t.Context(), alice.ID+bob.ID, "x", testTime); !errors.Is(err, errNotFound) {
 		t.Errorf("the source of nobody: %v", err)
 	}
+	for i := range maxSources {
+		if err := s.RememberSource(t.Context(), alice.ID, fmt.Sprint("s", i), inSeconds(10+i)); err != nil {
+			t.Errorf("RememberSource: %v", err)
+		}
+	}
+	check("the one before the last twenty", "a", alice.ID, "x", guesses{})
+	check("the first of the last twenty", "a", alice.ID, "s0", guesses{SeenAt: inSeconds(10)})
+	check("the last", "a", alice.ID, fmt.Sprint("s", maxSources-1), guesses{SeenAt: inSeconds(9 + maxSources)})
 	if err := s.DeleteUser(t.Context(), alice.ID); err != nil {
 		t.Errorf("a user with sources cannot be deleted: %v", err)
 	}
@@ -61,20 +70,15 @@ func testStoreGuesses(t *testing.T, s store) {
 // testStoreOldGuesses: what is old is forgotten, in batches, and nothing that is not;
 // and of guesses that are counted at once none is lost.
 func testStoreOldGuesses(t *testing.T, s store) {
-	u := mustCreate(t, s, testUser("alice"))
 	for i := range 5 {
 		if err := s.AddFailure(t.Context(), fmt.Sprint(i), inSeconds(i), testTime); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.RememberSource(t.Context(), u.ID, fmt.Sprint(i), inSeconds(i)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, step := range []struct{ before, limit, want int }{{0, 9, 0}, {2, 1, 1}, {2, 9, 1}, {2, 9, 0}, {9, 9, 3}} {
 		n, err := s.DeleteOldGuesses(t.Context(), inSeconds(step.before), step.limit)
-		m, err2 := s.DeleteOldSources(t.Context(), inSeconds(step.before), step.limit)
-		if n != step.want || m != step.want || err != nil || err2 != nil {
-			t.Errorf("before %d s, at most %d: %d guesses, %v, %d sources, %v; want %d", step.before, step.limit, n, err, m, err2, step.want)
+		if n != step.want || err != nil {
+			t.Errorf("before %d s, at most %d: %d, %v; want %d", step.before, step.limit, n, err, step.want)
 		}
 	}
 	var all sync.WaitGroup

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 	"runtime"
 	"time"
 )
@@ -15,14 +16,14 @@ type hashQueue struct {
 }
 
 const (
-	// maxHashWaiting is how many requests may wait: far more than can be served
-	// within hashPatience, so that who is refused has waited; clients that are
-	// refused at once come back at once.
+	// maxHashWaiting is how many requests may wait: far more than can be served within
+	// hashPatience, so that clients are refused only after they have waited, for those
+	// that are refused at once come back at once.
 	maxHashWaiting = 1000
 	hashPatience   = 2 * time.Second
 )
 
-// errBusy is a password that was not hashed, for others have come before it.
+// errBusy is a password that is not hashed because too many others wait.
 var errBusy = errors.New("too many passwords are being hashed")
 
 // newHashQueue returns a queue for so many hashes at once.
@@ -31,9 +32,9 @@ func newHashQueue(atOnce int) *hashQueue {
 }
 
 // enter waits for a place among those who hash, to be left again by leave. It returns
-// errBusy if that takes too long or too many wait already, and ctx.Err() if ctx is done
-// before: whoever hangs up makes room for the next. When a place is free it does not look
-// at ctx, for a client may close its half of the connection once it has sent everything.
+// errBusy if that takes too long, if too many wait already, or if ctx is done before:
+// whoever hangs up makes room for the next. When a place is free it does not look at ctx,
+// for a client may close its half of the connection once it has sent everything.
 func (q *hashQueue) enter(ctx context.Context) error {
 	select {
 	case q.running <- struct{}{}:
@@ -52,30 +53,39 @@ func (q *hashQueue) enter(ctx context.Context) error {
 	case q.running <- struct{}{}:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
 	case <-limit.C:
-		return errBusy
 	}
+	return errBusy
 }
 
 func (q *hashQueue) leave() { <-q.running }
 
-// computeHash calls hash and returns when it has, on a thread to which the system
-// prefers all others. The thread ends with it: no thread can raise its priority again.
+// computeHash calls hash and returns when it has, or panics as hash does. It is done on a
+// thread to which the system prefers all others, and which ends with it, for no thread can
+// raise its priority again; only the main thread stays, and Go uses it no more.
 func computeHash(hash func()) {
+	var panicked any
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		defer func() { panicked = recover() }()
 		runtime.LockOSThread() // and never unlock: Go ends the thread
 		lowerPriority()
 		hash()
 	}()
 	<-done
+	if panicked != nil {
+		panic(panicked)
+	}
 }
 
 // spareThreads lets as many goroutines run beside the hashes as without them. The
 // system shares the cores out among their threads, more often and more fairly than Go
 // does among goroutines: with no more threads than cores, a request would wait several
 // times for the 10 ms after which Go interrupts a hash. From then on Go does not follow
-// changes of a container's CPU limit.
-func spareThreads() { runtime.GOMAXPROCS(2 * runtime.GOMAXPROCS(0)) }
+// changes of a container's CPU limit. Who has set GOMAXPROCS gets what they want.
+func spareThreads() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(2 * runtime.GOMAXPROCS(0))
+	}
+}

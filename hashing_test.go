@@ -81,7 +81,7 @@ func TestHashQueueHangUp(t *testing.T) {
 		go func() { left <- q.enter(waiting) }()
 		synctest.Wait()
 		hangUp()
-		if err := <-left; !errors.Is(err, context.Canceled) || len(q.waiting) != 0 {
+		if err := <-left; !errors.Is(err, errBusy) || len(q.waiting) != 0 {
 			t.Errorf("%v, and %d still wait", err, len(q.waiting))
 		}
 		q.leave()
@@ -91,10 +91,17 @@ func TestHashQueueHangUp(t *testing.T) {
 	})
 }
 
+// TestComputeHash: it waits for the hash, and its panic is the caller's to recover.
 func TestComputeHash(t *testing.T) {
 	done := false
 	computeHash(func() { done = true })
 	if !done {
 		t.Error("it has returned before the hash was computed")
 	}
+	defer func() {
+		if p := recover(); p != "no more" {
+			t.Errorf("recovered %v", p)
+		}
+	}()
+	computeHash(func() { panic("no more") })
 }

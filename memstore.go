@@ -21,13 +21,13 @@ type memStore struct {
 	byUser   map[int64][]*memSession    // of users who have any
 	expiring expiryQueue                // every session
 	failures *lru.Cache[string, streak] // by account
-	familiar *lru.Cache[familiarSource, time.Time]
+	sources  map[int64][]knownSource    // of a user, the last maxSources, the latest last
 }
 
-// A familiarSource is one from which a user has logged in.
-type familiarSource struct {
-	userID int64
+// A knownSource is one from which a user has logged in, and when.
+type knownSource struct {
 	source string
+	at     time.Time
 }
 
 // A memSession is a session and its place in the expiryQueue.
@@ -45,7 +45,7 @@ func newMemStore() *memStore {
 		sessions: make(map[string]*memSession),
 		byUser:   make(map[int64][]*memSession),
 		failures: newCache[string, streak](),
-		familiar: newCache[familiarSource, time.Time](),
+		sources:  make(map[int64][]knownSource),
 	}
 }
 
@@ -192,6 +192,7 @@ func (m *memStore) DeleteUser(ctx context.Context, userID int64) error {
 	m.deleteSessionsLocked(userID, func(*memSession) bool { return true })
 	delete(m.users, u.ID)
 	delete(m.byKey, u.Key)
+	delete(m.sources, u.ID)
 	return nil
 }
 
@@ -299,8 +300,16 @@ func (m *memStore) deleteSessionsLocked(userID int64, ends func(*memSession) boo
 }
 
 func (m *memStore) Guesses(ctx context.Context, account string, userID int64, source string) (guesses, error) {
-	failures, _ := m.failures.Peek(account) // so that the oldest are those that failed first
-	return guesses{failures, m.familiar.Contains(familiarSource{userID, source})}, ctx.Err()
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	var g guesses
+	g.streak, _ = m.failures.Peek(account) // so that the oldest are those that failed first
+	for _, known := range m.sources[userID] {
+		if known.source == source {
+			g.SeenAt = known.at
+		}
+	}
+	return g, ctx.Err()
 }
 
 func (m *memStore) AddFailure(ctx context.Context, account string, now, stale time.Time) error {
@@ -315,8 +324,13 @@ func (m *memStore) AddFailure(ctx context.Context, account string, now, stale ti
 }
 
 func (m *memStore) ClearFailures(ctx context.Context, account string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.failures.Remove(account)
-	return ctx.Err()
+	return nil
 }
 
 func (m *memStore) RememberSource(ctx context.Context, userID int64, source string, now time.Time) error {
@@ -325,30 +339,28 @@ func (m *memStore) RememberSource(ctx context.Context, userID int64, source stri
 	if _, err := foundUser(ctx, m.users[userID]); err != nil {
 		return err
 	}
-	m.familiar.Add(familiarSource{userID, source}, storedTime(now))
+	others := slices.DeleteFunc(m.sources[userID], func(known knownSource) bool { return known.source == source })
+	known := append(others, knownSource{source, storedTime(now)})
+	m.sources[userID] = known[max(0, len(known)-maxSources):]
 	return nil
 }
 
+// DeleteOldGuesses begins with the oldest, for nothing but a failure makes one younger.
 func (m *memStore) DeleteOldGuesses(ctx context.Context, before time.Time, limit int) (int, error) {
-	return deleteOld(ctx, m.failures, limit, func(s streak) bool { return s.LastAt.Before(before) })
-}
-
-func (m *memStore) DeleteOldSources(ctx context.Context, before time.Time, limit int) (int, error) {
-	return deleteOld(ctx, m.familiar, limit, func(at time.Time) bool { return at.Before(before) })
-}
-
-// deleteOld deletes at most limit entries that are old, beginning with those that were
-// not used for the longest time.
-func deleteOld[K comparable, V any](ctx context.Context, entries *lru.Cache[K, V], limit int, isOld func(V) bool) (int, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	n := 0
-	for ; n < limit && ctx.Err() == nil; n++ {
-		key, value, ok := entries.GetOldest()
-		if !ok || !isOld(value) {
+	for ; n < limit; n++ {
+		account, oldest, ok := m.failures.GetOldest()
+		if !ok || !oldest.LastAt.Before(before) {
 			break
 		}
-		entries.Remove(key)
+		m.failures.Remove(account)
 	}
-	return n, ctx.Err()
+	return n, nil
 }
 
 func (m *memStore) DeleteExpiredSessions(ctx context.Context, now time.Time, limit int) (int, error) {
@@ -367,6 +379,18 @@ func (m *memStore) DeleteExpiredSessions(ctx context.Context, now time.Time, lim
 func (m *memStore) Ping(ctx context.Context) error { return ctx.Err() }
 
 func (m *memStore) Close() error { return nil }
+
+// maxRemembered is how many accounts or sources the process remembers that have failed:
+// others make it forget the oldest. One takes some 200 bytes.
+const maxRemembered = 50_000
+
+func newCache[K comparable, V any]() *lru.Cache[K, V] {
+	cache, err := lru.New[K, V](maxRemembered)
+	if err != nil {
+		panic(err) // unreachable: the size is positive
+	}
+	return cache
+}
 
 // An expiryQueue is a heap of sessions: the first is the first to expire.
 type expiryQueue []*memSession

@@ -23,6 +23,7 @@ var (
 	nosniff    = []string{"nosniff"}
 	noReferrer = []string{"no-referrer"}
 	noStore    = []string{"no-store"}
+	closing    = []string{"close"}
 )
 
 // hardened sets the headers of every answer, which an operation may change.
@@ -32,6 +33,9 @@ func hardened(h http.Handler) http.Handler {
 		header["X-Content-Type-Options"] = nosniff
 		header["Referrer-Policy"] = noReferrer
 		header["Cache-Control"] = noStore // RFC 6749 §5.1, and for failures too
+		if len(r.TransferEncoding) > 0 {
+			header["Connection"] = closing // there may have been a Content-Length too: RFC 9112 §6.1
+		}
 		h.ServeHTTP(w, r)
 	})
 }
@@ -74,13 +78,21 @@ func source(r *http.Request, trusted []netip.Prefix) string {
 		if !isTrusted(host, trusted) {
 			break
 		}
-		addr, err := netip.ParseAddr(strings.TrimSpace(hop))
+		addr, err := parseHop(strings.TrimSpace(hop))
 		if err != nil {
 			break
 		}
 		host = addr.Unmap().WithZone("").String()
 	}
 	return host
+}
+
+// parseHop reads an address in X-Forwarded-For, to which some proxies add the port.
+func parseHop(hop string) (netip.Addr, error) {
+	if withPort, err := netip.ParseAddrPort(hop); err == nil {
+		return withPort.Addr(), nil
+	}
+	return netip.ParseAddr(hop)
 }
 
 func isTrusted(host string, trusted []netip.Prefix) bool {

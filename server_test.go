@@ -187,3 +187,12 @@ const (
 	badLogin         = `{"detail":"Incorrect username or password","error":"invalid_grant","error_description":"Incorrect username or password"}`
 	alice            = `{"username":"alice","email":null,"full_name":null}`
 )
+
+// TestServerLimits: what a client can hold ends; 0 would be never.
+func TestServerLimits(t *testing.T) {
+	srv := newServer(nil, slog.New(slog.DiscardHandler))
+	if srv.ReadHeaderTimeout != 5*time.Second || srv.ReadTimeout != 10*time.Second || srv.WriteTimeout != 30*time.Second ||
+		srv.IdleTimeout != 60*time.Second || srv.MaxHeaderBytes != 8<<10 {
+		t.Errorf("%v %v %v %v %v", srv.ReadHeaderTimeout, srv.ReadTimeout, srv.WriteTimeout, srv.IdleTimeout, srv.MaxHeaderBytes)
+	}
+}

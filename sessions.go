@@ -79,6 +79,7 @@ func (a *accounts) currentUser(ctx context.Context, token string) (User, Session
 	if err != nil {
 		return User{}, Session{}, err
 	}
+	ctx = context.WithoutCancel(ctx)
 	var u User
 	var s Session
 	if c.SessionID == "" {
@@ -200,7 +201,7 @@ const maxSessionsShown = 1000
 // listSessions returns the sessions of a user, the latest used first, as the one with
 // the ID current sees them.
 func (a *accounts) listSessions(ctx context.Context, u User, current string) ([]sessionResponse, error) {
-	sessions, err := a.store.Sessions(ctx, u.ID, a.now(), maxSessionsShown)
+	sessions, err := a.store.Sessions(context.WithoutCancel(ctx), u.ID, a.now(), maxSessionsShown)
 	if err != nil {
 		return nil, err
 	}
@@ -246,7 +247,6 @@ func (a *accounts) sweep(ctx context.Context, every time.Duration) {
 			now := a.now()
 			a.deleteInBatches(ctx, "expired sessions", now, a.store.DeleteExpiredSessions)
 			a.deleteInBatches(ctx, "old failures", now.Add(-forgetGuesses), a.store.DeleteOldGuesses)
-			a.deleteInBatches(ctx, "old sources", now.Add(-forgetSource), a.store.DeleteOldSources)
 		}
 	}
 }

@@ -238,7 +238,8 @@ func (s sqlStore) EndSessions(ctx context.Context, userID int64, validAfter time
 func (s sqlStore) Guesses(ctx context.Context, account string, userID int64, source string) (guesses, error) {
 	var g guesses
 	err := s.read(ctx, func(ctx context.Context) error {
-		return s.queryRow(ctx, selectGuesses, account, userID, source).Scan(&g.Failures, (*micros)(&g.LastAt), &g.Familiar)
+		return s.queryRow(ctx, selectGuesses, account, userID, source).
+			Scan(&g.Failures, (*micros)(&g.LastAt), (*micros)(&g.SeenAt))
 	})
 	return g, err
 }
@@ -253,16 +254,15 @@ func (s sqlStore) ClearFailures(ctx context.Context, account string) error {
 }
 
 func (s sqlStore) RememberSource(ctx context.Context, userID int64, source string, now time.Time) error {
-	return s.writeOne(ctx, insertSource, source, now.UnixMicro(), userID)
+	if err := s.writeOne(ctx, insertSource, source, now.UnixMicro(), userID); err != nil {
+		return err
+	}
+	_, err := s.writeMany(ctx, deleteSources, userID, maxSources)
+	return err
 }
 
 func (s sqlStore) DeleteOldGuesses(ctx context.Context, before time.Time, limit int) (int, error) {
 	n, err := s.writeMany(ctx, deleteOldGuesses, before.UnixMicro(), limit)
-	return int(n), err
-}
-
-func (s sqlStore) DeleteOldSources(ctx context.Context, before time.Time, limit int) (int, error) {
-	n, err := s.writeMany(ctx, deleteOldSources, before.UnixMicro(), limit)
 	return int(n), err
 }
 

@@ -26,8 +26,8 @@ const (
 	insertFailure
 	deleteFailures
 	insertSource
+	deleteSources
 	deleteOldGuesses
-	deleteOldSources
 	probeUsers
 )
 
@@ -106,22 +106,23 @@ var statementTexts = [...]string{
 	selectGuesses: `
 		SELECT COALESCE((SELECT failures FROM login_failures WHERE account = $1), 0),
 			COALESCE((SELECT last_at FROM login_failures WHERE account = $1), 0),
-			EXISTS (SELECT 1 FROM login_sources WHERE user_id = $2 AND source = $3)`,
+			COALESCE((SELECT last_at FROM login_sources WHERE user_id = $2 AND source = $3), 0)`,
 	insertFailure: `
 		INSERT INTO login_failures (account, failures, last_at) VALUES ($1, 1, $2)
-		ON CONFLICT (account) DO UPDATE SET last_at = excluded.last_at,
+		ON CONFLICT (account) DO UPDATE SET
+			last_at  = CASE WHEN excluded.last_at > login_failures.last_at THEN excluded.last_at ELSE login_failures.last_at END,
 			failures = CASE WHEN login_failures.last_at <= $3 THEN 1 ELSE login_failures.failures + 1 END`,
 	deleteFailures: `DELETE FROM login_failures WHERE account = $1`,
 	insertSource: `
 		INSERT INTO login_sources (user_id, source, last_at)
 		SELECT id, $1, $2 FROM users WHERE id = $3
 		ON CONFLICT (user_id, source) DO UPDATE SET last_at = excluded.last_at`,
+	deleteSources: `
+		DELETE FROM login_sources WHERE user_id = $1 AND source NOT IN (
+			SELECT source FROM login_sources WHERE user_id = $1 ORDER BY last_at DESC, source LIMIT $2)`,
 	deleteOldGuesses: `
-		DELETE FROM login_failures WHERE account IN (
+		DELETE FROM login_failures WHERE last_at < $1 AND account IN (
 			SELECT account FROM login_failures WHERE last_at < $1 ORDER BY last_at LIMIT $2)`,
-	deleteOldSources: `
-		DELETE FROM login_sources WHERE (user_id, source) IN (
-			SELECT user_id, source FROM login_sources WHERE last_at < $1 ORDER BY last_at LIMIT $2)`,
 
 	// What Ping asks: of a table, so that a missing one is noticed; and count, so
 	// that an empty one has a row too.

@@ -86,10 +86,10 @@ type store interface {
 	// returns errNotFound if the user is gone.
 	EndSessions(ctx context.Context, userID int64, validAfter time.Time, keep string) error
 
-	// Guesses returns how often the password of an account was guessed wrong since
-	// its owner has logged in, and whether that was ever done from this source. An
-	// account is a name that somebody tries, whether it is anybody's or not; userID
-	// is 0 if it is nobody's.
+	// Guesses returns how often the password of an account was guessed wrong in a row,
+	// and when its owner was last remembered to have logged in from this source. An
+	// account is a name that somebody tries, whether it is anybody's or not; userID is 0
+	// if it is nobody's.
 	Guesses(ctx context.Context, account string, userID int64, source string) (guesses, error)
 
 	// AddFailure counts a wrong guess at now. If the one before was not after stale,
@@ -99,17 +99,13 @@ type store interface {
 	// ClearFailures forgets the wrong guesses at an account.
 	ClearFailures(ctx context.Context, account string) error
 
-	// RememberSource makes a source one from which a user has logged in, at now. It
-	// returns errNotFound if the user is gone.
+	// RememberSource notes that a user has logged in from a source, at now. Of each user
+	// it keeps the last maxSources. It returns errNotFound if the user is gone.
 	RememberSource(ctx context.Context, userID int64, source string, now time.Time) error
 
 	// DeleteOldGuesses forgets at most limit accounts that were not guessed at since
 	// before, and returns how many.
 	DeleteOldGuesses(ctx context.Context, before time.Time, limit int) (int, error)
-
-	// DeleteOldSources forgets at most limit sources that nobody has logged in from
-	// since before, and returns how many.
-	DeleteOldSources(ctx context.Context, before time.Time, limit int) (int, error)
 
 	// DeleteExpiredSessions deletes at most limit sessions that have expired at
 	// now, and returns how many it has deleted.
@@ -121,6 +117,9 @@ type store interface {
 	// Close frees what the store holds. No method is called after it.
 	Close() error
 }
+
+// maxSources is from how many sources the last login of a user is remembered.
+const maxSources = 20
 
 // checkUser returns errUnstorable for a user whom not every store can hold.
 func checkUser(u User) error {
@@ -157,6 +156,3 @@ func deref(text *string) string {
 	}
 	return *text
 }
-
-// storedTime is how a store keeps a time.
-func storedTime(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }

@@ -522,7 +522,6 @@ func testStoreCancelled(t *testing.T, s store) {
 		"ClearFailures":         func() error { return s.ClearFailures(ctx, "a") },
 		"RememberSource":        func() error { return s.RememberSource(ctx, u.ID, "x", testTime) },
 		"DeleteOldGuesses":      func() error { _, err := s.DeleteOldGuesses(ctx, testTime, 1); return err },
-		"DeleteOldSources":      func() error { _, err := s.DeleteOldSources(ctx, testTime, 1); return err },
 		"EndSessions":           func() error { return s.EndSessions(ctx, u.ID, testTime, "") },
 		"DeleteUser":            func() error { return s.DeleteUser(ctx, u.ID) },
 		"CreateSession":         func() error { return s.CreateSession(ctx, Session{ID: "s2", UserID: u.ID}, "$hash") },

@@ -14,16 +14,16 @@ import (
 
 // Limits on guessing, which count failures in a row: a success ends the row.
 const (
-	// freeGuesses is how often a password may be guessed wrong at one account, or by
-	// a source that its owner has logged in from, before the next has to wait.
+	// freeGuesses is how many wrong guesses at one account are free: for all strangers
+	// together, and for each familiar source.
 	freeGuesses = 10
 
 	// freeOfSource is the same for one source, at whatever accounts. Many people may
 	// share it.
 	freeOfSource = 30
 
-	// strangersEnd is after how many wrong guesses only sources may guess at an
-	// account that its owner has logged in from.
+	// strangersEnd is how many wrong guesses at an account end the guessing of all but
+	// its owner's sources, until they are forgotten.
 	strangersEnd = 100
 
 	// longestWait is the longest that anybody has to wait; it begins with a second
@@ -33,8 +33,10 @@ const (
 	// forgetGuesses is after how long without a wrong guess the count starts anew.
 	forgetGuesses = 24 * time.Hour
 
-	// forgetSource is after how long without a login a source is a stranger again.
+	// forgetSource is after how long without a login a source is a stranger again, and
+	// renewSource how often a login there is remembered.
 	forgetSource = 180 * day
+	renewSource  = day
 )
 
 // Limits on registering, for one source.
@@ -43,36 +45,11 @@ const (
 	registrationPause = time.Second // for one more
 )
 
-// maxThrottled is how many sources, and accounts, the process remembers: others make
-// it forget those that it has not seen for the longest time. One takes some 200 bytes.
-const maxThrottled = 50_000
-
-// A streak is how often somebody has guessed wrong in a row, and when last.
-type streak struct {
-	Failures int
-	LastAt   time.Time
-}
-
-// guesses are what a store knows of those at an account.
-type guesses struct {
-	streak
-	Familiar bool // the owner has logged in before from the source that asks
-}
-
 // A throttledError says for how long somebody has to wait.
 type throttledError struct{ wait time.Duration }
 
 func (e throttledError) Error() string {
 	return fmt.Sprintf("too many failures: the next attempt may come in %v", e.wait)
-}
-
-// after returns s with another failure at now. If the last one was not after stale, it
-// is the first.
-func (s streak) after(now, stale time.Time) streak {
-	if !s.LastAt.After(stale) {
-		s.Failures = 0
-	}
-	return streak{s.Failures + 1, storedTime(now)}
 }
 
 // wait returns how long after now the next guess may come, if so many were free.
@@ -84,12 +61,12 @@ func (s streak) wait(now time.Time, free int) time.Duration {
 	if doublings := s.Failures - free; doublings < 10 { // 2^10 s are more than 15 minutes
 		pause = min(time.Second<<doublings, longestWait)
 	}
-	return max(0, s.LastAt.Add(pause).Sub(now))
+	return min(max(0, s.LastAt.Add(pause).Sub(now)), pause)
 }
 
 // A throttle decides who may guess a password or register, and when. It knows what
-// the sources of this process have done. What has happened to an account the store
-// knows, for all replicas.
+// the sources of this process have done. The failures at an account are in the store,
+// for all replicas.
 //
 // A source that the owner of an account has logged in from waits only for its own
 // failures there, and not for those of others: nobody can lock people out of their
@@ -111,14 +88,6 @@ func newThrottle(secret []byte) *throttle {
 	return &throttle{
 		accountKey: key, streaks: newCache[string, streak](), registrations: newCache[string, *rate.Limiter](),
 	}
-}
-
-func newCache[K comparable, V any]() *lru.Cache[K, V] {
-	cache, err := lru.New[K, V](maxThrottled)
-	if err != nil {
-		panic(err) // unreachable: the size is positive
-	}
-	return cache
 }
 
 // account returns what a name is called where its failures are counted. It does not
@@ -145,13 +114,34 @@ func sourceOf(ip string) string {
 	return prefix.String()
 }
 
-// admitGuess returns a throttledError if a source may not guess at an account now.
-func (t *throttle) admitGuess(g guesses, account, source string, now time.Time) error {
-	wait := t.streakOf(g, account, source).wait(now, freeOf(g))
-	if !g.Familiar {
-		wait = max(wait, g.wait(now, freeGuesses))
-		if g.Failures >= strangersEnd && now.Before(g.LastAt.Add(forgetGuesses)) {
-			wait = longestWait
+// A guesser is a source at an account.
+type guesser struct {
+	account string
+	source  string
+	guesses // at the account
+}
+
+// isFamiliar reports whether the owner of the account has logged in from the source.
+func (g guesser) isFamiliar(now time.Time) bool { return now.Before(g.SeenAt.Add(forgetSource)) }
+
+// homeKey is under what the failures of a familiar source are counted: at each account by
+// itself, so that nobody who shares the source with the owner and guesses elsewhere is in
+// their way. Those of a stranger are counted under the source.
+func (g guesser) homeKey() string { return g.source + " " + g.account }
+
+// admitGuess returns a throttledError if g may not guess now.
+func (t *throttle) admitGuess(g guesser, now time.Time) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var wait time.Duration
+	if g.isFamiliar(now) {
+		own, _ := t.streaks.Get(g.homeKey())
+		wait = own.wait(now, freeGuesses)
+	} else {
+		own, _ := t.streaks.Get(g.source)
+		wait = max(own.wait(now, freeOfSource), g.wait(now, freeGuesses))
+		if g.Failures >= strangersEnd {
+			wait = max(wait, g.LastAt.Add(forgetGuesses).Sub(now))
 		}
 	}
 	if wait > 0 {
@@ -160,45 +150,24 @@ func (t *throttle) admitGuess(g guesses, account, source string, now time.Time) 
 	return nil
 }
 
-func freeOf(g guesses) int {
-	if g.Familiar {
-		return freeGuesses
-	}
-	return freeOfSource
-}
-
-// streakKey is under what the failures of a source are counted: those of a familiar
-// one at each account by itself, so that nobody who shares it with the owner and guesses
-// elsewhere is in their way.
-func streakKey(g guesses, account, source string) string {
-	if g.Familiar {
-		return source + " " + account
-	}
-	return source
-}
-
-func (t *throttle) streakOf(g guesses, account, source string) streak {
+// noteFailure counts a wrong guess of g.
+func (t *throttle) noteFailure(g guesser, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s, _ := t.streaks.Get(streakKey(g, account, source))
-	return s
-}
-
-// noteFailure counts a wrong guess of a source.
-func (t *throttle) noteFailure(g guesses, account, source string, now time.Time) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	key := streakKey(g, account, source)
+	key := g.source
+	if g.isFamiliar(now) {
+		key = g.homeKey()
+	}
 	s, _ := t.streaks.Get(key)
 	t.streaks.Add(key, s.after(now, now.Add(-forgetGuesses)))
 }
 
-// noteSuccess ends the row of a source's failures.
-func (t *throttle) noteSuccess(account, source string) {
+// noteSuccess ends the row of g's failures.
+func (t *throttle) noteSuccess(g guesser) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.streaks.Remove(source)
-	t.streaks.Remove(streakKey(guesses{Familiar: true}, account, source))
+	t.streaks.Remove(g.source)
+	t.streaks.Remove(g.homeKey())
 }
 
 // admitRegistration returns a throttledError if a source may not register now.

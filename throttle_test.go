@@ -30,7 +30,7 @@ func TestStreakWait(t *testing.T) {
 		{"it is over", 20, 15 * time.Minute, 0},
 		{"many", 1 << 40, 0, 15 * time.Minute},
 		{"many, a day ago", 1 << 40, forgetGuesses, 0},
-		{"by a clock that is a second ahead", 10, -time.Second, 2 * time.Second},
+		{"by a clock that is an hour ahead", 10, -time.Hour, time.Second},
 	} {
 		s := streak{tt.failures, testTime.Add(-tt.after)}
 		if got := s.wait(testTime, freeGuesses); got != tt.want {
@@ -123,17 +123,37 @@ func TestGuessing(t *testing.T) {
 		}
 		s.clock.Advance(longestWait)
 		for _, name := range []string{"alice", "nobody"} {
-			checkLogin(t, "after a hundred", s.from(stranger(0), name, goodPassword), 429, "900")
+			checkLogin(t, "after a hundred", s.from(stranger(0), name, goodPassword), 429, "85500") // the rest of a day
 		}
 		checkLogin(t, "the owner at home, with a typing error", s.from(home, "alice", "wrong"), 401, "")
 		checkLogin(t, "the owner at home", s.from(home, "alice", goodPassword), 200, "")
-		checkLogin(t, "the owner elsewhere, after that", s.from("198.51.100.9", "alice", goodPassword), 200, "")
+		checkLogin(t, "a stranger, after that", s.from("198.51.100.9", "alice", goodPassword), 429, "86400")
+		s.clock.Advance(forgetGuesses)
+		checkLogin(t, "the owner elsewhere, a day later", s.from("198.51.100.9", "alice", goodPassword), 200, "")
 		for _, want := range []string{`"msg":"excess_rate_limit_exceeded","username":"alice"`, `"msg":"excess_rate_limit_exceeded","username":""`} {
 			if !strings.Contains(s.log.String(), want) {
 				t.Errorf("the log has no %s", want)
 			}
 		}
 		s.checkLog("nobody")
+	})
+}
+
+// TestGuessesBeforeRegistration: guesses at a name that is nobody's are not in the way of
+// whoever registers it.
+func TestGuessesBeforeRegistration(t *testing.T) {
+	throttled(t, func(t *testing.T, s *testServer) {
+		for i := range freeGuesses {
+			s.from(fmt.Sprint("203.0.113.", i), "alice", "wrong")
+		}
+		checkLogin(t, "before", s.from("203.0.113.99", "alice", "wrong"), 429, "1")
+		s.register("alice", goodPassword)
+		checkLogin(t, "the owner", s.from(home, "alice", goodPassword), 200, "")
+		for i := range strangersEnd {
+			s.clock.Advance(longestWait)
+			s.from(fmt.Sprint("203.0.113.", i), "alice", "wrong")
+		}
+		checkLogin(t, "the owner where they registered", s.login(goodLogin), 200, "")
 	})
 }
 
@@ -148,6 +168,23 @@ func TestGuessesAreForgotten(t *testing.T) {
 		s.clock.Advance(forgetGuesses)
 		checkLogin(t, "a day later", s.from("203.0.113.99", "alice", "wrong"), 401, "")
 		checkLogin(t, "the owner", s.from("203.0.113.98", "alice", goodPassword), 200, "")
+	})
+}
+
+// TestFamiliarForLong: a source from which the owner logs in now and then stays one, and
+// one that they have left is a stranger again.
+func TestFamiliarForLong(t *testing.T) {
+	throttled(t, func(t *testing.T, s *testServer) {
+		s.register("alice", goodPassword)
+		for range 5 {
+			s.clock.Advance(forgetSource - day)
+			checkLogin(t, "the owner", s.from(home, "alice", goodPassword), 200, "")
+		}
+		for i := range freeGuesses {
+			s.from(fmt.Sprint("203.0.113.", i), "alice", "wrong")
+		}
+		checkLogin(t, "where they registered, years ago", s.login(goodLogin), 429, "1")
+		checkLogin(t, "at home", s.from(home, "alice", goodPassword), 200, "")
 	})
 }
 
@@ -224,6 +261,9 @@ func TestGuessingTogether(t *testing.T) {
 				t.Errorf("status %d", status)
 			}
 		}
+		if guessed < freeGuesses {
+			t.Errorf("%d guesses; want the free ones at least", guessed)
+		}
 		if most := freeGuesses + cap(s.acc.hashes.running) - 1; guessed > most {
 			t.Errorf("%d guesses; want %d at most", guessed, most)
 		}
@@ -296,7 +336,7 @@ func TestThrottleIsBounded(t *testing.T) {
 	s, th := newMemStore(), newThrottle([]byte(testSecret))
 	for i := range 200_000 {
 		account, source := th.account(fmt.Sprint("name", i)), fmt.Sprint("source", i)
-		th.noteFailure(guesses{}, account, source, testTime)
+		th.noteFailure(guesser{account: account, source: source}, testTime)
 		if err := s.AddFailure(t.Context(), account, testTime, time.Time{}); err != nil {
 			t.Fatal(err)
 		}
@@ -305,8 +345,8 @@ func TestThrottleIsBounded(t *testing.T) {
 			t.Fatalf("the store would hold %s", account)
 		}
 	}
-	if n := max(th.streaks.Len(), th.registrations.Len(), s.failures.Len()); n != maxThrottled {
-		t.Errorf("%d are remembered; want %d", n, maxThrottled)
+	if n := max(th.streaks.Len(), th.registrations.Len(), s.failures.Len()); n != maxRemembered {
+		t.Errorf("%d are remembered; want %d", n, maxRemembered)
 	}
 }
 
@@ -321,7 +361,7 @@ func BenchmarkThrottle(b *testing.B) {
 			if err := s.AddFailure(context.Background(), account, testTime, time.Time{}); err != nil {
 				b.Fatal(err)
 			}
-			th.noteFailure(guesses{}, account, source, testTime)
+			th.noteFailure(guesser{account: account, source: source}, testTime)
 			th.admitRegistration(source, testTime)
 		}
 		b.ReportMetric(float64(liveBytes()-before)/1e6, "MB")

@@ -145,7 +145,7 @@ func TestPostgresLost(t *testing.T) {
 // testDatabaseKilled kills the database twice while people register.
 func testDatabaseKilled(t *testing.T, c *pgtest.Cluster) {
 	url := c.URL(newDatabase(t, c))
-	s := start(t, keptIn(url)...)
+	s := start(t, keptIn(url, "THROTTLE=off")...) // they try again and again
 	d := &diary{tokens: make(map[string]string)}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -273,7 +273,7 @@ func TestPostgresFailover(t *testing.T) {
 	})
 	database := newDatabase(t, primary)
 	hosts := fmt.Sprintf("127.0.0.1:%d,127.0.0.1:%d", standby.Port, primary.Port) // the second is the one that takes writes
-	s := start(t, keptIn("postgres://latchkey@"+hosts+"/"+database+"?sslmode=disable")...)
+	s := start(t, keptIn("postgres://latchkey@"+hosts+"/"+database+"?sslmode=disable", "THROTTLE=off")...)
 	s.register(t, "alice")
 	token := s.logIn(t, "alice")
 	l := loadOn(t, s, token)
@@ -331,7 +331,7 @@ func testDemotion(t *testing.T, s *server, database string, from, to *pgtest.Clu
 // for it may be a standby that has not heard of all; it is used again when it takes
 // writes again.
 func testReadOnly(t *testing.T, url string) {
-	s := start(t, keptIn(url)...)
+	s := start(t, keptIn(url, "THROTTLE=off")...)
 	token := s.logIn(t, "alice")
 	n := 0
 	registers := func() bool {

@@ -112,6 +112,12 @@ var badSettings = []badSetting{
 	{"TRUSTED_PROXIES by name", "TRUSTED_PROXIES=proxy.example", "CIDR", nil},
 	{"TRUSTED_PROXIES with a comma at the end", "TRUSTED_PROXIES=10.0.0.0/8,", "CIDR", nil},
 
+	{"THROTTLE true", "THROTTLE=true", "on or off", nil},
+	{"THROTTLE Off", "THROTTLE=Off", "on or off", nil},
+	{"THROTTLE with a space behind it", "THROTTLE=on ", "on or off", nil},
+	{"THROTTLE 0", "THROTTLE=0", "on or off", nil},
+	{"THROTTLE that is empty", "THROTTLE=", "on or off", nil},
+
 	{"LOG_LEVEL trace", "LOG_LEVEL=trace", "debug, info, warn or error", nil},
 	{"LOG_LEVEL that is empty", "LOG_LEVEL=", "debug, info, warn or error", nil},
 	{"LOG_LEVEL info+1", "LOG_LEVEL=info+1", "debug, info, warn or error", nil},
@@ -220,6 +226,7 @@ func TestAllBadSettingsAtOnce(t *testing.T) {
 		"REFRESH_TOKEN_IDLE_DAYS=forever", "REFRESH_GRACE_SECONDS=61", "PBKDF2_ITERATIONS=1000000000",
 		"MIN_PASSWORD_LENGTH=0", "ALLOW_REGISTRATION=maybe", "CORS_ORIGINS=*,https://x", "TRUSTED_PROXIES=any",
 		"EXPOSE_USERS=yes", "TLS_CERT_FILE=nowhere.pem", "LOG_LEVEL=loud", "LOG_FORMAT=xml", "SHUTDOWN_SECONDS=-1",
+		"THROTTLE=maybe",
 	}}
 	var variables []string
 	for _, setting := range i.env {
@@ -269,6 +276,8 @@ func TestGoodSettings(t *testing.T) {
 		{"CORS_ORIGINS of two with a space between", []string{"CORS_ORIGINS=https://app.example, http://localhost:*"}},
 		{"CORS_ORIGINS that is empty", []string{"CORS_ORIGINS="}},
 		{"TRUSTED_PROXIES of IPv4 and IPv6", []string{"TRUSTED_PROXIES=10.0.0.0/8,fd00::/8,192.0.2.1"}},
+		{"THROTTLE on", []string{"THROTTLE=on"}},
+		{"THROTTLE off", []string{"THROTTLE=off"}},
 		{"HTTPS", []string{"TLS_CERT_FILE=cert.pem", "TLS_KEY_FILE=certkey.pem"}},
 		{"logs for a program", []string{"LOG_LEVEL=debug", "LOG_FORMAT=json"}},
 		{"logs for people", []string{"LOG_LEVEL=error", "LOG_FORMAT=text"}},

@@ -18,12 +18,18 @@ import (
 // startTLS starts a server that speaks HTTPS with a certificate of its own.
 func startTLS(t testing.TB) *server {
 	t.Helper()
+	return start(t, tlsSettings(t)...)
+}
+
+// tlsSettings are those of a server with a certificate.
+func tlsSettings(t testing.TB) []string {
+	t.Helper()
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	c := newCert(t)
 	writeFile(t, certFile, c.pem(t, time.Now().Add(time.Hour)))
 	writeFile(t, keyFile, pkcs8(t, c.private))
-	return start(t, "TLS_CERT_FILE="+certFile, "TLS_KEY_FILE="+keyFile)
+	return []string{"TLS_CERT_FILE=" + certFile, "TLS_KEY_FILE=" + keyFile}
 }
 
 func TestHTTPS(t *testing.T) {

@@ -9,7 +9,7 @@ CREATE TABLE login_failures (
     last_at  INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- From where users have logged in, and so need not wait for the guesses of others.
+-- From where users have logged in lately, and so need not wait for the guesses of others.
 CREATE TABLE login_sources (
     user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     source  TEXT NOT NULL,
@@ -18,4 +18,3 @@ CREATE TABLE login_sources (
 ) WITHOUT ROWID;
 
 CREATE INDEX login_failures_last_at ON login_failures (last_at);
-CREATE INDEX login_sources_last_at ON login_sources (last_at);
