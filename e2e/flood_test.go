@@ -116,7 +116,9 @@ func TestHangUp(t *testing.T) {
 			s := inMemory(t).start(t, append(tt.settings, slowHash)...)
 			s.register(t, "alice")
 			tt.come(t, s, many)()
-			s.logIn(t, "alice")
+			waitFor(t, "a place", func() bool {
+				return s.do(t, "POST", "/token", loginForm("alice"), formType).StatusCode == 200
+			})
 			answered := func() []map[string]any { return s.log.events("request") }
 			waitFor(t, "the log", func() bool { return len(answered()) >= many+2 })
 			left := 0
