@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"io"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -209,12 +211,20 @@ func readUsers(acc *accounts) handlerFunc {
 // if the token was made elsewhere.
 type userHandlerFunc func(w http.ResponseWriter, r *http.Request, u User, s Session) error
 
-// authed calls h with the user and the session that the request's bearer token names.
+// authed calls h with the user and the session that the request's bearer token names. It
+// reads the body first: a session that ends while somebody is slow to send it has ended.
 func authed(acc *accounts, h userHandlerFunc) handlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		token, err := bearerToken(r.Header["Authorization"])
 		if err != nil {
 			return err
+		}
+		if r.Body != http.NoBody {
+			body, err := readBody(r)
+			if err != nil {
+				return err
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
 		}
 		u, s, err := acc.currentUser(r.Context(), token)
 		if err != nil {

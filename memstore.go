@@ -30,10 +30,11 @@ type knownSource struct {
 	at     time.Time
 }
 
-// A memSession is a session and its place in the expiryQueue.
+// A memSession is a session and its places in the expiryQueue and in byUser.
 type memSession struct {
 	Session
-	place int
+	place  int
+	ofUser int
 }
 
 var _ store = (*memStore)(nil)
@@ -210,7 +211,7 @@ func (m *memStore) CreateSession(ctx context.Context, s Session, passwordHash st
 		return errNotFound
 	}
 	s.CreatedAt, s.LastUsedAt, s.ExpiresAt = storedTime(s.CreatedAt), storedTime(s.LastUsedAt), storedTime(s.ExpiresAt)
-	entry := &memSession{Session: s}
+	entry := &memSession{Session: s, ofUser: len(m.byUser[s.UserID])}
 	m.sessions[s.ID] = entry
 	m.byUser[s.UserID] = append(m.byUser[s.UserID], entry)
 	heap.Push(&m.expiring, entry)
@@ -278,25 +279,28 @@ func (m *memStore) endSessionsLocked(u *User, validAfter time.Time, keep string)
 	m.deleteSessionsLocked(u.ID, func(s *memSession) bool { return s.ID != keep })
 }
 
-func (m *memStore) deleteSessionLocked(s *memSession) {
-	m.deleteSessionsLocked(s.UserID, func(other *memSession) bool { return other == s })
-}
-
 // deleteSessionsLocked deletes the sessions of a user that ends picks.
 func (m *memStore) deleteSessionsLocked(userID int64, ends func(*memSession) bool) {
-	left := slices.DeleteFunc(m.byUser[userID], func(s *memSession) bool {
-		if !ends(s) {
-			return false
+	for _, s := range slices.Clone(m.byUser[userID]) {
+		if ends(s) {
+			m.deleteSessionLocked(s)
 		}
-		heap.Remove(&m.expiring, s.place)
-		delete(m.sessions, s.ID)
-		return true
-	})
-	if len(left) == 0 {
-		delete(m.byUser, userID)
+	}
+}
+
+// deleteSessionLocked deletes a session, in whose place among its user's the last one goes.
+func (m *memStore) deleteSessionLocked(s *memSession) {
+	heap.Remove(&m.expiring, s.place)
+	delete(m.sessions, s.ID)
+	all := m.byUser[s.UserID]
+	last := all[len(all)-1]
+	all[s.ofUser], last.ofUser = last, s.ofUser
+	all[len(all)-1] = nil
+	if len(all) == 1 {
+		delete(m.byUser, s.UserID)
 		return
 	}
-	m.byUser[userID] = left
+	m.byUser[s.UserID] = all[:len(all)-1]
 }
 
 func (m *memStore) Guesses(ctx context.Context, account string, userID int64, source string) (guesses, error) {

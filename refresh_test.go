@@ -206,9 +206,16 @@ func TestAccessTokenEndsWithSession(t *testing.T) {
 	if got := s.refresh(tokens.refresh); got.json().(map[string]any)["expires_in"] != float64(1) {
 		t.Errorf("a refresh in the last second: %s", got.body)
 	}
-	s.clock.Advance(time.Second)
-	if got := s.me("Authorization: Bearer " + tokens.access); got.body != badToken {
-		t.Errorf("after the end: %s", got.body)
+	s.clock.Advance(time.Second - time.Millisecond)
+	got := s.refresh(tokens.refresh)
+	if got.json().(map[string]any)["expires_in"] != float64(1) || s.me("Authorization: Bearer "+got.tokens().access).body != alice {
+		t.Errorf("a refresh in the last moment: %s", got.body)
+	}
+	s.clock.Advance(time.Millisecond)
+	for _, token := range []string{tokens.access, got.tokens().access} {
+		if got := s.me("Authorization: Bearer " + token); got.body != badToken {
+			t.Errorf("after the end: %s", got.body)
+		}
 	}
 }
 

@@ -51,11 +51,12 @@ func (a *accounts) beginSession(ctx context.Context, u User, from client) (token
 	return a.tokensOf(u, s, now)
 }
 
-// tokensOf returns the tokens of a session: an access token that ends with it at the
-// latest, and the refresh token of its generation.
+// tokensOf returns the tokens of a session: an access token that ends with it, to the
+// second, and the refresh token of its generation.
 func (a *accounts) tokensOf(u User, s Session, now time.Time) (tokenResponse, error) {
-	expires := now.Add(min(a.tokens.ttl, s.ExpiresAt.Sub(now)))
-	access, err := a.tokens.createAccessToken(u.Username, s.ID, now, expires)
+	life := min(a.tokens.ttl, s.ExpiresAt.Sub(now))
+	seconds := int64((life + time.Second - 1) / time.Second) // clients take 0 for ever
+	access, err := a.tokens.createAccessToken(u.Username, s.ID, now, now.Add(time.Duration(seconds)*time.Second))
 	if err != nil {
 		return tokenResponse{}, err
 	}
@@ -63,7 +64,7 @@ func (a *accounts) tokensOf(u User, s Session, now time.Time) (tokenResponse, er
 	if err != nil {
 		return tokenResponse{}, err
 	}
-	return tokenResponse{access, "bearer", expires.Unix() - now.Unix(), refresh}, nil
+	return tokenResponse{access, "bearer", seconds, refresh}, nil
 }
 
 // currentUser returns the user whom an access token names and the session that it
@@ -113,6 +114,7 @@ func (a *accounts) refresh(ctx context.Context, token string, from client) (toke
 		return tokenResponse{}, err
 	}
 	ctx = context.WithoutCancel(ctx)
+	now := a.now().UTC() // when the token came, however long the store takes
 	for range maxRaces {
 		u, s, err := a.store.UserBySession(ctx, id)
 		if err == nil && u.Disabled {
@@ -121,7 +123,6 @@ func (a *accounts) refresh(ctx context.Context, token string, from client) (toke
 		if err != nil {
 			return tokenResponse{}, notFoundIs(errSessionEnded, err)
 		}
-		now := a.now().UTC()
 		next, err := a.nextGeneration(ctx, s, generation, now)
 		switch {
 		case err == nil:
@@ -147,7 +148,7 @@ func (a *accounts) nextGeneration(ctx context.Context, s Session, generation int
 		return Session{}, errRefreshExpired
 	case generation > s.Generation: // the database was restored from a backup
 		return Session{}, errBadRefreshToken
-	case generation == s.Generation-1 && now.Before(s.LastUsedAt.Add(a.limits.grace)):
+	case generation == s.Generation-1 && a.limits.grace > 0 && now.Before(s.LastUsedAt.Add(a.limits.grace)):
 		return s, nil
 	case generation < s.Generation:
 		return Session{}, errRefreshReused

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -421,4 +423,42 @@ func TestClientHangsUp(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestEndedWhileSending: a session that ends while somebody is slow to send the body of a
+// request changes nothing any more.
+func TestEndedWhileSending(t *testing.T) {
+	onEveryStore(t, func(t *testing.T, s *testServer) {
+		thief, owner := s.begin("alice"), s.begin("alice")
+		body, rest := io.Pipe()
+		r, err := http.NewRequestWithContext(t.Context(), "PATCH", s.URL+"/users/me/", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+thief.access)
+		r.Header.Set("Content-Type", "application/json")
+		answered := make(chan int)
+		go func() {
+			resp, err := testClient.Do(r)
+			if err != nil {
+				t.Error(err)
+				close(answered)
+				return
+			}
+			defer resp.Body.Close()
+			answered <- resp.StatusCode
+		}()
+		io.WriteString(rest, `{"email":`) // returns when it has been sent
+		if got := s.as(owner, "DELETE", "/users/me/sessions/?keep=current", ""); got.status != 204 {
+			t.Fatalf("%d %s", got.status, got.body)
+		}
+		io.WriteString(rest, `"thief@example.com"}`)
+		rest.Close()
+		if status := <-answered; status != 401 {
+			t.Errorf("the thief's change: %d", status)
+		}
+		if got := s.as(owner, "GET", "/users/me/", ""); got.body != alice {
+			t.Errorf("the owner is %s", got.body)
+		}
+	})
 }

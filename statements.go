@@ -36,7 +36,8 @@ const (
 const (
 	userColumns = `users.id, users.username, users.username_key, users.email, users.full_name,
 		users.password_hash, users.disabled, users.created_at, users.tokens_valid_after`
-	sessionColumns = `sessions.id, sessions.user_id, sessions.created_at, sessions.last_used_at,
+	sessionColumns = `sessions.id, sessions.user_id, sessions.created_at,
+		CASE WHEN sessions.last_used_at = 0 THEN sessions.created_at ELSE sessions.last_used_at END,
 		sessions.expires_at, sessions.generation, sessions.ip, sessions.user_agent`
 )
 
@@ -101,7 +102,7 @@ var statementTexts = [...]string{
 	deleteSession: `DELETE FROM sessions WHERE id = $1 AND user_id = $2 AND ` + isOpenAlone,
 	endSessions:   `UPDATE users SET ` + endSessionsSet + ` WHERE id = $3`,
 	deleteExpiredSessions: `
-		DELETE FROM sessions WHERE id IN (
+		DELETE FROM sessions WHERE expires_at <= $1 AND id IN ( -- again, for it may have been refreshed meanwhile
 			SELECT id FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)`,
 	selectGuesses: `
 		SELECT COALESCE((SELECT failures FROM login_failures WHERE account = $1), 0),
