@@ -208,8 +208,6 @@ func (r *settingReader) throttle() bool {
 	return value == "on"
 }
 
-const day = 24 * time.Hour
-
 // sessions reads how long sessions last: no shorter than an access token, which would
 // end with its session.
 func (r *settingReader) sessions(accessTokenLife time.Duration) sessionLimits {

@@ -78,7 +78,7 @@ func retryAfter(err error) string {
 	if throttled, ok := errors.AsType[throttledError](err); ok {
 		wait = throttled.wait
 	}
-	return strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10)
+	return strconv.FormatInt(wholeSeconds(wait), 10)
 }
 
 // describe returns the answer to a failure, and whether it is one that people

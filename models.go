@@ -47,6 +47,11 @@ type Session struct {
 	UserAgent  string
 }
 
+const day = 24 * time.Hour
+
+// wholeSeconds returns the seconds in d, of which the last may be only a part.
+func wholeSeconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
+
 // sessionLimits are how long a session lasts.
 type sessionLimits struct {
 	absolute time.Duration // from the login

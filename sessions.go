@@ -54,8 +54,7 @@ func (a *accounts) beginSession(ctx context.Context, u User, from client) (token
 // tokensOf returns the tokens of a session: an access token that ends with it, to the
 // second, and the refresh token of its generation.
 func (a *accounts) tokensOf(u User, s Session, now time.Time) (tokenResponse, error) {
-	life := min(a.tokens.ttl, s.ExpiresAt.Sub(now))
-	seconds := int64((life + time.Second - 1) / time.Second) // clients take 0 for ever
+	seconds := wholeSeconds(min(a.tokens.ttl, s.ExpiresAt.Sub(now))) // never 0, which clients take for ever
 	access, err := a.tokens.createAccessToken(u.Username, s.ID, now, now.Add(time.Duration(seconds)*time.Second))
 	if err != nil {
 		return tokenResponse{}, err
@@ -72,8 +71,8 @@ func (a *accounts) tokensOf(u User, s Session, now time.Time) (tokenResponse, er
 //
 // A token of ours is good as long as its session is. One without a session was made
 // elsewhere with our key: for it the name counts, and it must not be older than
-// TokensValidAfter. The session that has changed the password lives on,
-// and its tokens, which are older, with it.
+// TokensValidAfter. The session that has changed the password lives on, and its tokens,
+// which are older, with it.
 func (a *accounts) currentUser(ctx context.Context, token string) (User, Session, error) {
 	now := a.now()
 	c, err := a.tokens.verify(token, now)

@@ -263,21 +263,8 @@ func TestRegistrations(t *testing.T) {
 // registerAtOnce registers n users, each from an address.
 func registerAtOnce(t testing.TB, s *server, n int, address func(n int) string) []answer {
 	t.Helper()
-	answers := make([]answer, n)
-	var all sync.WaitGroup
-	for i := range n {
-		all.Go(func() {
-			var err error
-			body := newUser(fmt.Sprintf("newcomer%d", i), password)
-			answers[i], err = s.try(t.Context(), "POST", "/users/", body, jsonType, from(address(i)))
-			if err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	all.Wait()
-	if t.Failed() {
-		t.FailNow()
-	}
-	return answers
+	return atOnce(t, n, func(i int) (answer, error) {
+		body := newUser(fmt.Sprintf("newcomer%d", i), password)
+		return s.try(t.Context(), "POST", "/users/", body, jsonType, from(address(i)))
+	})
 }

@@ -187,12 +187,20 @@ func checkGoesOn(t testing.TB, s *server, g grant, username string) grant {
 // servers in turn.
 func refreshAtOnce(t testing.TB, n int, token string, servers ...*server) []answer {
 	t.Helper()
+	return atOnce(t, n, func(i int) (answer, error) {
+		return servers[i%len(servers)].try(t.Context(), "POST", "/token", refreshBody(token), formType)
+	})
+}
+
+// atOnce sends n requests at the same time and returns their answers.
+func atOnce(t testing.TB, n int, send func(i int) (answer, error)) []answer {
+	t.Helper()
 	answers := make([]answer, n)
 	var all sync.WaitGroup
 	for i := range n {
 		all.Go(func() {
 			var err error
-			answers[i], err = servers[i%len(servers)].try(t.Context(), "POST", "/token", refreshBody(token), formType)
+			answers[i], err = send(i)
 			if err != nil {
 				t.Error(err)
 			}

@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -362,22 +361,9 @@ func testGuessesAtOnce(t *testing.T, p place) {
 // guessAtOnce guesses n times at one name, each time from another place.
 func guessAtOnce(t testing.TB, n int, name string, servers []*server) []answer {
 	t.Helper()
-	answers := make([]answer, n)
-	var all sync.WaitGroup
-	for i := range n {
-		all.Go(func() {
-			var err error
-			answers[i], err = servers[i%len(servers)].try(t.Context(), "POST", "/token", guessForm(name), formType, from(stranger(i)))
-			if err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	all.Wait()
-	if t.Failed() {
-		t.FailNow()
-	}
-	return answers
+	return atOnce(t, n, func(i int) (answer, error) {
+		return servers[i%len(servers)].try(t.Context(), "POST", "/token", guessForm(name), formType, from(stranger(i)))
+	})
 }
 
 // testGuessedNames: people type their password where the name belongs. Neither the
