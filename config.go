@@ -27,6 +27,7 @@ import (
 type config struct {
 	Addr        string
 	Certificate *tls.Certificate // nil: plain HTTP
+	IdleTimeout time.Duration    // of a connection
 	edgeSettings
 
 	DatabaseURL     string // may have a password in it
@@ -42,9 +43,10 @@ type config struct {
 	RegistrationOpen  bool
 	Throttle          *throttle // nil: off
 
-	LogLevel slog.Level
-	LogJSON  bool
-	Shutdown time.Duration
+	LogLevel      slog.Level
+	LogJSON       bool
+	ShutdownDelay time.Duration // before connections are refused
+	Shutdown      time.Duration // after that, for requests under way
 
 	// Warnings is what an operator should know before it matters.
 	Warnings []string
@@ -178,9 +180,11 @@ func (r *settingReader) config(terminal bool) config {
 		Rounds:            r.integer("PBKDF2_ITERATIONS", 100_000, maxRounds),
 		MinPasswordLength: r.integer("MIN_PASSWORD_LENGTH", 1, 64),
 		RegistrationOpen:  r.boolean("ALLOW_REGISTRATION"),
+		IdleTimeout:       r.seconds("IDLE_TIMEOUT_SECONDS", 10, 3600),
 		LogLevel:          r.logLevel(),
 		LogJSON:           r.logJSON(terminal),
-		Shutdown:          time.Duration(r.integer("SHUTDOWN_SECONDS", 0, 3600)) * time.Second,
+		ShutdownDelay:     r.seconds("SHUTDOWN_DELAY_SECONDS", 0, 300),
+		Shutdown:          r.seconds("SHUTDOWN_SECONDS", 0, 3600),
 	}
 	host, _, _ := net.SplitHostPort(cfg.Addr)
 	local := isLoopback(host)
@@ -216,10 +220,14 @@ func (r *settingReader) sessions(accessTokenLife time.Duration) sessionLimits {
 	if min(absolute, idle) < accessTokenLife {
 		r.warnings = append(r.warnings, "ACCESS_TOKEN_EXPIRE_MINUTES is longer than REFRESH_TOKEN_EXPIRE_DAYS or REFRESH_TOKEN_IDLE_DAYS; sessions will last as long as an access token")
 	}
+	grace := r.seconds("REFRESH_GRACE_SECONDS", 0, 600)
+	if grace > accessTokenLife/3 {
+		r.warnings = append(r.warnings, "REFRESH_GRACE_SECONDS is more than a third of ACCESS_TOKEN_EXPIRE_MINUTES: a thief of a refresh token could refresh in step with its owner and never be noticed")
+	}
 	return sessionLimits{
 		absolute: max(absolute, accessTokenLife),
 		idle:     max(idle, accessTokenLife),
-		grace:    time.Duration(r.integer("REFRESH_GRACE_SECONDS", 0, 60)) * time.Second,
+		grace:    grace,
 	}
 }
 
@@ -229,6 +237,10 @@ func (r *settingReader) integer(name string, least, most int) int {
 		r.bad(name, "%q; want a whole number from %d to %d", r.values[name], least, most)
 	}
 	return n
+}
+
+func (r *settingReader) seconds(name string, least, most int) time.Duration {
+	return time.Duration(r.integer(name, least, most)) * time.Second
 }
 
 func (r *settingReader) boolean(name string) bool {

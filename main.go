@@ -172,7 +172,7 @@ func serveHTTP(ctx context.Context, cfg config, out *logWriter) error {
 	defer runtime.KeepAlive(headroom)
 
 	go acc.sweep(ctx, time.Minute)
-	srv := newServer(newHandler(cfg.edgeSettings, acc, log), log)
+	srv := newServer(newHandler(cfg.edgeSettings, acc, log), cfg.IdleTimeout, log)
 	srv.RegisterOnShutdown(acc.stop)
 	if cfg.Certificate != nil {
 		srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*cfg.Certificate}, MinVersion: tls.VersionTLS12}

@@ -76,15 +76,16 @@ func newHandler(cfg edgeSettings, acc *accounts, log *slog.Logger) http.Handler 
 	return identified(cfg.TrustedProxies, h)
 }
 
-// newServer returns a server with limits on the time and memory that a client
-// can hold.
-func newServer(h http.Handler, log *slog.Logger) *http.Server {
+// newServer returns a server with limits on the time and memory that a client can hold.
+// A load balancer must close an idle connection before idle is over: otherwise it may send
+// a request on one that is being closed here, and its client gets a 502.
+func newServer(h http.Handler, idle time.Duration, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second,
-		IdleTimeout:       60 * time.Second,
+		IdleTimeout:       idle,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 

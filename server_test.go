@@ -83,7 +83,7 @@ func startServer(t testing.TB, set ...func(*accounts, *edgeSettings)) *testServe
 		f(acc, &cfg)
 	}
 	srv := httptest.NewUnstartedServer(nil)
-	srv.Config = newServer(newHandler(cfg, acc, logger), logger)
+	srv.Config = newServer(newHandler(cfg, acc, logger), time.Minute, logger)
 	srv.Start()
 	t.Cleanup(srv.Close)
 	return &testServer{srv, t, acc, log, clock}
@@ -190,9 +190,9 @@ const (
 
 // TestServerLimits: what a client can hold ends; 0 would be never.
 func TestServerLimits(t *testing.T) {
-	srv := newServer(nil, slog.New(slog.DiscardHandler))
+	srv := newServer(nil, 2*time.Minute, slog.New(slog.DiscardHandler))
 	if srv.ReadHeaderTimeout != 5*time.Second || srv.ReadTimeout != 10*time.Second || srv.WriteTimeout != 30*time.Second ||
-		srv.IdleTimeout != 60*time.Second || srv.MaxHeaderBytes != 8<<10 {
+		srv.IdleTimeout != 2*time.Minute || srv.MaxHeaderBytes != 8<<10 {
 		t.Errorf("%v %v %v %v %v", srv.ReadHeaderTimeout, srv.ReadTimeout, srv.WriteTimeout, srv.IdleTimeout, srv.MaxHeaderBytes)
 	}
 }

@@ -27,7 +27,7 @@ var settings = []setting{
 	{"ACCESS_TOKEN_EXPIRE_MINUTES", "", "30", "life of an access token", false},
 	{"REFRESH_TOKEN_EXPIRE_DAYS", "", "30", "life of a session from its login, 1 to 3650", false},
 	{"REFRESH_TOKEN_IDLE_DAYS", "", "14", "a session ends that was not refreshed for so long, 1 to 3650", false},
-	{"REFRESH_GRACE_SECONDS", "", "10", "how long a refresh token that was just replaced gets the same successor again, 0 to 60", false},
+	{"REFRESH_GRACE_SECONDS", "", "60", "how long a refresh token that was just replaced gets the same successor again, 0 to 600", false},
 	{"PBKDF2_ITERATIONS", "", "600000", "rounds of a new password hash, 100000 to 10000000", false},
 	{"MIN_PASSWORD_LENGTH", "", "8", "code points, 1 to 64; checked at registration and change, never at login", false},
 	{"ALLOW_REGISTRATION", "", "true", "false: POST /users/ answers 403", false},
@@ -39,8 +39,10 @@ var settings = []setting{
 	{"EXPOSE_USERS", "", "false", "the original's GET /, which shows every password hash; on loopback only", false},
 	{"TLS_CERT_FILE", "", "", "PEM certificate chain; with TLS_KEY_FILE: HTTPS (TLS 1.2+, HTTP/2)", false},
 	{"TLS_KEY_FILE", "", "", "PEM key of TLS_CERT_FILE", false},
+	{"IDLE_TIMEOUT_SECONDS", "", "120", "how long a connection may be idle, 10 to 3600; longer than the load balancer keeps it", false},
 	{"LOG_LEVEL", "", "info", "debug, info, warn or error", false},
 	{"LOG_FORMAT", "", "", "text or json. Default: text on a terminal, else json", false},
+	{"SHUTDOWN_DELAY_SECONDS", "", "0", "after SIGTERM, how long requests are still taken while /readyz answers 503, 0 to 300", false},
 	{"SHUTDOWN_SECONDS", "", "30", "how long a stop waits for requests under way, 0 to 3600", false},
 }
 
