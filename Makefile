@@ -2,14 +2,17 @@
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSION     = $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: run test check bench soak fuzz build
+.PHONY: run test test-long check bench soak fuzz build
 
 run: ## start on localhost:8000
 	go run .
 
-test: ## everything; says loudly what it skips for want of a browser or PostgreSQL
+test: ## about three minutes; says what it skips for want of time, a browser or a database
 	go test -race -shuffle=on
 	go -C e2e test -race -shuffle=on
+
+test-long: ## outages, floods, slow clients and soaks too
+	LONG=1 go -C e2e test -race -shuffle=on -timeout 30m
 
 check: ## what a reviewer need not look for
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "gofmt would change these files"; exit 1; }

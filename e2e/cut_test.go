@@ -94,6 +94,7 @@ func testCutRefreshes(t *testing.T, c *pgtest.Cluster) {
 // testCutEnds: the end of a session is tried again when the connection breaks. What
 // has failed for good can be asked for again, and what has succeeded is over.
 func testCutEnds(t *testing.T, c *pgtest.Cluster) {
+	long(t)
 	s, proxy, _ := startVisibly(t, c)
 	here := s.signIn(t, "alice")
 	for _, tt := range endCuts {
@@ -169,6 +170,7 @@ func testCutTheft(t *testing.T, c *pgtest.Cluster) {
 // testSilentSessions: while the database says nothing, nobody is told that a token is
 // bad, and nothing is done by half.
 func testSilentSessions(t *testing.T, c *pgtest.Cluster) {
+	long(t)
 	proxy := startProxy(t, c.Port)
 	s := start(t, keptIn(through(proxy, newDatabase(t, c)))...)
 	s.register(t, "alice")

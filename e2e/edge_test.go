@@ -98,6 +98,7 @@ var aLongAnswer = head("GET /docs/swagger-ui-bundle.js HTTP/1.1", "Host: h")
 
 // TestSlowReaders: who does not read an answer does not hold a connection.
 func TestSlowReaders(t *testing.T) {
+	long(t)
 	t.Parallel()
 	tests := []struct {
 		name    string
@@ -145,6 +146,7 @@ func plain(t testing.TB) *server {
 // TestSlowReaderOfStream: the same for one stream of HTTP/2, whose window is never
 // opened any more. The others of its connection go on.
 func TestSlowReaderOfStream(t *testing.T) {
+	long(t)
 	t.Parallel()
 	h := startTLS(t).dialHTTP2(t)
 	begin := time.Now()
@@ -168,6 +170,7 @@ func TestSlowReaderOfStream(t *testing.T) {
 // TestManySlowHeaders: 1,000 clients send their headers byte by byte, over plain TCP
 // and within TLS.
 func TestManySlowHeaders(t *testing.T) {
+	long(t)
 	for name, start := range map[string]func(testing.TB) *server{"TCP": plain, "TLS": startTLS} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -233,6 +236,7 @@ func TestManyIdleConnections(t *testing.T) {
 
 // TestManyHeldBodies: 1,000 clients keep back the last byte of the largest body.
 func TestManyHeldBodies(t *testing.T) {
+	long(t)
 	t.Parallel()
 	const size = 64 << 10
 	length := fmt.Sprintf("Content-Length: %d", size)
@@ -268,6 +272,7 @@ func TestManyHeldBodies(t *testing.T) {
 // TestOutOfDescriptors: a server that can take no more connections waits for one to
 // end. It serves those it has, and then all.
 func TestOutOfDescriptors(t *testing.T) {
+	long(t)
 	t.Parallel()
 	needTools(t, "prlimit")
 	for name, where := range map[string]func(testing.TB) place{"memory": inMemory, "SQLite": inFile} {
@@ -438,6 +443,7 @@ func TestLengthBesideCoding(t *testing.T) {
 
 // TestFloodOfTokens: 20,000 wrong tokens of 4 KiB leave nothing behind.
 func TestFloodOfTokens(t *testing.T) {
+	long(t)
 	t.Parallel()
 	s := startAs(t, invocation{fast: true})
 	flood := func() {

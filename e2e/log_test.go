@@ -14,6 +14,7 @@ import (
 // TestLogThatNobodyReads: a reader of the log that sleeps or has gone holds up
 // neither requests nor the end.
 func TestLogThatNobodyReads(t *testing.T) {
+	long(t)
 	for name, leave := range map[string]func(*os.File){
 		"a reader that sleeps":  func(*os.File) {},
 		"a reader that is gone": func(r *os.File) { r.Close() },

@@ -149,6 +149,7 @@ func fillPool(t testing.TB, s *server, p *proxy, token string) {
 
 // testSilence: a network that swallows everything is an outage of its own length.
 func testSilence(t *testing.T, c *pgtest.Cluster) {
+	long(t)
 	s, p, _, token := startBehindProxy(t, c)
 	fillPool(t, s, p, token)
 	p.silence(true)
@@ -167,6 +168,7 @@ func testSilence(t *testing.T, c *pgtest.Cluster) {
 // testHalfOpen: connections whose other side is gone are given up for new ones,
 // all of them once one is seen to be lost.
 func testHalfOpen(t *testing.T, c *pgtest.Cluster) {
+	long(t)
 	s, p, _, token := startBehindProxy(t, c)
 	fillPool(t, s, p, token)
 	p.silence(false)
@@ -175,6 +177,7 @@ func testHalfOpen(t *testing.T, c *pgtest.Cluster) {
 
 // testSilentStop: a stop waits neither for those connections.
 func testSilentStop(t *testing.T, c *pgtest.Cluster) {
+	long(t)
 	s, p, _, token := startBehindProxy(t, c)
 	fillPool(t, s, p, token)
 	p.silence(true)
@@ -188,6 +191,7 @@ func testSilentStop(t *testing.T, c *pgtest.Cluster) {
 }
 
 func testLatency(t *testing.T, c *pgtest.Cluster) {
+	long(t)
 	s, p, _, token := startBehindProxy(t, c)
 	p.shape(func() { p.latency = 5 * time.Second })
 	checkOutage(t, promptly(t, func() answer { return s.me(t, token) }))

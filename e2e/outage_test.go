@@ -118,6 +118,7 @@ func (d *diary) check(t *testing.T, s *server, url string) {
 
 // testServerKilled kills the server thrice while people register.
 func testServerKilled(t *testing.T, c *pgtest.Cluster) {
+	long(t)
 	url := c.URL(newDatabase(t, c))
 	d := &diary{tokens: make(map[string]string)}
 	for range 3 {
@@ -136,6 +137,7 @@ func testServerKilled(t *testing.T, c *pgtest.Cluster) {
 
 // TestPostgresLost is what takes a PostgreSQL server and ends it.
 func TestPostgresLost(t *testing.T) {
+	long(t)
 	t.Parallel()
 	c := startPostgres(t)
 	t.Run("killed", func(t *testing.T) { testDatabaseKilled(t, c) })
@@ -260,6 +262,7 @@ func (l *load) end() {
 
 // TestPostgresFailover kills a primary, and promotes its standby.
 func TestPostgresFailover(t *testing.T) {
+	long(t)
 	t.Parallel()
 	primary := startPostgres(t)
 	standby, err := primary.Standby()

@@ -162,6 +162,7 @@ func hashes(n int) int {
 // testReplicaRace: of those who want a name at once, one gets it, with the
 // password that they chose.
 func testReplicaRace(t *testing.T, c *pgtest.Cluster) {
+	long(t)
 	replicas := startReplicas(t, 2, c.URL(newDatabase(t, c)))
 	var mu sync.Mutex
 	var winners []string
@@ -313,6 +314,7 @@ func testZones(t *testing.T, c *pgtest.Cluster) {
 // testLockedOut: requests that wait for a table, and so for a connection, are
 // answered nevertheless.
 func testLockedOut(t *testing.T, c *pgtest.Cluster) {
+	long(t)
 	url := c.URL(newDatabase(t, c))
 	s := start(t, keptIn(url+"&pool_max_conns=2")...)
 	s.register(t, "alice")
@@ -347,6 +349,7 @@ const lockedOut = `SELECT count(*) FROM pg_stat_activity WHERE datname = current
 
 // testHashing: eight logins that compute do not keep two connections from others.
 func testHashing(t *testing.T, c *pgtest.Cluster) {
+	long(t)
 	url := c.URL(newDatabase(t, c), "pool_max_conns=2")
 	s := start(t, keptIn(url, fmt.Sprintf("PBKDF2_ITERATIONS=%d", hashes(1_000_000)))...)
 	s.register(t, "alice")

@@ -13,28 +13,28 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// readmeSection returns a section of the README, from its heading to the next.
-func readmeSection(t *testing.T, heading string) string {
+// readSection returns a section of a page of the documentation, from its heading to the
+// next.
+func readSection(t *testing.T, page, heading string) string {
 	t.Helper()
-	readme, err := os.ReadFile("../README.md")
+	text, err := os.ReadFile("../" + page)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, found := strings.Cut(string(readme), "\n## "+heading+"\n")
+	_, section, found := strings.Cut(string(text), "\n## "+heading+"\n")
 	if !found {
-		t.Fatalf("the README has no section %s", heading)
+		t.Fatalf("%s has no section %s", page, heading)
 	}
 	section, _, _ = strings.Cut(section, "\n## ")
 	return section
 }
 
-// readmeBlock returns the code of a language in a section of the README, made to call
-// addr.
-func readmeBlock(t *testing.T, heading, language, addr string) string {
+// readBlock returns the code of a language in a section of a page, changed to call addr.
+func readBlock(t *testing.T, page, heading, language, addr string) string {
 	t.Helper()
-	m := regexp.MustCompile("(?s)```" + language + "\n(.*?)```").FindStringSubmatch(readmeSection(t, heading))
+	m := regexp.MustCompile("(?s)```" + language + "\n(.*?)```").FindStringSubmatch(readSection(t, page, heading))
 	if m == nil {
-		t.Fatalf("the section %s has no block of %s", heading, language)
+		t.Fatalf("the section %s of %s has no block of %s", heading, page, language)
 	}
 	return strings.ReplaceAll(m[1], "localhost:8000", addr)
 }
@@ -56,7 +56,7 @@ func shell(t *testing.T, lines ...string) string {
 // TestReadmeCurl pastes the README's first curl lines into a shell.
 func TestReadmeCurl(t *testing.T) {
 	s := start(t)
-	out := shell(t, readmeBlock(t, "Try it", "sh", s.addr))
+	out := shell(t, readBlock(t, "README.md", "Try it", "sh", s.addr))
 	user := `{"username":"testuser","email":"testuser@example.com","full_name":"Test User"}`
 	if strings.Count(out, "HTTP/1.1 200 OK") != 2 || strings.Count(out, user) != 2 {
 		t.Errorf("the lines print\n%s", out)
@@ -67,8 +67,8 @@ func TestReadmeCurl(t *testing.T) {
 // session, refresh and end another, and change the account.
 func TestReadmeCurlSessions(t *testing.T) {
 	s := start(t)
-	before := readmeBlock(t, "Try it", "sh", s.addr)
-	out := shell(t, before, "echo AFTER", readmeBlock(t, "Sessions", "sh", s.addr))
+	before := readBlock(t, "README.md", "Try it", "sh", s.addr)
+	out := shell(t, before, "echo AFTER", readBlock(t, "docs/sessions.md", "In a shell", "sh", s.addr))
 	_, out, _ = strings.Cut(out, "AFTER")
 	for text, want := range map[string]int{
 		`"current":true`:        1,
@@ -104,21 +104,21 @@ func openOtherOrigin(t *testing.T) (*server, *browser) {
 // TestReadmeFetch runs the README's first JavaScript on a page of another origin.
 func TestReadmeFetch(t *testing.T) {
 	s, b := openOtherOrigin(t)
-	code := strings.Replace(readmeBlock(t, "Try it", "js", s.addr), "console.log(await me.json())", "return (await me.json()).username", 1)
+	code := strings.Replace(readBlock(t, "README.md", "Try it", "js", s.addr), "console.log(await me.json())", "return (await me.json()).username", 1)
 	if got := b.evaluate(t, code); got != `"testuser"` {
 		t.Errorf("the page sees the user %s", got)
 	}
 }
 
-// sessionCode is the README's JavaScript for sessions, put where it says, with what a
-// test wants to have before it.
+// sessionCode is the JavaScript of docs/sessions.md, put where it says, after what a test
+// needs before it.
 func sessionCode(t *testing.T, s *server, before string) string {
 	t.Helper()
-	login, _, found := strings.Cut(readmeBlock(t, "Try it", "js", s.addr), "const { access_token } =")
+	login, _, found := strings.Cut(readBlock(t, "README.md", "Try it", "js", s.addr), "const { access_token } =")
 	if !found {
 		t.Fatal("the README's login is not as it was")
 	}
-	return before + login + readmeBlock(t, "Sessions", "js", s.addr)
+	return before + login + readBlock(t, "docs/sessions.md", "In JavaScript", "js", s.addr)
 }
 
 // heldBack is a fetch of a slow network: no refresh gets through before three requests
@@ -207,19 +207,24 @@ func otherOrigin(t *testing.T) string {
 	return "http://localhost:" + port
 }
 
-// TestReadmeSettings: the README's table names what the program prints.
-func TestReadmeSettings(t *testing.T) {
-	readme := readmeSection(t, "Settings")
+// TestDocumentedSettings: the table of docs/settings.md names what the program prints, and
+// the README's nothing else.
+func TestDocumentedSettings(t *testing.T) {
 	help := invocation{args: []string{"-h"}}.run(t).stdout
-	_, table, _ := strings.Cut(help, "VARIABLE ")
-	for _, name := range regexp.MustCompile(`(?m)^[A-Z][A-Z0-9_]+ `).FindAllString(table, -1) {
-		if !regexp.MustCompile("(?m)^\\|.*`" + strings.TrimSpace(name) + "`").MatchString(readme) {
-			t.Errorf("the README's table has no %s", name)
+	_, table, _ := strings.Cut(help, "VARIABLE")
+	text, err := os.ReadFile("../docs/settings.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range regexp.MustCompile(`(?m)^ *[A-Z][A-Z0-9_]+\b`).FindAllString(table, -1) {
+		if !regexp.MustCompile("(?m)^\\|.*`" + strings.TrimSpace(name) + "`").Match(text) {
+			t.Errorf("docs/settings.md has no row for %s", name)
 		}
 	}
-	for _, m := range regexp.MustCompile("(?m)^\\| `([A-Z][A-Z0-9_]+)`").FindAllStringSubmatch(readme, -1) {
-		if !strings.Contains(help, "\n"+m[1]+" ") {
-			t.Errorf("nobody reads %s of the README's table", m[1])
+	rows := string(text) + readSection(t, "README.md", "Settings")
+	for _, m := range regexp.MustCompile("(?m)^\\| `([A-Z][A-Z0-9_]+)`").FindAllStringSubmatch(rows, -1) {
+		if !regexp.MustCompile(`(?m)^ *` + m[1] + `\b`).MatchString(table) {
+			t.Errorf("the program does not read %s", m[1])
 		}
 	}
 }

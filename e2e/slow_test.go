@@ -44,6 +44,7 @@ const crowd = 100
 // TestSlowClients keeps all slow clients waiting at the same time, and asks in
 // between as everybody else does.
 func TestSlowClients(t *testing.T) {
+	long(t)
 	t.Parallel()
 	s := start(t)
 	s.register(t, "alice")

@@ -29,6 +29,7 @@ const (
 // the variable it is over in seconds, and sees only whether the answers are right and
 // everything is let go; see make soak.
 func TestSoak(t *testing.T) {
+	long(t)
 	t.Parallel()
 	whole := 5 * time.Second
 	if text := os.Getenv("SOAK"); text != "" {

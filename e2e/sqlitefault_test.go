@@ -175,6 +175,7 @@ func (s *server) kill(t testing.TB) {
 func anyMoment() { <-time.After(rand.N(20 * time.Millisecond)) }
 
 func TestSQLiteKilled(t *testing.T) {
+	long(t)
 	t.Parallel()
 	path := newFile(t)
 	c := newGuests()
@@ -457,6 +458,7 @@ func TestSQLiteReadOnly(t *testing.T) {
 
 // TestSQLiteLocked has another process write for long.
 func TestSQLiteLocked(t *testing.T) {
+	long(t)
 	t.Parallel()
 	for _, mode := range []string{"IMMEDIATE", "EXCLUSIVE"} {
 		t.Run(mode, func(t *testing.T) {

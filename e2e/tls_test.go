@@ -98,6 +98,7 @@ func TestBadHandshakes(t *testing.T) {
 }
 
 func TestSilentHandshakeIsClosed(t *testing.T) {
+	long(t)
 	t.Parallel()
 	s := startTLS(t)
 	c, err := net.Dial("tcp", s.addr)
@@ -236,6 +237,7 @@ func TestHTTP2Streams(t *testing.T) {
 // TestHTTP2Floods abuses connections, one after the other. Each has to come to
 // an end or to be bounded; the server goes on, and keeps nothing of them open.
 func TestHTTP2Floods(t *testing.T) {
+	long(t)
 	t.Parallel()
 	s := startTLS(t)
 	floods := []struct {
