@@ -27,7 +27,7 @@ bench: ## the figures of the README, side by side
 
 SOAK ?= 10m
 soak: ## memory, descriptors and goroutines under mixed traffic, for as long as SOAK says
-	SOAK=$(SOAK) go -C e2e test -run '^TestSoak$$' -v -count 1 -timeout 60m .
+	LONG=1 SOAK=$(SOAK) go -C e2e test -run '^TestSoak$$' -v -count 1 -timeout 60m .
 
 fuzz: ## every fuzz target for a minute
 	@for target in $$(go test -list '^Fuzz' . | grep '^Fuzz'); do \
