@@ -167,8 +167,8 @@ func deleteOneSession(acc *accounts) userHandlerFunc {
 }
 
 // root sends people to the documentation.
-func root(w http.ResponseWriter, _ *http.Request) error {
-	redirect(w, "/docs", "")
+func root(w http.ResponseWriter, r *http.Request) error {
+	redirect(w, r, "/docs", "")
 	return nil
 }
 

@@ -595,7 +595,7 @@ func TestRegistrationRace(t *testing.T) {
 
 func TestRoot(t *testing.T) {
 	s := startServer(t)
-	if got := s.do("GET", "/", ""); got.status != 307 || got.header.Get("Location") != "/docs" || got.body != "" {
+	if got := s.do("GET", "/", ""); got.status != 307 || got.header.Get("Location") != "./docs" || got.body != "" {
 		t.Errorf("%d to %q: %s", got.status, got.header.Get("Location"), got.body)
 	}
 	exposed := startServer(t, func(_ *accounts, cfg *edgeSettings) { cfg.ExposeUsers = true })

@@ -247,13 +247,35 @@ var jsonContentType = []string{"application/json"}
 // requestIDHeader names a request in the log; see identified.
 const requestIDHeader = "X-Request-Id"
 
-// redirect sends the client to another path. 307 makes it repeat the method and
-// the body; without a host in it, no Host header can lead it elsewhere.
-func redirect(w http.ResponseWriter, escapedPath, query string) {
+// redirect sends the client to another path of ours. 307 makes it repeat the method and
+// the body.
+func redirect(w http.ResponseWriter, r *http.Request, escapedPath, query string) {
+	location := relativePath(r.URL.EscapedPath(), escapedPath)
 	if query != "" {
-		escapedPath += "?" + query
+		location += "?" + query
 	}
-	w.Header().Set("Location", escapedPath)
+	w.Header().Set("Location", location)
 	w.Header()["Content-Type"] = nil // there is nothing to guess the type of
 	w.WriteHeader(http.StatusTemporaryRedirect)
+}
+
+// relativePath returns a reference that leads from one path to another. It works behind a
+// proxy that cuts a prefix off the path, which an absolute path does not. It begins with a
+// dot, so that nothing in a path can pass for a scheme or a host (RFC 3986 §4.2).
+func relativePath(from, to string) string {
+	segments := strings.Split(strings.TrimPrefix(from, "/"), "/")
+	depth := 0
+	for _, segment := range segments[:len(segments)-1] {
+		switch segment {
+		case ".":
+		case "..":
+			depth = max(depth-1, 0)
+		default:
+			depth++ // also for an empty one: RFC 3986 §5.2.4 keeps it
+		}
+	}
+	if depth == 0 {
+		return "." + to
+	}
+	return strings.Repeat("../", depth) + strings.TrimPrefix(to, "/")
 }

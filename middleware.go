@@ -292,9 +292,9 @@ func routed(log *slog.Logger, mux *http.ServeMux, methods []string) http.Handler
 		h.ServeHTTP(&answer, r)
 		switch other := otherSlash(here); {
 		case !exists(mux, methods, here) && exists(mux, methods, other):
-			redirect(w, other, r.URL.RawQuery)
+			redirect(w, r, other, r.URL.RawQuery)
 		case answer.status == http.StatusTemporaryRedirect:
-			redirect(w, cleanPath(here), r.URL.RawQuery)
+			redirect(w, r, cleanPath(here), r.URL.RawQuery)
 		case answer.status == http.StatusMethodNotAllowed:
 			w.Header()["Allow"] = answer.header["Allow"]
 			writeError(w, r, log, errMethod)

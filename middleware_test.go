@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -84,12 +85,91 @@ func TestRoutes(t *testing.T) {
 			if got.status != tt.status {
 				t.Errorf("status %d, want %d; %s", got.status, tt.status, got.body)
 			}
-			if tt.header != "" && got.header.Get(tt.header) != tt.value {
-				t.Errorf("%s: %q, want %q", tt.header, got.header.Get(tt.header), tt.value)
+			value := got.header.Get(tt.header)
+			if tt.header == "Location" {
+				value = follow(t, tt.path, value)
+			}
+			if tt.header != "" && value != tt.value {
+				t.Errorf("%s: %q, want %q", tt.header, value, tt.value)
 			}
 			checkShape(t, tt.method, got)
 		})
 	}
+}
+
+// follow returns where a Location leads from a path. It has to lead there also if the path
+// stands below a prefix, which a proxy has cut off.
+func follow(t *testing.T, path, location string) string {
+	t.Helper()
+	const prefix = "http://proxy.example/auth"
+	base, err := url.Parse(prefix + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	target, err := base.Parse(location)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, ok := strings.CutPrefix(target.String(), prefix)
+	if !ok {
+		t.Errorf("Location %q leads from %s to %s", location, base, target)
+	}
+	return path
+}
+
+// TestRelativePath: what is no path of ours, but could be read as another host's.
+func TestRelativePath(t *testing.T) {
+	for _, tt := range []struct{ name, from, to, want string }{
+		{"a missing slash", "/users/me", "/users/me/", "../users/me/"},
+		{"a missing slash at the top", "/users", "/users/", "./users/"},
+		{"a surplus slash", "/token/", "/token", "../token"},
+		{"the root", "/", "/docs", "./docs"},
+		{"no path", "", "/docs", "./docs"},
+		{"a segment like a scheme", "/./javascript:alert(1)", "/javascript:alert(1)", "./javascript:alert(1)"},
+		{"a segment like a host and a port", "//evil.example:80", "/evil.example:80", "../evil.example:80"},
+		{"a segment like a scheme at the end", "/users/me/sessions/a:b/", "/users/me/sessions/a:b", "../../../../users/me/sessions/a:b"},
+		{"two slashes first", "//users/me/", "/users/me/", "../../../users/me/"},
+		{"three slashes first", "///evil.example", "/evil.example", "../../evil.example"},
+		{"dots that cancel", "/x/../token", "/token", "./token"},
+		{"dots above the root", "/../../token", "/token", "./token"},
+		{"an escaped slash", "/users/me/sessions/a%2fb/", "/users/me/sessions/a%2fb", "../../../../users/me/sessions/a%2fb"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := relativePath(tt.from, tt.to); got != tt.want {
+				t.Errorf("relativePath = %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// FuzzRedirect: wherever a redirect leads, it stays on the host and below the prefix of the
+// proxy.
+func FuzzRedirect(f *testing.F) {
+	log := slog.New(slog.DiscardHandler)
+	h := newHandler(edgeSettings{}, &accounts{log: log}, log)
+	for _, target := range []string{"/users/me", "//evil.example/%2f..", "/./a:b", "/token/?//evil.example", "/users/me/sessions/%5cevil/", "/%2e/x//"} {
+		f.Add(target)
+	}
+	f.Fuzz(func(t *testing.T, target string) {
+		u, err := url.ParseRequestURI(target)
+		if err != nil || u.Host != "" || !strings.HasPrefix(target, "/") {
+			return
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, &http.Request{Method: "PUT", URL: u, Header: http.Header{}, Body: http.NoBody, RequestURI: target, RemoteAddr: "192.0.2.1:1"})
+		location := w.Header().Get("Location")
+		if w.Code != http.StatusTemporaryRedirect {
+			return
+		}
+		base := &url.URL{Scheme: "http", Host: "proxy.example", Path: "/auth" + u.Path}
+		if u.RawPath != "" {
+			base.RawPath = "/auth" + u.RawPath
+		}
+		to, err := base.Parse(location)
+		if err != nil || to.Host != base.Host || to.Scheme != base.Scheme || !strings.HasPrefix(location, ".") {
+			t.Fatalf("%q leads to %q: %v, %v", target, location, to, err)
+		}
+	})
 }
 
 // checkShape checks what every answer of ours has.

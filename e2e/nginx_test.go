@@ -1,0 +1,85 @@
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// startNginx starts nginx with these lines of its configuration in a server block, in which
+// $upstream stands for a server of ours, and returns what asks it.
+func startNginx(t *testing.T, s *server, config string) *server {
+	t.Helper()
+	long(t)
+	needTools(t, "nginx")
+	dir := t.TempDir()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := ln.Addr().String()
+	ln.Close() // nginx takes the port over
+	text := fmt.Sprintf(`
+		daemon off; master_process off; worker_processes 1; pid %[1]s/pid; error_log stderr;
+		events { worker_connections 64; }
+		http {
+			access_log off;
+			client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
+			server { listen %[2]s; %[3]s }
+		}`, dir, addr, strings.ReplaceAll(config, "$upstream", s.addr))
+	path := filepath.Join(dir, "nginx.conf")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("nginx", "-p", dir, "-c", path)
+	said := new(record)
+	cmd.Stderr = said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	waitFor(t, "nginx to listen", func() bool {
+		c, err := net.Dial("tcp", addr)
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
+	proxied := *s
+	proxied.addr, proxied.url = addr, "http://"+addr
+	proxied.client = &http.Client{Timeout: patience}
+	return &proxied
+}
+
+// TestBelowPrefix: behind a proxy that cuts a prefix off the path, redirects stay below it.
+func TestBelowPrefix(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.register(t, "alice")
+	bearer := "Authorization: Bearer " + s.logIn(t, "alice")
+	proxied := startNginx(t, s, `location /auth/ { proxy_pass http://$upstream/; }`)
+	for _, tt := range []struct{ method, path, lands string }{
+		{"GET", "/auth/users/me", "/auth/users/me/"},
+		{"GET", "/auth/users/me?q=1", "/auth/users/me/?q=1"},
+		{"GET", "/auth/users/me/sessions", "/auth/users/me/sessions/"},
+		{"GET", "/auth/livez/", "/auth/livez"},
+		{"GET", "/auth//users/me/", "/auth//users/me/"}, // nginx cleans the path that it passes on
+		{"GET", "/auth/", "/auth/docs"},
+		{"PATCH", "/auth/users/me", "/auth/users/me/"},
+	} {
+		t.Run(tt.method+" "+tt.path, func(t *testing.T) {
+			a := proxied.do(t, tt.method, tt.path, map[bool]string{true: "{}"}[tt.method == "PATCH"], bearer, jsonType)
+			if got := a.Request.URL.RequestURI(); a.StatusCode != 200 || got != tt.lands {
+				t.Errorf("got %d at %s; want 200 at %s", a.StatusCode, got, tt.lands)
+			}
+		})
+	}
+}
