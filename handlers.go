@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -84,8 +85,7 @@ func revokeToken(acc *accounts) handlerFunc {
 		if err := acc.revoke(r.Context(), token, sender(r)); err != nil {
 			return err
 		}
-		w.WriteHeader(http.StatusOK)
-		return nil
+		return writeJSON(w, http.StatusOK, struct{}{}) // clients parse it, though RFC 7009 §2.2 has them ignore it
 	}
 }
 
@@ -193,10 +193,10 @@ var healthy = map[string]string{"status": "ok"}
 
 // readUsers is the original's GET /: every user, with the password hash. A page of
 // another origin may not read it, nor one whose host's name has been pointed here
-// (DNS rebinding).
+// (DNS rebinding), nor anybody through a proxy.
 func readUsers(acc *accounts) handlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		if !isLoopback((&url.URL{Host: r.Host}).Hostname()) || r.Header.Get("Origin") != "" {
+		if !isLoopback((&url.URL{Host: r.Host}).Hostname()) || r.Header.Get("Origin") != "" || isForwarded(r) {
 			return errNotLocal
 		}
 		users, err := acc.exposedUsers(r.Context())
@@ -205,6 +205,29 @@ func readUsers(acc *accounts) handlerFunc {
 		}
 		return writeJSON(w, http.StatusOK, users)
 	}
+}
+
+// isForwarded reports whether r shows traces of a proxy, be it only that it speaks
+// HTTP/1.0: nginx does, and adds no header by itself.
+func isForwarded(r *http.Request) bool {
+	if !r.ProtoAtLeast(1, 1) {
+		return true
+	}
+	for name := range r.Header {
+		if slices.ContainsFunc(forwardingHeaders, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// forwardingHeaders are how the names of headers begin that proxies, load balancers and
+// content delivery networks add, and clients do not.
+var forwardingHeaders = []string{
+	"Forwarded", "Via", "X-Forwarded", "X-Original", "X-Rewrite-Url", "X-Real-Ip", "X-Remote-",
+	"X-Client-Ip", "X-Cluster-Client-Ip", "X-Proxyuser-Ip", "X-Envoy-", "X-Amz", "X-Azure-", "X-Appengine-", "X-Cloud-Trace-Context",
+	"Client-Ip", "True-Client-Ip", "Proxy-Client-Ip", "Wl-Proxy-Client-Ip",
+	"Cf-", "Cdn-Loop", "Fastly-", "Fly-", "Akamai-", "X-Vercel-", "X-Nginx-", "X-Varnish", "X-Arr-",
 }
 
 // A userHandlerFunc is a handlerFunc for a signed-in user. The session is the zero one

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"regexp"
 	"strings"
@@ -608,13 +610,24 @@ func TestRoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"alice":{"username":"alice","email":null,"full_name":null,"hashed_password":"` + users[0].PasswordHash + `"}}`
-	for _, header := range []string{"Host: rebound.example", "Origin: http://localhost:3000", "Origin: null"} {
+	for _, header := range []string{
+		"Host: rebound.example", "Origin: http://localhost:3000", "Origin: null",
+		"Forwarded: for=1.2.3.4", "Via: 1.1 proxy", "X-Forwarded-For: 1.2.3.4", "X-Forwarded-Proto: https", "X-Forwarded-Host: h",
+		"X-Forwarded-Of-My-Own: x", "X-Forwarded: x", "Forwarded-For: 1.2.3.4", "x-real-ip: 1.2.3.4", "X-Original-URI: /", "X-Original-Forwarded-For: 1.2.3.4",
+		"X-Client-IP: 1.2.3.4", "X-Cluster-Client-IP: 1.2.3.4", "True-Client-IP: 1.2.3.4", "CF-Connecting-IP: 1.2.3.4", "CF-Ray: x",
+		"Fly-Client-IP: 1.2.3.4", "Fastly-Client-IP: 1.2.3.4", "X-Envoy-External-Address: 1.2.3.4", "X-Amzn-Trace-Id: x", "X-Forwarded-For: ",
+	} {
 		if got := exposed.do("GET", "/", "", header); got.status != 403 || strings.Contains(got.body, "alice") {
 			t.Errorf("%s: %d %s", header, got.status, got.body)
 		}
 	}
-	if got := exposed.do("GET", "/", ""); got.status != 200 || got.body != want {
+	if got := exposed.do("GET", "/", "", "User-Agent: curl", "X-Request-ID: x", "X-Requested-With: XMLHttpRequest", "Authorization: Bearer x", "X-Api-Key: x"); got.status != 200 || got.body != want {
 		t.Errorf("%d %s, want %s", got.status, got.body, want)
+	}
+	w := exposed.dial(t)
+	io.WriteString(w, "GET / HTTP/1.0\r\nHost: localhost\r\n\r\n") // as nginx asks
+	if old, _ := io.ReadAll(w); !bytes.Contains(old, []byte("403")) || bytes.Contains(old, []byte("alice")) {
+		t.Errorf("HTTP/1.0: %s", old)
 	}
 }
 

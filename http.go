@@ -30,6 +30,9 @@ var (
 	errMethod    = errors.New("method not allowed")
 	errNoToken   = errors.New("no bearer token")
 	errNotLocal  = errors.New("not asked from this machine")
+
+	// errForeignOrigin is a request that a page of another origin makes a browser send.
+	errForeignOrigin = errors.New("page of another origin")
 )
 
 // statuses is the one place where a failure becomes an HTTP status, a text for
@@ -58,6 +61,7 @@ var statuses = []struct {
 	{errRegistrationClosed, http.StatusForbidden, "Registration is closed", ""},
 	{errStaleLogin, http.StatusForbidden, "Sign in again to delete this account", ""},
 	{errNotLocal, http.StatusForbidden, "Only this machine may see the users", ""},
+	{errForeignOrigin, http.StatusForbidden, "Pages of this origin may not call; see CORS_ORIGINS", "invalid_request"},
 	{errNotFound, http.StatusNotFound, "Not Found", ""},
 	{errMethod, http.StatusMethodNotAllowed, "Method Not Allowed", "invalid_request"},
 	{errTooLarge, http.StatusRequestEntityTooLarge, "Request Entity Too Large", "invalid_request"},
@@ -132,8 +136,6 @@ func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err er
 		w.Header()["WWW-Authenticate"] = []string{"Bearer"} // RFC 6750 §3
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", retryAfter(err))
-	case http.StatusRequestEntityTooLarge:
-		w.Header().Set("Connection", "close") // the rest of the body is not read
 	}
 	if err := writeJSON(w, code, p); err != nil {
 		log.ErrorContext(r.Context(), "cannot encode a failure", "err", err)

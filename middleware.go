@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/rs/cors"
@@ -33,17 +35,45 @@ func hardened(h http.Handler) http.Handler {
 		header["X-Content-Type-Options"] = nosniff
 		header["Referrer-Policy"] = noReferrer
 		header["Cache-Control"] = noStore // RFC 6749 §5.1, and for failures too
-		if len(r.TransferEncoding) > 0 {
-			header["Connection"] = closing // there may have been a Content-Length too: RFC 9112 §6.1
+		h.ServeHTTP(w, r)
+	})
+}
+
+// unhurried lets h answer a request without reading its body. net/http would read the rest
+// first, and so wait for a client that sends it late or never. It does not if the
+// connection ends with the answer, and then nothing that comes late is taken for the next
+// request. HTTP/2 does without: there each body has a stream of its own.
+func unhurried(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 1 && r.Body != http.NoBody {
+			w.Header()["Connection"] = closing
+			if len(r.TransferEncoding) == 0 { // else there may have been a Content-Length too: RFC 9112 §6.1
+				r.Body = &reusable{r.Body, w.Header()}
+			}
 		}
 		h.ServeHTTP(w, r)
 	})
 }
 
+// A reusable is a request body after whose end the connection can take another request.
+type reusable struct {
+	io.ReadCloser
+	answer http.Header
+}
+
+func (b *reusable) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		delete(b.answer, "Connection")
+	}
+	return n, err
+}
+
 // identified says who sent the request and what it is called, for the handlers
 // and the log: RemoteAddr becomes the address of the source, and X-Request-Id
 // the caller's own id or a new one.
-func identified(trusted []netip.Prefix, h http.Handler) http.Handler {
+func identified(log *slog.Logger, trusted []netip.Prefix, h http.Handler) http.Handler {
+	var warned sync.Once
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ids := r.Header[requestIDHeader]
 		if len(ids) != 1 || !isRequestID(ids[0]) {
@@ -51,9 +81,43 @@ func identified(trusted []netip.Prefix, h http.Handler) http.Handler {
 			r.Header[requestIDHeader] = ids
 		}
 		w.Header()["X-Request-ID"] = ids
+		peer := r.RemoteAddr
 		r.RemoteAddr = source(r, trusted)
+		if name := proxyHeader(r.Header); name != "" && !isTrustedPeer(peer, trusted) {
+			warned.Do(func() { warnOfProxy(log, name, peer) })
+		}
 		h.ServeHTTP(w, r)
 	})
+}
+
+// proxyHeaders are those in which proxies say for whom they ask.
+var proxyHeaders = []string{"X-Forwarded-For", "Forwarded", "X-Real-Ip"}
+
+// proxyHeader returns the first of proxyHeaders that is there, or "".
+func proxyHeader(header http.Header) string {
+	for _, name := range proxyHeaders {
+		if header[name] != nil {
+			return name
+		}
+	}
+	return ""
+}
+
+// isTrustedPeer reports whether an address with its port is one of our proxies'.
+func isTrustedPeer(addr string, trusted []netip.Prefix) bool {
+	host, _, err := net.SplitHostPort(addr)
+	return err == nil && isTrusted(host, trusted)
+}
+
+// warnOfProxy says that a peer seems to be a proxy of which TRUSTED_PROXIES says nothing. It
+// may as well be a client that makes the header up.
+func warnOfProxy(log *slog.Logger, header, peer string) {
+	host, _, err := net.SplitHostPort(peer)
+	if err != nil {
+		host = peer
+	}
+	log.Warn("a request has the header "+header+", but "+host+" is not in TRUSTED_PROXIES: "+
+		"all clients of that proxy count as one source. Set TRUSTED_PROXIES if it is a proxy of yours", "peer", host)
 }
 
 // isRequestID reports whether we may repeat an id that a caller sent.
@@ -194,41 +258,104 @@ func callers() string {
 	}
 }
 
-// bounded refuses bodies that are larger than limit, at once if the request
-// says so, and those that would grow when they are unpacked.
-func bounded(log *slog.Logger, limit int64, h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength > limit {
-			writeError(w, r, log, errTooLarge)
-			return
+// ignoresBody is for operations that have no use for a body. Proxies announce one that never
+// comes, such as nginx's auth_request, whose Content-Length is that of another request.
+func ignoresBody(h handlerFunc) handlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		r.Body = http.NoBody
+		return h(w, r)
+	}
+}
+
+// maxBody is how large the body of a request may be, in bytes.
+const maxBody = 64 << 10
+
+// readsBody refuses a body that is larger than maxBody, at once if the request says so, and
+// one that would grow when it is unpacked.
+func readsBody(h handlerFunc) handlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if r.ContentLength > maxBody {
+			return errTooLarge
 		}
 		if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-			writeError(w, r, log, errEncoded)
-			return
+			return errEncoded
 		}
 		if r.Body != http.NoBody {
-			r.Body = http.MaxBytesReader(w, r.Body, limit)
+			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		}
-		h.ServeHTTP(w, r)
-	})
+		return h(w, r)
+	}
+}
+
+// ownOrigin refuses what a page of another origin makes its visitor's browser send, unless
+// the origin is in the list. Such a page cannot read the answer, but each wrong password that
+// it sends would count as the visitor's own. Clients that are no browsers send neither
+// Sec-Fetch-Site nor Origin, and pass.
+func ownOrigin(log *slog.Logger, origins []string, h handlerFunc) handlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if isForeign(r, origins) {
+			logForeign(log, r)
+			return errForeignOrigin
+		}
+		return h(w, r)
+	}
+}
+
+// isForeign reports whether a browser marks r as coming from an origin that is neither ours
+// nor in the list. No browser sends such a mark twice, or without a Host to compare it to.
+func isForeign(r *http.Request, origins []string) bool {
+	marks := r.Header["Origin"]
+	if len(marks) > 1 || len(r.Header["Sec-Fetch-Site"]) > 1 {
+		return true
+	}
+	if allowsOrigin(origins, r.Header.Get("Origin")) {
+		return false
+	}
+	var protection http.CrossOriginProtection
+	return protection.Check(r) != nil || len(marks) == 1 && r.Host == ""
+}
+
+// maxLoggedOrigin is how much of an Origin header the log shows, in bytes.
+const maxLoggedOrigin = 200
+
+// foreignOrigin is the message of log lines about origins that may not call.
+const foreignOrigin = "refused: pages of this origin may not do this, see CORS_ORIGINS"
+
+func logForeign(log *slog.Logger, r *http.Request) {
+	log.LogAttrs(r.Context(), slog.LevelInfo, foreignOrigin,
+		slog.String("origin", cut(r.Header.Get("Origin"), maxLoggedOrigin)),
+		slog.String("method", cut(r.Method, 16)),
+		slog.String("preflight_for", cut(r.Header.Get("Access-Control-Request-Method"), 16)),
+		slog.String("request_id", r.Header.Get(requestIDHeader)))
 }
 
 // crossOrigin answers browsers that ask for pages of other origins
-// (https://fetch.spec.whatwg.org/#http-cors-protocol). Credentials are never
-// allowed: tokens travel in a header that only the page's own script can set.
-func crossOrigin(origins []string, h http.Handler) http.Handler {
-	if len(origins) == 0 {
-		return h
+// (https://fetch.spec.whatwg.org/#http-cors-protocol). Credentials are never allowed: tokens
+// travel in a header that only the page's own script can set. That is why every request
+// header is. Authorization has to be named in the answer; * would not cover it.
+func crossOrigin(log *slog.Logger, origins []string, h http.Handler) http.Handler {
+	if len(origins) > 0 {
+		h = cors.New(cors.Options{
+			AllowOriginVaryRequestFunc: func(r *http.Request, origin string) (bool, []string) {
+				return len(r.Header["Origin"]) == 1 && allowsOrigin(origins, origin), nil
+			},
+			AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete},
+			AllowedHeaders: []string{"*"}, // the answer repeats those that were asked for
+			ExposedHeaders: []string{"Retry-After", "X-Request-ID"},
+			MaxAge:         600, // seconds
+		}).Handler(h)
 	}
-	return cors.New(cors.Options{
-		AllowOriginVaryRequestFunc: func(r *http.Request, origin string) (bool, []string) {
-			return len(r.Header["Origin"]) == 1 && allowsOrigin(origins, origin), nil
-		},
-		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete},
-		AllowedHeaders: []string{"Authorization", "Content-Type"},
-		ExposedHeaders: []string{"Retry-After", "X-Request-ID"},
-		MaxAge:         600, // seconds
-	}).Handler(h)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(w, r)
+		if isPreflight(r) && w.Header()["Access-Control-Allow-Origin"] == nil {
+			logForeign(log, r) // the browser shows its reason to nobody but the page's author
+		}
+	})
+}
+
+// isPreflight reports whether a browser asks what a page may do.
+func isPreflight(r *http.Request) bool {
+	return r.Method == http.MethodOptions && r.Header["Origin"] != nil && r.Header["Access-Control-Request-Method"] != nil
 }
 
 // allowsOrigin reports whether origin is in a list of exact origins, of those

@@ -8,11 +8,8 @@ import (
 	"time"
 )
 
-// Limits of a request, in bytes. net/http adds 4 KiB to that of the headers.
-const (
-	maxBody   = 64 << 10
-	maxHeader = 8 << 10
-)
+// maxHeader is how large the headers of a request may be, in bytes. net/http adds 4 KiB.
+const maxHeader = 8 << 10
 
 // edgeSettings is what can be set about the API's edge.
 type edgeSettings struct {
@@ -21,39 +18,40 @@ type edgeSettings struct {
 	ExposeUsers    bool
 }
 
-// An operation is one line of the API: a pattern of http.ServeMux and what
-// answers it.
+// An operation is one line of the API: a pattern of http.ServeMux, what becomes of the
+// request's body, and what answers it.
 type operation struct {
 	pattern string
+	body    func(handlerFunc) handlerFunc // readsBody or ignoresBody
 	handle  handlerFunc
 }
 
 // operations returns the whole API.
 func operations(cfg edgeSettings, acc *accounts) []operation {
-	home := operation{"GET /{$}", root}
+	home := operation{"GET /{$}", ignoresBody, root}
 	if cfg.ExposeUsers {
 		home.handle = readUsers(acc)
 	}
 	return []operation{
-		{"POST /users/{$}", createUser(acc)},
-		{"POST /token", loginForAccessToken(acc)},
-		{"POST /revoke", revokeToken(acc)},
+		{"POST /users/{$}", readsBody, createUser(acc)},
+		{"POST /token", readsBody, loginForAccessToken(acc)},
+		{"POST /revoke", readsBody, revokeToken(acc)},
 
-		{"GET /users/me/{$}", authed(acc, readUsersMe)},
-		{"PATCH /users/me/{$}", authed(acc, updateUsersMe(acc))},
-		{"DELETE /users/me/{$}", authed(acc, deleteUsersMe(acc))},
-		{"POST /users/me/password", authed(acc, updatePassword(acc))},
-		{"GET /users/me/sessions/{$}", authed(acc, readSessions(acc))},
-		{"DELETE /users/me/sessions/{$}", authed(acc, deleteSessions(acc))},
-		{"DELETE /users/me/sessions/{id}", authed(acc, deleteOneSession(acc))},
+		{"GET /users/me/{$}", ignoresBody, authed(acc, readUsersMe)},
+		{"PATCH /users/me/{$}", readsBody, authed(acc, updateUsersMe(acc))},
+		{"DELETE /users/me/{$}", ignoresBody, authed(acc, deleteUsersMe(acc))},
+		{"POST /users/me/password", readsBody, authed(acc, updatePassword(acc))},
+		{"GET /users/me/sessions/{$}", ignoresBody, authed(acc, readSessions(acc))},
+		{"DELETE /users/me/sessions/{$}", ignoresBody, authed(acc, deleteSessions(acc))},
+		{"DELETE /users/me/sessions/{id}", ignoresBody, authed(acc, deleteOneSession(acc))},
 
-		{"GET /livez", readLivez},
-		{"GET /readyz", readReadyz(acc)},
+		{"GET /livez", ignoresBody, readLivez},
+		{"GET /readyz", ignoresBody, readReadyz(acc)},
 
 		home,
-		{"GET /openapi.json", readOpenAPI},
-		{"GET /docs", readDocs},
-		{"GET /docs/{file}", readDocsFile},
+		{"GET /openapi.json", ignoresBody, readOpenAPI},
+		{"GET /docs", ignoresBody, readDocs},
+		{"GET /docs/{file}", ignoresBody, readDocsFile},
 	}
 }
 
@@ -63,17 +61,21 @@ func newHandler(cfg edgeSettings, acc *accounts, log *slog.Logger) http.Handler 
 	mux := http.NewServeMux()
 	var methods []string
 	for _, op := range operations(cfg, acc) {
-		mux.Handle(op.pattern, newRoute(op.pattern, serve(log, op.handle)))
+		handle := op.body(op.handle)
 		method, _, _ := strings.Cut(op.pattern, " ")
+		if method != http.MethodGet {
+			handle = ownOrigin(log, cfg.CORSOrigins, handle)
+		}
+		mux.Handle(op.pattern, newRoute(op.pattern, serve(log, handle)))
 		methods = append(methods, method)
 	}
 	h := routed(log, mux, methods)
-	h = bounded(log, maxBody, h)
-	h = crossOrigin(cfg.CORSOrigins, h)
+	h = crossOrigin(log, cfg.CORSOrigins, h)
 	h = recovered(log, h)
+	h = unhurried(h)
 	h = hardened(h)
 	h = logged(log, h)
-	return identified(cfg.TrustedProxies, h)
+	return identified(log, cfg.TrustedProxies, h)
 }
 
 // newServer returns a server with limits on the time and memory that a client can hold.

@@ -132,7 +132,7 @@ func TestRevoke(t *testing.T) {
 				last := s.refresh(first.refresh).tokens()
 				token := tt.token(s, first, last)
 				for range 2 {
-					if got := s.revoke(token); got.status != 200 || got.body != "" || got.header.Get("Content-Type") != "" || got.header.Get("Cache-Control") != "no-store" {
+					if got := s.revoke(token); got.status != 200 || got.body != "{}" || got.header.Get("Content-Type") != "application/json" || got.header.Get("Cache-Control") != "no-store" {
 						t.Errorf("%d %q %v", got.status, got.body, got.header)
 					}
 				}

@@ -14,7 +14,7 @@ func TestLargeBodies(t *testing.T) {
 	s := start(t)
 	const limit = 64 << 10
 	chunked := func(size int) string { return fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", size, strings.Repeat("a", size)) }
-	for _, path := range []string{"/token", "/users/", "/users/me/", "/nowhere"} {
+	for path, reads := range map[string]bool{"/token": true, "/users/": true, "/users/me/": false, "/nowhere": false} {
 		tests := []struct {
 			name  string
 			lines []string
@@ -22,11 +22,11 @@ func TestLargeBodies(t *testing.T) {
 			large bool
 		}{
 			{"a length of 64 KiB", []string{fmt.Sprintf("Content-Length: %d", limit)}, strings.Repeat("a", limit), false},
-			{"a length of one byte more, of which none comes", []string{fmt.Sprintf("Content-Length: %d", limit+1)}, "", true},
-			{"a length of 1 TiB", []string{"Content-Length: 1099511627776"}, "a", true},
-			{"a length that waits for leave", []string{fmt.Sprintf("Content-Length: %d", limit+1), "Expect: 100-continue"}, "", true},
+			{"a length of one byte more, of which none comes", []string{fmt.Sprintf("Content-Length: %d", limit+1)}, "", reads},
+			{"a length of 1 TiB", []string{"Content-Length: 1099511627776"}, "a", reads},
+			{"a length that waits for leave", []string{fmt.Sprintf("Content-Length: %d", limit+1), "Expect: 100-continue"}, "", reads},
 			{"chunks of 64 KiB", []string{"Transfer-Encoding: chunked"}, chunked(limit), false},
-			{"chunks of one byte more", []string{"Transfer-Encoding: chunked"}, chunked(limit + 1), path == "/token" || path == "/users/"},
+			{"chunks of one byte more", []string{"Transfer-Encoding: chunked"}, chunked(limit + 1), reads},
 		}
 		for _, tt := range tests {
 			t.Run(tt.name+" to "+path, func(t *testing.T) {

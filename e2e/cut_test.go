@@ -110,7 +110,7 @@ func testCutEnds(t *testing.T, c *pgtest.Cluster) {
 				checkOutage(t, a)
 				a = revoke()
 			}
-			checkEmpty(t, a, 200)
+			checkRevoked(t, a)
 			checkEnded(t, s, g)
 
 			g = s.signIn(t, "alice")

@@ -67,7 +67,16 @@ func refreshBody(token string) string {
 // revoke ends the session of a token, or does nothing: it always says the same.
 func (s *server) revoke(t testing.TB, token string) {
 	t.Helper()
-	checkEmpty(t, s.do(t, "POST", "/revoke", url.Values{"token": {token}}.Encode(), formType), 200)
+	checkRevoked(t, s.do(t, "POST", "/revoke", url.Values{"token": {token}}.Encode(), formType))
+}
+
+// checkRevoked reports an answer of /revoke that is no success, or no JSON: clients parse it.
+func checkRevoked(t testing.TB, a answer) {
+	t.Helper()
+	if a.StatusCode != 200 || a.body != "{}" {
+		t.Errorf("got %d %q; want 200 {}", a.StatusCode, a.body)
+	}
+	checkShape(t, a)
 }
 
 // authorized sends a request of whoever has this access token.

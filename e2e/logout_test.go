@@ -32,7 +32,7 @@ func testLogout(t *testing.T, p place) {
 			latest := checkGoesOn(t, s, first, "alice")
 			form := url.Values{"token": {tt.token(first, latest)}}.Encode() + tt.more
 			for range 2 {
-				checkEmpty(t, s.do(t, "POST", "/revoke", form, formType), 200)
+				checkRevoked(t, s.do(t, "POST", "/revoke", form, formType))
 				checkEnded(t, s, first)
 				checkEnded(t, s, latest)
 			}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // startNginx starts nginx with these lines of its configuration in a server block, in which
@@ -79,6 +80,38 @@ func TestBelowPrefix(t *testing.T) {
 			a := proxied.do(t, tt.method, tt.path, map[bool]string{true: "{}"}[tt.method == "PATCH"], bearer, jsonType)
 			if got := a.Request.URL.RequestURI(); a.StatusCode != 200 || got != tt.lands {
 				t.Errorf("got %d at %s; want 200 at %s", a.StatusCode, got, tt.lands)
+			}
+		})
+	}
+}
+
+// TestAuthRequest: nginx asks us about each request to another server, with the headers of
+// that request and without its body.
+func TestAuthRequest(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.register(t, "alice")
+	bearer := "Authorization: Bearer " + s.logIn(t, "alice")
+	proxied := startNginx(t, s, `
+		location = /check { internal; proxy_pass http://$upstream/users/me/; proxy_pass_request_body off; }
+		location = /app { auth_request /check; proxy_pass http://$upstream/revoke; }`)
+	for _, tt := range []struct {
+		name    string
+		body    string
+		headers []string
+		status  int // what the other server says, or 401
+	}{
+		{"a form", "token=x", []string{bearer}, 200},
+		{"a form of 100 KB", "token=x&y=" + strings.Repeat("y", 100_000), []string{bearer}, 413},
+		{"a packed form", "token=x", []string{bearer, "Content-Encoding: gzip"}, 415},
+		{"a form of nobody", "token=x", nil, 401},
+		{"a form with a bad token", "token=x", []string{"Authorization: Bearer x"}, 401},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			begin := time.Now()
+			a := proxied.do(t, "POST", "/app", tt.body, append(tt.headers, formType)...)
+			if took := time.Since(begin); a.StatusCode != tt.status || took > bodyLimit/2 {
+				t.Errorf("got %d %s after %v; want %d at once", a.StatusCode, a.body, took, tt.status)
 			}
 		})
 	}
