@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"iter"
 	"mime"
 	"mime/multipart"
 	"net/url"
@@ -12,8 +13,10 @@ import (
 
 // Limits on what a form may hold, far above what the token endpoint reads.
 const (
-	maxFormFields = 100
-	maxFormParts  = 20
+	maxFormFields  = 100
+	maxFormParts   = 20
+	maxPartHeader  = 4 << 10 // bytes
+	maxPartHeaders = 16
 )
 
 // errTooLarge is a request that is larger than any sensible one.
@@ -108,13 +111,12 @@ func (f form) parseMultipart(body []byte, contentType string) error {
 	if len(body) == 0 {
 		return nil
 	}
-	_, params, err := mime.ParseMediaType(contentType)
-	boundary := params["boundary"]
-	if err != nil || boundary == "" {
-		return formError("multipart without a boundary")
+	boundary, err := boundaryOf(contentType)
+	if err != nil {
+		return err
 	}
-	if hasBareLineFeed(body, "--"+boundary) {
-		return formError("a multipart line must end with CR LF")
+	if err := checkPartHeaders(body, "--"+boundary); err != nil {
+		return err
 	}
 	if bytes.HasPrefix(body, []byte("--"+boundary+"--")) {
 		return nil // no parts at all, which multipart.Reader takes for a preamble
@@ -137,19 +139,91 @@ func (f form) parseMultipart(body []byte, contentType string) error {
 	}
 }
 
-// hasBareLineFeed reports whether a boundary or a header of a multipart body ends
-// with a line feed alone, which RFC 2046 §5.1.1 does not allow and
-// [multipart.Reader] does.
-func hasBareLineFeed(body []byte, delimiter string) bool {
-	inHeader := false
+// boundaryOf returns the boundary of a multipart Content-Type header. A header in which another
+// reader could see another boundary is malformed: one with two of them, or with the extended
+// form boundary*= (RFC 2231), which Go prefers and others do not know.
+func boundaryOf(contentType string) (string, error) {
+	_, params, err := mime.ParseMediaType(contentType)
+	boundary := params["boundary"]
+	if err != nil || boundary == "" {
+		return "", formError("multipart without a boundary")
+	}
+	seen := false
+	for name := range parameterNames(contentType) {
+		base, _, extended := strings.Cut(name, "*")
+		if !strings.EqualFold(base, "boundary") {
+			continue
+		}
+		if seen || extended {
+			return "", formError("multipart with two boundaries, or an extended one")
+		}
+		seen = true
+	}
+	if !isBoundary(boundary) {
+		return "", formError("a multipart boundary has 1 to 70 characters of RFC 2046")
+	}
+	return boundary, nil
+}
+
+// isBoundary reports whether text is a boundary by RFC 2046 §5.1.1.
+func isBoundary(text string) bool {
+	const allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'()+_,-./:=? "
+	return text != "" && len(text) <= 70 && strings.Trim(text, allowed) == "" && !strings.HasSuffix(text, " ")
+}
+
+// parameterNames yields the names of the parameters of a media type that
+// [mime.ParseMediaType] has passed, each as often as it is there.
+func parameterNames(mediaType string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for i := indexUnquoted(mediaType, ';'); i >= 0; i = indexUnquoted(mediaType, ';') {
+			mediaType = mediaType[i+1:]
+			if name, _, _ := strings.Cut(mediaType, "="); !yield(strings.TrimSpace(name)) {
+				return
+			}
+		}
+	}
+}
+
+// indexUnquoted returns where c first stands in a header outside a quoted string
+// (RFC 9110 §5.6.4), or -1.
+func indexUnquoted(header string, c byte) int {
+	quoted := false
+	for i := 0; i < len(header); i++ {
+		switch {
+		case header[i] == '"':
+			quoted = !quoted
+		case quoted && header[i] == '\\':
+			i++
+		case !quoted && header[i] == c:
+			return i
+		}
+	}
+	return -1
+}
+
+// checkPartHeaders refuses a multipart body in which a boundary or a header ends with a line
+// feed alone, which RFC 2046 §5.1.1 does not allow and [multipart.Reader] does, or in which a
+// part has more header than any form needs.
+func checkPartHeaders(body []byte, delimiter string) error {
+	inHeader, lines, size := false, 0, 0
 	for line := range bytes.Lines(body) {
 		isDelimiter := string(bytes.TrimRight(line, " \t\r\n")) == delimiter
 		if (isDelimiter || inHeader) && !bytes.HasSuffix(line, []byte("\r\n")) {
-			return true
+			return formError("a multipart line must end with CR LF")
 		}
-		inHeader = isDelimiter || inHeader && len(line) > len("\r\n")
+		switch {
+		case isDelimiter:
+			inHeader, lines, size = true, 0, 0
+		case len(line) == len("\r\n"):
+			inHeader = false
+		case inHeader:
+			lines, size = lines+1, size+len(line)
+		}
+		if lines > maxPartHeaders || size > maxPartHeader {
+			return formError("a part has too large a header")
+		}
 	}
-	return false
+	return nil
 }
 
 func (f form) addPart(part *multipart.Part) error {

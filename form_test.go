@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"maps"
+	"mime"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -93,6 +95,41 @@ func TestParseForm(t *testing.T) {
 		{"line feeds and blanks behind the boundary", multipartType, "--XbX \nContent-Disposition: form-data; name=\"x\"\n\n1\n--XbX--\n", nil},
 		{"line feeds in the header only", multipartType, "--XbX\r\nContent-Disposition: form-data; name=\"x\"\n\n1\r\n--XbX--\r\n", nil},
 		{"a value with something like a boundary", multipartType, multipartBody(field("x", "a--XbX\nb")), map[string]string{"x": "a--XbX\nb"}},
+		{"a boundary of 70 characters", "multipart/form-data; boundary=" + longBoundary, withBoundary(longBoundary), map[string]string{"x": "1"}},
+		{"a boundary of 71 characters", "multipart/form-data; boundary=a" + longBoundary, withBoundary("a" + longBoundary), nil},
+		{"a boundary of 7,000 characters", "multipart/form-data; boundary=" + strings.Repeat("a", 7000), withBoundary(strings.Repeat("a", 7000)), nil},
+		{"a boundary of all characters", `multipart/form-data; boundary="a'()+_,-./:=? z"`, withBoundary("a'()+_,-./:=? z"), map[string]string{"x": "1"}},
+		{"a boundary that ends with a space", `multipart/form-data; boundary="XbX "`, withBoundary("XbX "), nil},
+		{"a boundary of a space", `multipart/form-data; boundary=" "`, withBoundary(" "), nil},
+		{"a boundary with a hash", "multipart/form-data; boundary=X#X", withBoundary("X#X"), nil},
+		{"a boundary with a quote", `multipart/form-data; boundary="X\"X"`, withBoundary(`X"X`), nil},
+		{"a boundary with a tab", "multipart/form-data; boundary=\"X\tX\"", withBoundary("X\tX"), nil},
+		{"a boundary in UTF-8", `multipart/form-data; boundary="é"`, withBoundary("é"), nil},
+		{"an empty boundary in quotes", `multipart/form-data; boundary=""`, withBoundary(""), nil},
+		{"a boundary of WebKit", "multipart/form-data; boundary=----WebKitFormBoundary7MA4YWxkTrZu0gW", withBoundary("----WebKitFormBoundary7MA4YWxkTrZu0gW"), map[string]string{"x": "1"}},
+		{"a boundary of Firefox", "multipart/form-data; boundary=----geckoformboundary1f2e", withBoundary("----geckoformboundary1f2e"), map[string]string{"x": "1"}},
+		{"a boundary like a parameter", `multipart/form-data; boundary="a;boundary=b"`, withBoundary("a;boundary=b"), nil},
+		{"a boundary beside another parameter", multipartType + "; charset=utf-8", multipartBody(u, p), good},
+		{"a boundary and a semicolon", multipartType + ";", multipartBody(u, p), good},
+		{"a boundary in capitals", "Multipart/Form-Data; BOUNDARY=XbX", multipartBody(u, p), good},
+		{"a boundary within another parameter", `multipart/form-data; x="; boundary=YbY"; boundary=XbX`, multipartBody(u, p), good},
+		{"a boundary twice", multipartType + "; boundary=XbX", multipartBody(u, p), nil},
+		{"a boundary twice, once in capitals", multipartType + "; Boundary=XbX", multipartBody(u, p), nil},
+		{"two boundaries", multipartType + "; boundary=YbY", multipartBody(u, p), nil},
+		{"an extended boundary", "multipart/form-data; boundary*=utf-8''XbX", multipartBody(u, p), nil},
+		{"an extended boundary beside one", "multipart/form-data; boundary=YbY; boundary*=utf-8''XbX", multipartBody(u, p), nil},
+		{"an extended boundary before one", "multipart/form-data; boundary*=utf-8''XbX; boundary=YbY", multipartBody(u, p), nil},
+		{"a boundary in two pieces", "multipart/form-data; boundary*0=Xb; boundary*1=X", multipartBody(u, p), nil},
+		{"a boundary in one piece", "multipart/form-data; boundary*0=XbX", multipartBody(u, p), nil},
+		{"a boundary and pieces of one", "multipart/form-data; boundary=YbY; boundary*0=XbX", multipartBody(u, p), nil},
+		{"a part with a header of 60 KiB", multipartType, multipartBody(part{u.header + "\r\nX-A: " + strings.Repeat("a", 60<<10), "alice"}, p), nil},
+		{"a part with a name of 5 KiB", multipartType, multipartBody(field(strings.Repeat("a", 5<<10), "alice"), p), nil},
+		{"a part with a long file name", multipartType, multipartBody(u, p, part{`Content-Disposition: form-data; name="f"; filename="` + strings.Repeat("a", 1000) + `"`, "x"}), good},
+		{"a part with 17 headers", multipartType, multipartBody(part{u.header + strings.Repeat("\r\nX-A: a", 16), "alice"}, p), nil},
+		{"parts with 15 headers", multipartType, multipartBody(part{u.header + strings.Repeat("\r\nX-A: a", 14), "alice"}, part{p.header + strings.Repeat("\r\nX-A: a", 14), "p q"}), good},
+		{"a part with 5,000 headers", multipartType, multipartBody(part{u.header + strings.Repeat("\r\nX-A: a", 5000), "alice"}, p), nil},
+		{"the last part with 5,000 headers", multipartType, multipartBody(u, part{p.header + strings.Repeat("\r\nA: a", 5000), "p q"}), nil},
+		{"a value of 5,000 lines", multipartType, multipartBody(field("x", strings.Repeat("a\r\n", 5000))), map[string]string{"x": strings.Repeat("a\r\n", 5000)}},
 		{"no last boundary", multipartType, strings.TrimSuffix(multipartBody(u, p), "--XbX--\r\n"), nil},
 		{"a cut last boundary", multipartType, strings.TrimSuffix(multipartBody(u, p), "-\r\n"), nil},
 		{"cut in a value", multipartType, multipartBody(u, p)[:90], nil},
@@ -122,6 +159,14 @@ func TestParseForm(t *testing.T) {
 			}
 		})
 	}
+}
+
+// longBoundary is as long as a boundary may be.
+var longBoundary = strings.Repeat("b", 70)
+
+// withBoundary is a multipart body with the field x.
+func withBoundary(boundary string) string {
+	return strings.ReplaceAll(multipartBody(field("x", "1")), "XbX", boundary)
 }
 
 func manyFields(n int) string {
@@ -179,6 +224,38 @@ func FuzzURLEncoded(f *testing.F) {
 			if len(want[name]) != 1 || want.Get(name) != value {
 				t.Errorf("%q: %q is %q; net/url sees %q", body, name, value, want[name])
 			}
+		}
+	})
+}
+
+// FuzzBoundary: a boundary that is taken is one by RFC 2046, the one that net/http would take,
+// and the only one in the header.
+func FuzzBoundary(f *testing.F) {
+	for _, contentType := range []string{
+		multipartType, `multipart/form-data; boundary="a;boundary=b"`, "multipart/form-data; boundary=a; boundary*=utf-8''b", "a/b; boundary*0=a; boundary*1=b",
+		`multipart/form-data; x="\"; boundary=a"; boundary=b; BOUNDARY=b`, "multipart/form-data; boundary = a ;", "0;BoundArY=0;*=utf-8''0",
+	} {
+		f.Add(contentType)
+	}
+	valid := regexp.MustCompile(`^[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]$`)
+	f.Fuzz(func(t *testing.T, contentType string) {
+		got, err := boundaryOf(contentType)
+		if err != nil {
+			return
+		}
+		if !valid.MatchString(got) {
+			t.Errorf("%q has the boundary %q", contentType, got)
+		}
+		essence, params, err := mime.ParseMediaType(contentType)
+		if err != nil || params["boundary"] != got {
+			t.Errorf("%q has the boundary %q, and %q for net/http: %v", contentType, got, params["boundary"], err)
+		}
+		written := mime.FormatMediaType(essence, params) // "" if it has a parameter without a name
+		if again, err := boundaryOf(written); written != "" && (err != nil || again != got) {
+			t.Errorf("%q has the boundary %q, and written again %q, %v", contentType, got, again, err)
+		}
+		if _, err := boundaryOf(contentType + ";boundary=b"); err == nil {
+			t.Errorf("%q may have another boundary", contentType)
 		}
 	})
 }

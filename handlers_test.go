@@ -331,6 +331,45 @@ func checkOAuthFailure(t *testing.T, a answer) {
 	}
 }
 
+// TestTwoContentTypes: a body that two readers could read in two ways is read in none.
+func TestTwoContentTypes(t *testing.T) {
+	s := startServer(t)
+	token := s.signUp()
+	for _, tt := range []struct {
+		name, method, path, body string
+		types                    []string
+		status                   int
+	}{
+		{"a form", "POST", "/token", goodLogin, []string{urlEncoded, "text/plain"}, 400},
+		{"a form, the same twice", "POST", "/token", goodLogin, []string{urlEncoded, urlEncoded}, 400},
+		{"a form, joined by a proxy", "POST", "/token", goodLogin, []string{urlEncoded + ", " + urlEncoded}, 400},
+		{"a form and a multipart one", "POST", "/token", goodLogin, []string{urlEncoded + ";a=b, " + multipartType}, 400},
+		{"a form and nothing", "POST", "/token", goodLogin, []string{urlEncoded, ""}, 400},
+		{"a multipart form", "POST", "/token", multipartBody(field("username", "alice")), []string{multipartType, "multipart/form-data; boundary=YbY"}, 400},
+		{"a token to revoke", "POST", "/revoke", "token=x", []string{urlEncoded, "application/json"}, 400},
+		{"a registration", "POST", "/users/", `{"username":"bob","password":"` + goodPassword + `"}`, []string{"application/json", "text/plain"}, 400},
+		{"a registration, joined", "POST", "/users/", `{"username":"bob","password":"` + goodPassword + `"}`, []string{"application/json;a=b,text/plain"}, 400},
+		{"a change", "PATCH", "/users/me/", `{}`, []string{"application/json", "application/json"}, 400},
+		{"a password", "POST", "/users/me/password", changeTo(goodPassword, newPassword), []string{"text/plain", "application/json"}, 400},
+		{"a comma in quotes", "PATCH", "/users/me/", `{}`, []string{`application/json; a="b, c"`}, 200},
+		{"no body to read", "GET", "/users/me/", "", []string{"text/plain", "application/json"}, 200},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			headers := []string{"Authorization: Bearer " + token}
+			for _, one := range tt.types {
+				headers = append(headers, "Content-Type: "+one)
+			}
+			got := s.do(tt.method, tt.path, tt.body, headers...)
+			if got.status != tt.status || got.status == 400 && got.field("detail") != "More than one Content-Type" {
+				t.Errorf("got %d %s; want %d", got.status, got.body, tt.status)
+			}
+			if oauth := tt.path == "/token" || tt.path == "/revoke"; oauth != (got.field("error") == "invalid_request") {
+				t.Errorf("error: %q", got.field("error"))
+			}
+		})
+	}
+}
+
 func TestLoginElsewhere(t *testing.T) {
 	s := startServer(t)
 	s.signUp()

@@ -26,6 +26,7 @@ type problem struct {
 var (
 	errBadBody   = errors.New("body cut off or unreadable")
 	errEncoded   = errors.New("body has a Content-Encoding")
+	errTwoTypes  = errors.New("body has two media types")
 	errBadTarget = errors.New("request target is no path")
 	errMethod    = errors.New("method not allowed")
 	errNoToken   = errors.New("no bearer token")
@@ -46,6 +47,7 @@ var statuses = []struct {
 	oauth  string
 }{
 	{errBadBody, http.StatusBadRequest, "There was an error parsing the body", "invalid_request"},
+	{errTwoTypes, http.StatusBadRequest, "More than one Content-Type", "invalid_request"},
 	{errBadTarget, http.StatusBadRequest, "Bad Request", ""},
 	{errUnsupportedGrant, http.StatusBadRequest, "Unsupported grant_type; want password or refresh_token", "unsupported_grant_type"},
 	{errInvalidScope, http.StatusBadRequest, "No scope was granted; want none", "invalid_scope"},

@@ -280,6 +280,9 @@ func readsBody(h handlerFunc) handlerFunc {
 		if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
 			return errEncoded
 		}
+		if types := r.Header["Content-Type"]; len(types) > 1 || indexUnquoted(r.Header.Get("Content-Type"), ',') >= 0 {
+			return errTwoTypes // the second may be joined to the first: RFC 9110 §5.3
+		}
 		if r.Body != http.NoBody {
 			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		}
