@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"cmp"
-	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
@@ -26,8 +25,8 @@ import (
 // says what each field means.
 type config struct {
 	Addr        string
-	Certificate *tls.Certificate // nil: plain HTTP
-	IdleTimeout time.Duration    // of a connection
+	Certificate *certificate  // nil: plain HTTP
+	IdleTimeout time.Duration // of a connection
 	edgeSettings
 
 	DatabaseURL     string // may have a password in it
@@ -428,7 +427,7 @@ func (r *settingReader) publicKeys(name, algorithm string) []any {
 	return keys
 }
 
-func (r *settingReader) certificate() *tls.Certificate {
+func (r *settingReader) certificate() *certificate {
 	certFile, keyFile := r.values["TLS_CERT_FILE"], r.values["TLS_KEY_FILE"]
 	if certFile == "" && keyFile == "" {
 		return nil
@@ -437,28 +436,26 @@ func (r *settingReader) certificate() *tls.Certificate {
 		r.bad("TLS_CERT_FILE", "want TLS_KEY_FILE and TLS_CERT_FILE, both or neither")
 		return nil
 	}
-	certPEM, err1 := os.ReadFile(certFile)
-	if err1 != nil {
-		r.bad("TLS_CERT_FILE", "%v; want a PEM file", err1)
-	}
-	keyPEM, err2 := os.ReadFile(keyFile)
-	if err2 != nil {
-		r.bad("TLS_KEY_FILE", "%v; want a PEM file", err2)
-	}
-	if err1 != nil || err2 != nil {
+	readable := r.isReadable("TLS_CERT_FILE")
+	if !r.isReadable("TLS_KEY_FILE") || !readable {
 		return nil
 	}
-	cert, err := tls.X509KeyPair(certPEM, keyPEM)
+	cert, err := loadCertificate(certFile, keyFile, time.Now())
 	if err != nil {
-		r.bad("TLS_CERT_FILE", "%v; want a certificate chain in PEM that belongs to TLS_KEY_FILE", err)
+		r.bad("TLS_CERT_FILE", "%v", err)
 		return nil
-	}
-	if now := time.Now(); now.After(cert.Leaf.NotAfter) || now.Before(cert.Leaf.NotBefore) {
-		r.bad("TLS_CERT_FILE", "the certificate is good from %s to %s only: it has expired, or is not yet valid",
-			cert.Leaf.NotBefore.Format(time.DateOnly), cert.Leaf.NotAfter.Format(time.DateOnly))
 	}
 	r.warnIfReadable("TLS_KEY_FILE", keyFile)
-	return &cert
+	return cert
+}
+
+// isReadable reports whether a setting names a file that can be read, and notes it if not.
+func (r *settingReader) isReadable(name string) bool {
+	_, err := os.ReadFile(r.values[name])
+	if err != nil {
+		r.bad(name, "%v; want a PEM file", err)
+	}
+	return err == nil
 }
 
 func (r *settingReader) logLevel() slog.Level {

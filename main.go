@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
@@ -142,6 +141,9 @@ func inspectStore(ctx context.Context, url string) (where string, warnings []str
 // serveHTTP listens before it does anything else, so that a busy port is known
 // at once, and serves until ctx is done.
 func serveHTTP(ctx context.Context, cfg config, out *logWriter) error {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP) // from now on it does not end the process
+	defer signal.Stop(hangups)
 	ln, err := net.Listen("tcp", cfg.Addr)
 	if err != nil {
 		return fmt.Errorf("cannot listen on %s: %w", cfg.Addr, err)
@@ -173,11 +175,13 @@ func serveHTTP(ctx context.Context, cfg config, out *logWriter) error {
 
 	go acc.sweep(ctx, time.Minute)
 	srv := newServer(newHandler(cfg.edgeSettings, acc, log), cfg.IdleTimeout, log)
-	srv.RegisterOnShutdown(acc.stop)
 	if cfg.Certificate != nil {
-		srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*cfg.Certificate}, MinVersion: tls.VersionTLS12}
+		srv.TLSConfig = cfg.Certificate.tlsConfig()
 	}
-	return serveUntil(ctx, srv, ln, cfg.Shutdown, log)
+	serving, done := context.WithCancel(context.WithoutCancel(ctx)) // also while it stops
+	defer done()
+	go watchCertificate(serving, cfg.Certificate, hangups, log)
+	return serveUntil(ctx, srv, ln, farewell{acc.stop, cfg.ShutdownDelay, cfg.Shutdown}, log)
 }
 
 // openStore opens the store at a URL, with the schema that this program needs.
@@ -220,10 +224,17 @@ func newAccounts(cfg config, users store, log *slog.Logger) (*accounts, error) {
 	}, nil
 }
 
-// serveUntil serves on ln until ctx is done, then takes no more connections and
-// waits for the requests under way, at most for patience. It returns errCutShort
-// if that was not enough.
-func serveUntil(ctx context.Context, srv *http.Server, ln net.Listener, patience time.Duration, log *slog.Logger) error {
+// A farewell is how a server stops.
+type farewell struct {
+	announce func()        // makes it say that it stops
+	delay    time.Duration // after that, in which it serves as before: load balancers need time to notice
+	patience time.Duration // after that, for requests under way
+}
+
+// serveUntil serves on ln until ctx is done and the delay is over. Then it takes no more
+// connections and waits for the requests under way. It returns errCutShort if its patience
+// was not enough.
+func serveUntil(ctx context.Context, srv *http.Server, ln net.Listener, end farewell, log *slog.Logger) error {
 	var underWay atomic.Int64
 	srv.Handler = counted(&underWay, srv.Handler)
 	served := make(chan error, 1)
@@ -233,11 +244,17 @@ func serveUntil(ctx context.Context, srv *http.Server, ln net.Listener, patience
 		return err
 	case <-ctx.Done():
 	}
-	log.Info("stopping", "patience", patience.String())
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	end.announce()
+	log.Info("stopping", "delay", end.delay.String(), "patience", end.patience.String())
+	select {
+	case err := <-served:
+		return err
+	case <-time.After(end.delay):
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), end.patience)
 	defer cancel()
 	if err := srv.Shutdown(grace); err != nil {
-		log.Error(errCutShort.Error(), "requests", underWay.Load(), "patience", patience.String())
+		log.Error(errCutShort.Error(), "requests", underWay.Load(), "patience", end.patience.String())
 		srv.Close()
 		return errCutShort
 	}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+// A certificate is the TLS certificate in two files. It follows the files, because
+// certificates are renewed every few weeks.
+type certificate struct {
+	certFile string
+	keyFile  string
+	current  atomic.Pointer[tls.Certificate]
+
+	used pemPair // of current; this and what follows is only for the goroutine that polls
+	seen pemPair // at the last poll
+	said complaint
+}
+
+// A pemPair is what the two files hold.
+type pemPair struct{ cert, key string }
+
+// A complaint is what the log says about a pair that is not used.
+type complaint struct {
+	about pemPair
+	text  string
+}
+
+// loadCertificate reads a certificate. It returns an error if the files are unreadable, do
+// not belong together, or hold a certificate that is not valid now.
+func loadCertificate(certFile, keyFile string, now time.Time) (*certificate, error) {
+	c := &certificate{certFile: certFile, keyFile: keyFile}
+	pair, err := c.read()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.use(pair, now); err != nil {
+		return nil, err
+	}
+	c.seen = pair
+	return c, nil
+}
+
+func (c *certificate) read() (pemPair, error) {
+	cert, err1 := os.ReadFile(c.certFile)
+	key, err2 := os.ReadFile(c.keyFile)
+	return pemPair{string(cert), string(key)}, errors.Join(err1, err2)
+}
+
+// use makes new connections see the certificate of a pair, or returns why they cannot.
+func (c *certificate) use(pair pemPair, now time.Time) error {
+	cert, err := tls.X509KeyPair([]byte(pair.cert), []byte(pair.key))
+	if err != nil {
+		return fmt.Errorf("%w; want a certificate chain in PEM that belongs to TLS_KEY_FILE", err)
+	}
+	if now.After(cert.Leaf.NotAfter) || now.Before(cert.Leaf.NotBefore) {
+		return fmt.Errorf("the certificate is good from %s to %s only: it has expired, or is not yet valid",
+			cert.Leaf.NotBefore.Format(time.DateOnly), cert.Leaf.NotAfter.Format(time.DateOnly))
+	}
+	c.current.Store(&cert)
+	c.used = pair
+	return nil
+}
+
+// poll rereads the files. It uses a new pair once it has found it twice, because until then
+// somebody may still be writing it.
+func (c *certificate) poll(now time.Time, log *slog.Logger) {
+	pair, err := c.read()
+	settled := pair == c.seen
+	c.seen = pair
+	if settled {
+		c.replace(pair, err, now, log)
+	}
+}
+
+// reload rereads the files at once, and says what comes of it in any case.
+func (c *certificate) reload(now time.Time, log *slog.Logger) {
+	pair, err := c.read()
+	c.seen, c.said = pair, complaint{}
+	if err == nil && pair == c.used {
+		log.Info("the TLS certificate is unchanged")
+	}
+	c.replace(pair, err, now, log)
+}
+
+// replace uses a pair, unless readErr says that there is none. If it cannot, it keeps the
+// current certificate, even an expired one, and says so once. It tries again at every poll:
+// the certificate may become valid.
+func (c *certificate) replace(pair pemPair, readErr error, now time.Time, log *slog.Logger) {
+	if readErr == nil && pair == c.used {
+		c.said = complaint{}
+		return
+	}
+	err := readErr
+	if err == nil {
+		err = c.use(pair, now)
+	}
+	if err == nil {
+		c.said = complaint{}
+		log.Info("the TLS certificate is replaced", "good_until", c.current.Load().Leaf.NotAfter)
+		return
+	}
+	if reason := (complaint{pair, err.Error()}); reason != c.said {
+		c.said = reason
+		log.Error("the new TLS certificate cannot be used; the old one stays", "err", err, "good_until", c.current.Load().Leaf.NotAfter)
+	}
+}
+
+// tlsConfig returns what a server needs to show the certificate.
+func (c *certificate) tlsConfig() *tls.Config {
+	return &tls.Config{
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current.Load(), nil },
+		MinVersion:     tls.VersionTLS12,
+	}
+}
+
+// certificatePause is how often the files are read. They are compared by what they hold:
+// Kubernetes swaps a directory above them, and a copy may keep the time of the original.
+const certificatePause = time.Second
+
+// watchCertificate rereads c when its files change and at each signal in hangups, until ctx
+// is done. Without TLS, c is nil, and it does no more than keep the signal from ending the
+// process.
+func watchCertificate(ctx context.Context, c *certificate, hangups <-chan os.Signal, log *slog.Logger) {
+	ticker := time.NewTicker(certificatePause)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+			if c == nil {
+				log.Info("SIGHUP: there is no TLS certificate to reread; settings are read only at the start")
+				continue
+			}
+			c.reload(time.Now(), log)
+		case <-ticker.C:
+			if c != nil {
+				c.poll(time.Now(), log)
+			}
+		}
+	}
+}
