@@ -130,6 +130,9 @@ func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err er
 	if !known || code == http.StatusServiceUnavailable && errors.Is(err, errUnavailable) {
 		logFailure(log, r, err)
 	}
+	if to, ok := w.(refuser); ok {
+		to.refuse(cheapRefusal(err))
+	}
 	if !oauthEndpoints[r.URL.Path] {
 		p = problem{Detail: p.Detail}
 	}
@@ -142,6 +145,20 @@ func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err er
 	if err := writeJSON(w, code, p); err != nil {
 		log.ErrorContext(r.Context(), "cannot encode a failure", "err", err)
 	}
+}
+
+// A refuser is a ResponseWriter that takes note of a refusal that cost next to nothing.
+type refuser interface{ refuse(why string) }
+
+// cheapRefusal returns why a request is refused without any work, or "".
+func cheapRefusal(err error) string {
+	if _, ok := errors.AsType[throttledError](err); ok {
+		return "throttled"
+	}
+	if errors.Is(err, errBusy) {
+		return "busy"
+	}
+	return ""
 }
 
 // logFailure logs why a request has failed.

@@ -8,12 +8,16 @@ import (
 	"time"
 )
 
-// newLogger returns a logger that writes to w.
+// newLogger returns a logger that writes to w, at level debug every line.
 func newLogger(cfg config, w *logWriter) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: cfg.LogLevel}
 	var h slog.Handler = slog.NewTextHandler(w, opts)
 	if cfg.LogJSON {
 		h = slog.NewJSONHandler(w, opts)
+	}
+	if cfg.LogLevel > slog.LevelDebug {
+		sampled := newSampler(h)
+		w.ending, h = sampled.samples.endAll, sampled
 	}
 	log := slog.New(h)
 	w.dropped = func(lines int) { log.Warn("log lines dropped: nobody reads them fast enough", "lines", lines) }
@@ -30,6 +34,7 @@ type logWriter struct {
 	wake    chan struct{}      // there are lines
 	flushes chan chan struct{} // closed when what was there is written
 	dropped func(lines int)    // says in the log that lines are missing
+	ending  func()             // writes lines that are still to come, before Flush
 
 	mu      sync.Mutex // guards the fields below
 	lines   []byte
@@ -70,6 +75,9 @@ func (l *logWriter) Write(line []byte) (int, error) {
 
 // Flush waits until the lines are written, but not longer than flushLimit.
 func (l *logWriter) Flush() {
+	if l.ending != nil {
+		l.ending()
+	}
 	limit := time.NewTimer(flushLimit)
 	defer limit.Stop()
 	done := make(chan struct{})

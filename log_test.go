@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -58,6 +61,105 @@ func TestLogWriter(t *testing.T) {
 		l.Flush()
 		written("one\n|two\nthree\n|four\n")
 	})
+}
+
+// TestSampler: of a flood of cheap refusals the log has a few lines a second, and says how many
+// are missing. All else is written.
+func TestSampler(t *testing.T) {
+	kinds := map[string]func(*slog.Logger){
+		"throttled":        func(log *slog.Logger) { answerWith(log, throttledError{time.Second}) },
+		"busy":             func(log *slog.Logger) { answerWith(log, errBusy) },
+		"an event":         func(log *slog.Logger) { log.Warn("excess_rate_limit_exceeded", "username", "alice") },
+		"a foreign origin": func(log *slog.Logger) { log.Info(foreignOrigin) },
+		"a derived logger": func(log *slog.Logger) { log.With("a", "b").WithGroup("c").Warn("excess_rate_limit_exceeded") },
+	}
+	for name, say := range kinds {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				out := new(safeBuffer)
+				log := slog.New(newSampler(slog.NewJSONHandler(out, nil)))
+				for _, tt := range []struct{ said, written, missing int }{
+					{0, 0, 0}, {1, 1, 0}, {sampleSize, sampleSize, 0}, {sampleSize + 1, sampleSize, 1}, {20_000, sampleSize, 20_000 - sampleSize}, {2, 2, 0},
+				} {
+					before := len(out.String())
+					for range tt.said {
+						say(log)
+					}
+					time.Sleep(samplePeriod)
+					synctest.Wait()
+					lines := out.String()[before:]
+					left := strings.Count(lines, "log lines left out")
+					if n := strings.Count(lines, "\n") - left; n != tt.written || left != min(tt.missing, 1) || tt.missing > 0 && !strings.Contains(lines, fmt.Sprintf(`"lines":%d`, tt.missing)) {
+						t.Errorf("%d lines said, %d written, and %.300s; want %d written and %d missing", tt.said, n, lines, tt.written, tt.missing)
+					}
+				}
+			})
+		})
+	}
+	for name, say := range map[string]func(*slog.Logger){
+		"a failed login": func(log *slog.Logger) { log.Warn("authn_login_fail") },
+		"a stolen token": func(log *slog.Logger) { log.Warn("authn_token_reuse") },
+		"a bad token":    func(log *slog.Logger) { answerWith(log, errBadToken) },
+		"a wrong path":   func(log *slog.Logger) { answerWith(log, errNotFound) },
+		"an outage":      func(log *slog.Logger) { answerWith(log, errUnavailable) },
+		"a stop":         func(log *slog.Logger) { answerWith(log, errStopping) },
+		"a failure":      func(log *slog.Logger) { answerWith(log, errors.New("on fire")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := new(safeBuffer)
+			log := slog.New(newSampler(slog.NewJSONHandler(out, nil)))
+			for range 1000 {
+				say(log)
+			}
+			if n := strings.Count(out.String(), "\n"); n < 1000 || strings.Contains(out.String(), "left out") {
+				t.Errorf("%d of 1,000 lines", n)
+			}
+		})
+	}
+}
+
+// answerWith answers a request with a failure.
+func answerWith(log *slog.Logger, err error) {
+	r := httptest.NewRequest("POST", "/token", nil)
+	logged(log, serve(log, func(http.ResponseWriter, *http.Request) error { return err })).ServeHTTP(httptest.NewRecorder(), r)
+}
+
+// TestSamplerAtTheEnd: a count that is not yet written when the process ends is not lost, and
+// is not written twice.
+func TestSamplerAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		out := new(writes)
+		w := startLogWriter(ctx, out)
+		log := newLogger(config{LogJSON: true}, w)
+		for range 100 {
+			log.Warn("excess_rate_limit_exceeded")
+		}
+		w.Flush()
+		if !strings.Contains(out.String(), `"level":"WARN","msg":"log lines left out","of":"excess_rate_limit_exceeded","lines":90`) {
+			t.Errorf("the log says %s", out)
+		}
+		time.Sleep(2 * samplePeriod)
+		w.Flush()
+		if n := strings.Count(out.String(), "left out"); n != 1 {
+			t.Errorf("said %d times", n)
+		}
+	})
+}
+
+// TestDebugLeavesNothingOut: who wants every line gets it.
+func TestDebugLeavesNothingOut(t *testing.T) {
+	out := new(writes)
+	w := startLogWriter(t.Context(), out)
+	log := newLogger(config{LogJSON: true, LogLevel: slog.LevelDebug}, w)
+	for range 100 {
+		log.Warn("excess_rate_limit_exceeded")
+	}
+	w.Flush()
+	if n := strings.Count(out.String(), "excess_rate_limit_exceeded"); n != 100 {
+		t.Errorf("%d of 100 lines", n)
+	}
 }
 
 // stuck is a pipe that nobody reads.

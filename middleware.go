@@ -168,8 +168,12 @@ func isTrusted(host string, trusted []netip.Prefix) bool {
 // A response remembers what was answered.
 type response struct {
 	http.ResponseWriter
-	status int // 0 until the header is written
+	status  int    // 0 until the header is written
+	refused string // why, if that cost next to nothing
 }
+
+// refuse implements refuser.
+func (w *response) refuse(why string) { w.refused = why }
 
 func (w *response) WriteHeader(code int) {
 	if w.status == 0 {
@@ -200,6 +204,12 @@ func logged(log *slog.Logger, h http.Handler) http.Handler {
 	})
 }
 
+// The message of a request's line, and the attribute of those that were refused cheaply.
+const (
+	requestLine = "request"
+	refusedKey  = "refused"
+)
+
 // logRequest logs the line of a request that began at start.
 func logRequest(log *slog.Logger, resp *response, r *http.Request, start time.Time) {
 	if !log.Enabled(r.Context(), slog.LevelInfo) {
@@ -207,7 +217,7 @@ func logRequest(log *slog.Logger, resp *response, r *http.Request, start time.Ti
 	}
 	end := time.Now()
 	// Not log.Info: it would look for its caller, which is always this line.
-	line := slog.NewRecord(end, slog.LevelInfo, "request", 0)
+	line := slog.NewRecord(end, slog.LevelInfo, requestLine, 0)
 	line.AddAttrs(
 		slog.String("method", cut(r.Method, 16)),
 		slog.String("route", r.Pattern),
@@ -215,6 +225,9 @@ func logRequest(log *slog.Logger, resp *response, r *http.Request, start time.Ti
 		slog.Int64("duration_us", end.Sub(start).Microseconds()),
 		slog.String("request_id", r.Header.Get(requestIDHeader)),
 		slog.String("source", r.RemoteAddr))
+	if resp.refused != "" {
+		line.AddAttrs(slog.String(refusedKey, resp.refused))
+	}
 	log.Handler().Handle(r.Context(), line)
 }
 

@@ -113,7 +113,7 @@ func TestHangUp(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s := inMemory(t).start(t, append(tt.settings, slowHash)...)
+			s := inMemory(t).start(t, append(tt.settings, slowHash, "LOG_LEVEL=debug")...) // every line
 			s.register(t, "alice")
 			tt.come(t, s, many)()
 			waitFor(t, "a place", func() bool {

@@ -2,10 +2,12 @@ package e2e
 
 import (
 	"bufio"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -66,4 +68,43 @@ func readAddr(t *testing.T, log *os.File) string {
 	}
 	t.Fatal("the log names no address")
 	return ""
+}
+
+// TestFloodInLog: a flood of refused guesses leaves a few lines a second, and the number of
+// those that are left out.
+func TestFloodInLog(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.register(t, "alice")
+	const flood = 2000
+	refused, begin := 0, time.Now()
+	for i := range flood {
+		if a := s.do(t, "POST", "/token", fmt.Sprintf("username=alice&password=wrong-%d", i), formType); a.StatusCode == 429 {
+			refused++
+		}
+	}
+	seconds := int(time.Since(begin)/time.Second) + 2
+	for of, kind := range map[string]func() []map[string]any{
+		"excess_rate_limit_exceeded": func() []map[string]any { return s.log.events("excess_rate_limit_exceeded") },
+		"request, refused throttled": func() []map[string]any {
+			return slices.DeleteFunc(s.log.events("request"), func(line map[string]any) bool { return line["status"] != 429.0 })
+		},
+	} {
+		total := func() int {
+			n := len(kind())
+			for _, line := range s.log.events("log lines left out") {
+				if line["of"] == of {
+					n += int(line["lines"].(float64))
+				}
+			}
+			return n
+		}
+		waitFor(t, "the count of "+of, func() bool { return total() >= refused })
+		if n := len(kind()); total() != refused || n > 10*seconds || refused < flood/2 {
+			t.Errorf("%s: %d of %d lines in %d s, %d counted", of, n, refused, seconds, total())
+		}
+	}
+	if n := len(s.log.events("authn_login_fail")); n != flood-refused {
+		t.Errorf("%d failed logins are logged, want %d", n, flood-refused)
+	}
 }
