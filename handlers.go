@@ -193,7 +193,7 @@ var healthy = map[string]string{"status": "ok"}
 
 // readUsers is the original's GET /: every user, with the password hash. A page of
 // another origin may not read it, nor one whose host's name has been pointed here
-// (DNS rebinding), nor anybody through a proxy.
+// (DNS rebinding), nor a client of a proxy.
 func readUsers(acc *accounts) handlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if !isLoopback((&url.URL{Host: r.Host}).Hostname()) || r.Header.Get("Origin") != "" || isForwarded(r) {
@@ -207,8 +207,8 @@ func readUsers(acc *accounts) handlerFunc {
 	}
 }
 
-// isForwarded reports whether r shows traces of a proxy, be it only that it speaks
-// HTTP/1.0: nginx does, and adds no header by itself.
+// isForwarded reports whether r seems to come from a proxy. nginx adds no header unless it is
+// told to, but it speaks HTTP/1.0.
 func isForwarded(r *http.Request) bool {
 	if !r.ProtoAtLeast(1, 1) {
 		return true
@@ -221,8 +221,8 @@ func isForwarded(r *http.Request) bool {
 	return false
 }
 
-// forwardingHeaders are how the names of headers begin that proxies, load balancers and
-// content delivery networks add, and clients do not.
+// forwardingHeaders are the beginnings of header names that proxies, load balancers and
+// content delivery networks use, and clients do not.
 var forwardingHeaders = []string{
 	"Forwarded", "Via", "X-Forwarded", "X-Original", "X-Rewrite-Url", "X-Real-Ip", "X-Remote-",
 	"X-Client-Ip", "X-Cluster-Client-Ip", "X-Proxyuser-Ip", "X-Envoy-", "X-Amz", "X-Azure-", "X-Appengine-", "X-Cloud-Trace-Context",

@@ -34,7 +34,7 @@ type logWriter struct {
 	wake    chan struct{}      // there are lines
 	flushes chan chan struct{} // closed when what was there is written
 	dropped func(lines int)    // says in the log that lines are missing
-	ending  func()             // writes lines that are still to come, before Flush
+	ending  func()             // logs what has to be said before the last Flush
 
 	mu      sync.Mutex // guards the fields below
 	lines   []byte

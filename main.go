@@ -142,7 +142,7 @@ func inspectStore(ctx context.Context, url string) (where string, warnings []str
 // at once, and serves until ctx is done.
 func serveHTTP(ctx context.Context, cfg config, out *logWriter) error {
 	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP) // from now on it does not end the process
+	signal.Notify(hangups, syscall.SIGHUP) // from here on the signal does not end the process
 	defer signal.Stop(hangups)
 	ln, err := net.Listen("tcp", cfg.Addr)
 	if err != nil {
@@ -181,7 +181,7 @@ func serveHTTP(ctx context.Context, cfg config, out *logWriter) error {
 	serving, done := context.WithCancel(context.WithoutCancel(ctx)) // also while it stops
 	defer done()
 	go watchCertificate(serving, cfg.Certificate, hangups, log)
-	return serveUntil(ctx, srv, ln, farewell{acc.stop, cfg.ShutdownDelay, cfg.Shutdown}, log)
+	return serveUntil(ctx, srv, ln, shutdown{acc.stop, cfg.ShutdownDelay, cfg.Shutdown}, log)
 }
 
 // openStore opens the store at a URL, with the schema that this program needs.
@@ -224,17 +224,18 @@ func newAccounts(cfg config, users store, log *slog.Logger) (*accounts, error) {
 	}, nil
 }
 
-// A farewell is how a server stops.
-type farewell struct {
-	announce func()        // makes it say that it stops
-	delay    time.Duration // after that, in which it serves as before: load balancers need time to notice
-	patience time.Duration // after that, for requests under way
+// A shutdown is how a server stops: it announces its end, serves as before for a while, in
+// which load balancers notice, and then waits for the requests under way.
+type shutdown struct {
+	announce func()
+	delay    time.Duration
+	patience time.Duration
 }
 
 // serveUntil serves on ln until ctx is done and the delay is over. Then it takes no more
 // connections and waits for the requests under way. It returns errCutShort if its patience
 // was not enough.
-func serveUntil(ctx context.Context, srv *http.Server, ln net.Listener, end farewell, log *slog.Logger) error {
+func serveUntil(ctx context.Context, srv *http.Server, ln net.Listener, end shutdown, log *slog.Logger) error {
 	var underWay atomic.Int64
 	srv.Handler = counted(&underWay, srv.Handler)
 	served := make(chan error, 1)

@@ -109,8 +109,8 @@ func isTrustedPeer(addr string, trusted []netip.Prefix) bool {
 	return err == nil && isTrusted(host, trusted)
 }
 
-// warnOfProxy says that a peer seems to be a proxy of which TRUSTED_PROXIES says nothing. It
-// may as well be a client that makes the header up.
+// warnOfProxy says that a peer seems to be a proxy that is missing in TRUSTED_PROXIES. It may
+// also be a client that made the header up.
 func warnOfProxy(log *slog.Logger, header, peer string) {
 	host, _, err := net.SplitHostPort(peer)
 	if err != nil {
@@ -303,10 +303,10 @@ func readsBody(h handlerFunc) handlerFunc {
 	}
 }
 
-// ownOrigin refuses what a page of another origin makes its visitor's browser send, unless
-// the origin is in the list. Such a page cannot read the answer, but each wrong password that
-// it sends would count as the visitor's own. Clients that are no browsers send neither
-// Sec-Fetch-Site nor Origin, and pass.
+// ownOrigin refuses requests that a page of another origin makes its visitor's browser send,
+// unless the origin is in the list. Such a page cannot read the answer, but each wrong
+// password that it sends would count as the visitor's own. Other clients than browsers send
+// neither Sec-Fetch-Site nor Origin, and pass.
 func ownOrigin(log *slog.Logger, origins []string, h handlerFunc) handlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if isForeign(r, origins) {
@@ -346,9 +346,9 @@ func logForeign(log *slog.Logger, r *http.Request) {
 }
 
 // crossOrigin answers browsers that ask for pages of other origins
-// (https://fetch.spec.whatwg.org/#http-cors-protocol). Credentials are never allowed: tokens
-// travel in a header that only the page's own script can set. That is why every request
-// header is. Authorization has to be named in the answer; * would not cover it.
+// (https://fetch.spec.whatwg.org/#http-cors-protocol). Credentials are never allowed, because
+// tokens travel in a header that only the page's own script can set. So every request header
+// can be allowed. The answer repeats their names: * would not cover Authorization.
 func crossOrigin(log *slog.Logger, origins []string, h http.Handler) http.Handler {
 	if len(origins) > 0 {
 		h = cors.New(cors.Options{
@@ -356,7 +356,7 @@ func crossOrigin(log *slog.Logger, origins []string, h http.Handler) http.Handle
 				return len(r.Header["Origin"]) == 1 && allowsOrigin(origins, origin), nil
 			},
 			AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete},
-			AllowedHeaders: []string{"*"}, // the answer repeats those that were asked for
+			AllowedHeaders: []string{"*"},
 			ExposedHeaders: []string{"Retry-After", "X-Request-ID"},
 			MaxAge:         600, // seconds
 		}).Handler(h)
@@ -364,7 +364,7 @@ func crossOrigin(log *slog.Logger, origins []string, h http.Handler) http.Handle
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h.ServeHTTP(w, r)
 		if isPreflight(r) && w.Header()["Access-Control-Allow-Origin"] == nil {
-			logForeign(log, r) // the browser shows its reason to nobody but the page's author
+			logForeign(log, r) // the browser tells only the page's author
 		}
 	})
 }

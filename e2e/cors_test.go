@@ -3,6 +3,8 @@ package e2e
 import (
 	"strings"
 	"testing"
+
+	"github.com/chromedp/chromedp"
 )
 
 func TestCORSOrigins(t *testing.T) {
@@ -204,4 +206,37 @@ func TestFormOfAnotherSite(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestPagesInBrowser: a page that may call sends whatever headers it likes, and a page that
+// may not cannot spend its visitor's guesses.
+func TestPagesInBrowser(t *testing.T) {
+	long(t)
+	t.Parallel()
+	open := func(t *testing.T, origins string) (*server, *browser) {
+		s := start(t, origins)
+		s.register(t, "alice")
+		b := openBrowser(t)
+		b.run(t, chromedp.Navigate(otherOrigin(t)))
+		return s, b
+	}
+	guess := func(s *server, options string) string {
+		return `return (await fetch("` + s.url + `/token", {method: "POST", ` + options + `, body: new URLSearchParams({username: "alice", password: "wrong"})})).status`
+	}
+	t.Run("one that may", func(t *testing.T) {
+		s, b := open(t, "CORS_ORIGINS=http://localhost:*")
+		if got := b.evaluate(t, guess(s, `headers: {traceparent: "00-a-b-01", baggage: "a=b", "X-Requested-With": "XMLHttpRequest", Authorization: "Bearer x"}`)); got != "401" {
+			t.Errorf("got %s; want 401", got)
+		}
+	})
+	t.Run("one that may not", func(t *testing.T) {
+		s, b := open(t, "CORS_ORIGINS=")
+		if got := b.evaluate(t, guess(s, `mode: "no-cors"`)); got != "0" {
+			t.Errorf("the page sees the status %s; want none", got)
+		}
+		refused := s.events(t, "refused: pages of this origin may not do this, see CORS_ORIGINS")
+		if failed := s.events(t, "authn_login_fail"); len(refused) != 1 || len(failed) != 0 {
+			t.Errorf("%d requests are refused, and %d logins failed; want one and none", len(refused), len(failed))
+		}
+	})
 }
