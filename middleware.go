@@ -39,10 +39,10 @@ func hardened(h http.Handler) http.Handler {
 	})
 }
 
-// unhurried lets h answer a request without reading its body. net/http would read the rest
-// first, and so wait for a client that sends it late or never. It does not if the
-// connection ends with the answer, and then nothing that comes late is taken for the next
-// request. HTTP/2 does without: there each body has a stream of its own.
+// unhurried lets h answer a request without reading its body. By default net/http reads the
+// rest of the body before it sends the answer, and waits for a client that sends it late or
+// never. With Connection: close it does not wait, and takes nothing that comes late for the
+// next request. HTTP/2 needs none of this, because each body has a stream of its own.
 func unhurried(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor == 1 && r.Body != http.NoBody {
@@ -271,8 +271,8 @@ func callers() string {
 	}
 }
 
-// ignoresBody is for operations that have no use for a body. Proxies announce one that never
-// comes, such as nginx's auth_request, whose Content-Length is that of another request.
+// ignoresBody is for operations that have no use for a body. Some proxies announce one that
+// never comes: nginx's auth_request passes on the Content-Length of another request.
 func ignoresBody(h handlerFunc) handlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		r.Body = http.NoBody
