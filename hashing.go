@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A hashQueue lets only a few passwords be hashed at once, for each takes a core for
-// some 50 ms; the others wait, first come first served.
+// A hashQueue lets only a few passwords be hashed at once, because each takes a core for
+// some 115 ms; the others wait, first come first served.
 type hashQueue struct {
 	running chan struct{} // has one element for each hash that is computed
 	waiting chan struct{} // and for each request that waits
@@ -23,10 +23,10 @@ const (
 	hashPatience   = 2 * time.Second
 )
 
-// errBusy is a password that is not hashed because too many others wait.
+// errBusy means that too many passwords wait to be hashed.
 var errBusy = errors.New("too many passwords are being hashed")
 
-// newHashQueue returns a queue for so many hashes at once.
+// newHashQueue returns a queue that runs at most atOnce hashes concurrently.
 func newHashQueue(atOnce int) *hashQueue {
 	return &hashQueue{make(chan struct{}, atOnce), make(chan struct{}, maxHashWaiting)}
 }
@@ -60,30 +60,11 @@ func (q *hashQueue) enter(ctx context.Context) error {
 
 func (q *hashQueue) leave() { <-q.running }
 
-// computeHash calls hash and returns when it has, or panics as hash does. It is done on a
-// thread to which the system prefers all others, and which ends with it, for no thread can
-// raise its priority again; only the main thread stays, and Go uses it no more.
-func computeHash(hash func()) {
-	var panicked any
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		defer func() { panicked = recover() }()
-		runtime.LockOSThread() // and never unlock: Go ends the thread
-		lowerPriority()
-		hash()
-	}()
-	<-done
-	if panicked != nil {
-		panic(panicked)
-	}
-}
-
 // spareThreads lets as many goroutines run beside the hashes as without them. The
 // system shares the cores out among their threads, more often and more fairly than Go
 // does among goroutines: with no more threads than cores, a request would wait several
 // times for the 10 ms after which Go interrupts a hash. From then on Go does not follow
-// changes of a container's CPU limit. Who has set GOMAXPROCS gets what they want.
+// changes of a container's CPU limit. If GOMAXPROCS is set, it stays as it is.
 func spareThreads() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(2 * runtime.GOMAXPROCS(0))

@@ -90,18 +90,3 @@ func TestHashQueueHangUp(t *testing.T) {
 		}
 	})
 }
-
-// TestComputeHash: it waits for the hash, and its panic is the caller's to recover.
-func TestComputeHash(t *testing.T) {
-	done := false
-	computeHash(func() { done = true })
-	if !done {
-		t.Error("it has returned before the hash was computed")
-	}
-	defer func() {
-		if p := recover(); p != "no more" {
-			t.Errorf("recovered %v", p)
-		}
-	}()
-	computeHash(func() { panic("no more") })
-}
