@@ -4,7 +4,6 @@ import (
 	"crypto/hkdf"
 	"crypto/sha256"
 	"fmt"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -94,24 +93,6 @@ func newThrottle(secret []byte) *throttle {
 // say which name that is: people type passwords there.
 func (t *throttle) account(usernameKey string) string {
 	return b64.EncodeToString(mac(t.accountKey, []byte(usernameKey)))
-}
-
-// sourceOf returns the part of an address that one customer of a provider has: of IPv6
-// the first 64 bits (RFC 6177), of IPv4 all. A text that is no address is its own source.
-func sourceOf(ip string) string {
-	addr, err := netip.ParseAddr(ip)
-	if err != nil {
-		return ip
-	}
-	addr = addr.Unmap().WithZone("")
-	if addr.Is4() {
-		return addr.String()
-	}
-	prefix, err := addr.Prefix(64)
-	if err != nil {
-		return ip
-	}
-	return prefix.String()
 }
 
 // A guesser is a source at an account.
