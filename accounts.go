@@ -244,6 +244,9 @@ func (a *accounts) strengthenHash(ctx context.Context, u User, password string) 
 // userByName returns the user with this name in any case and width, or
 // errNotFound.
 func (a *accounts) userByName(ctx context.Context, name string) (User, error) {
+	if expands(name) {
+		return User{}, errNotFound
+	}
 	return a.store.UserByKey(ctx, usernameKey(name))
 }
 

@@ -118,6 +118,8 @@ func TestUpdatePasswordBody(t *testing.T) {
 		contains   string
 	}{
 		{"a wrong password", changeTo("wrong horse battery", newPassword), 400, `{"detail":"Incorrect password"}`},
+		{"a short password and NULs", changeTo(goodPassword, "short\x00\x00\x00"), 422, "string_too_short"},
+		{"a common password and a NUL", changeTo(goodPassword, "password\x00"), 422, "too common"},
 		{"an empty password", changeTo("", newPassword), 400, `{"detail":"Incorrect password"}`},
 		{"the password and a NUL", changeTo(goodPassword+"\x00x", newPassword), 400, `{"detail":"Incorrect password"}`},
 		{"a password of 60,000 characters", changeTo(strings.Repeat("x", 60_000), newPassword), 400, `{"detail":"Incorrect password"}`},

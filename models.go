@@ -156,6 +156,10 @@ const (
 // an index of a database.
 const maxUsernameKey = 4 * maxUsername
 
+// maxComposed is how many code points NFC makes into one at most, and how many times as
+// many bytes as its usernameKey a name has in NFKC at most.
+const maxComposed = 4
+
 // A newUser is the body of POST /users/.
 type newUser struct {
 	Username string
@@ -172,8 +176,12 @@ func parseNewUser(members []member, minPassword int) (newUser, error) {
 	var bad fieldErrors
 	fields := memberValues(members)
 	if name, ok := bad.requiredString(fields, "username"); ok {
-		u.Username = norm.NFC.String(name)
-		bad.add("username", checkUsername(u.Username))
+		var wrong *fieldError
+		u.Username, wrong = normalName(name)
+		if wrong == nil {
+			wrong = checkUsername(u.Username)
+		}
+		bad.add("username", wrong)
 	}
 	u.Email = bad.email(fields)
 	u.FullName = bad.fullName(fields)
@@ -268,12 +276,18 @@ func parsePasswordChange(members []member, username string, minPassword int) (pa
 	return change, bad.err()
 }
 
-// checkUsername returns what is wrong with a name that somebody chooses, or
-// nil.
-func checkUsername(name string) *fieldError {
-	if bad := checkLength(name, 1, maxUsername); bad != nil {
-		return bad
+// normalName returns name in NFC, or what is wrong with its length. It makes no normal form
+// of a name that is too long in all of them: that takes milliseconds.
+func normalName(name string) (string, *fieldError) {
+	if utf8.RuneCountInString(name) <= maxComposed*maxUsername {
+		name = norm.NFC.String(name)
 	}
+	return name, checkLength(name, 1, maxUsername)
+}
+
+// checkUsername returns what is wrong with a name that somebody chooses and normalName has
+// passed, or nil.
+func checkUsername(name string) *fieldError {
 	for _, r := range name {
 		if isInvisible(r) || !unicode.In(r, unicode.L, unicode.M, unicode.N, unicode.P, unicode.S, unicode.Zs) {
 			return valueError("the username must not contain control, format, invisible or unassigned characters")
@@ -282,9 +296,13 @@ func checkUsername(name string) *fieldError {
 	if name != strings.TrimSpace(name) {
 		return valueError("the username must not begin or end with white space")
 	}
+	tooLong := valueError("the username is too long when its characters are written out")
+	if expands(name) {
+		return tooLong
+	}
 	key := usernameKey(name)
 	if len(key) > maxUsernameKey {
-		return valueError("the username is too long when its characters are written out")
+		return tooLong
 	}
 	if key == "me" {
 		return valueError("the username must not be 'me', which the API uses itself")
@@ -325,16 +343,6 @@ func foldCherokee(r rune) rune {
 	return r
 }
 
-// checkLoginName returns what is wrong with a name that somebody logs in with,
-// or nil. Only what no store could ever hold is refused here; any other name is
-// answered like an unknown one.
-func checkLoginName(name string) *fieldError {
-	if bad := checkLength(name, 1, maxUsername); bad != nil {
-		return bad
-	}
-	return checkText(name)
-}
-
 // checkText returns what is wrong with a text that is stored and shown, or nil.
 // PostgreSQL's text holds every character but NUL.
 func checkText(text string) *fieldError {
@@ -347,11 +355,18 @@ func checkText(text string) *fieldError {
 // checkPassword returns what is wrong with a password that somebody chooses, or
 // nil. It follows NIST SP 800-63B §3.1.1.2: a length, a list of common ones, and
 // no rules of composition.
+//
+// It judges what the hash sees: HMAC pads its key with zeros (RFC 2104 §2), so that NULs at
+// the end change nothing.
 func checkPassword(password, username string, minLength int) *fieldError {
+	if bad := checkLength(password, 0, maxPassword); bad != nil {
+		return bad
+	}
+	password = strings.TrimRight(password, "\x00")
 	if bad := checkLength(password, minLength, maxPassword); bad != nil {
 		return bad
 	}
-	if strings.EqualFold(password, username) || usernameKey(password) == usernameKey(username) {
+	if spells(password, username) {
 		return valueError("the password must not be the username")
 	}
 	if isCommonPassword(password) {
@@ -360,11 +375,37 @@ func checkPassword(password, username string, minLength int) *fieldError {
 	return nil
 }
 
+// spells reports whether text is a spelling of a name that people may have. It makes no
+// normal form of a text that is much longer than the name: that takes milliseconds.
+func spells(text, name string) bool {
+	if expands(name) {
+		return false
+	}
+	key := usernameKey(name)
+	return !isLonger(text, maxComposed*len(key)) && usernameKey(text) == key
+}
+
+// expands reports whether the usernameKey of a name is certainly longer than
+// maxUsernameKey. That is quick to say even of a long text.
+func expands(name string) bool { return isLonger(name, maxComposed*maxUsernameKey) }
+
+// isLonger reports whether text has more than n bytes in NFKC.
+func isLonger(text string, n int) bool {
+	var it norm.Iter
+	for it.InitString(norm.NFKC, text); !it.Done() && n >= 0; {
+		n -= len(it.Next())
+	}
+	return n < 0
+}
+
 // commonPasswords holds one password a line, in lower case, with a newline
-// before the first and behind the last; see its README.
+// before the first and after the last; see its README.
 //
 //go:embed passwords/common.txt
 var commonPasswords string
+
+// longestCommon is the length of the longest line of commonPasswords, in bytes.
+const longestCommon = 66
 
 // isCommonPassword reports whether password, which is not empty, is in the
 // embedded list but for case, or one ASCII character typed over and over.
@@ -373,7 +414,7 @@ func isCommonPassword(password string) bool {
 	if len(password) <= longestRun && password[0] < utf8.RuneSelf && strings.Trim(password, password[:1]) == "" {
 		return true
 	}
-	return !strings.Contains(password, "\n") &&
+	return len(password) <= utf8.UTFMax*longestCommon && !strings.Contains(password, "\n") &&
 		strings.Contains(commonPasswords, "\n"+strings.ToLower(password)+"\n")
 }
 
@@ -396,12 +437,34 @@ var (
 // missing one.
 func parseLogin(f form) (loginForm, error) {
 	var bad fieldErrors
-	login := loginForm{norm.NFC.String(bad.formText(f, "username")), bad.formText(f, "password")}
-	if login.Username != "" {
-		bad.add("username", checkLoginName(login.Username))
-	}
+	login := loginForm{bad.loginName(f), bad.formText(f, "password")}
 	return login, bad.err()
 }
+
+// loginName returns the name that somebody logs in with, in NFC and without the space
+// around it, which phones and pasting add and no name has. Only a name that no store could
+// ever hold is refused here; any other is answered like an unknown one.
+func (e *fieldErrors) loginName(f form) string {
+	text := e.formText(f, "username")
+	if text == "" {
+		return ""
+	}
+	name := strings.TrimFunc(text, isAroundName)
+	if name == "" {
+		e.missing("username")
+		return ""
+	}
+	name, bad := normalName(name)
+	if bad == nil {
+		bad = checkText(name)
+	}
+	e.add("username", bad)
+	return name
+}
+
+// isAroundName reports whether r is cut from the ends of a login's name: what shows as
+// nothing, except NUL, which is no slip of a finger.
+func isAroundName(r rune) bool { return r != 0 && (unicode.IsSpace(r) || isInvisible(r)) }
 
 // parseRefresh reads the fields of a refresh (RFC 6749 §6) and returns the token. It
 // returns errInvalidScope for any scope: none is ever granted, and a refresh may not
