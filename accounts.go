@@ -285,6 +285,7 @@ func (a *accounts) changePassword(ctx context.Context, u User, s Session, change
 		}
 		err = a.store.ChangePassword(context.WithoutCancel(ctx), u.ID, u.PasswordHash, next, a.now(), s.ID)
 		if err == nil {
+			a.forgetSources(context.WithoutCancel(ctx), u, from)
 			a.event(ctx, slog.LevelInfo, "authn_password_change", u.Username, from)
 			return nil
 		}
@@ -296,6 +297,14 @@ func (a *accounts) changePassword(ctx context.Context, u User, s Session, change
 		}
 	}
 	return errRaced
+}
+
+// forgetSources makes all sources of u strangers but the one that has just changed the
+// password: an intruder may have logged in from the others.
+func (a *accounts) forgetSources(ctx context.Context, u User, from client) {
+	if err := a.store.ForgetSources(ctx, u.ID, sourceOf(from.IP)); err != nil {
+		a.log.ErrorContext(ctx, "cannot forget from where a user has logged in", "username", u.Username, "err", err)
+	}
 }
 
 // reload returns u as the store has it now, or errBadToken if u is gone or disabled.

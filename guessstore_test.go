@@ -62,6 +62,25 @@ func testStoreGuesses(t *testing.T, s store) {
 	check("the one before the last twenty", "a", alice.ID, "x", guesses{})
 	check("the first of the last twenty", "a", alice.ID, "s0", guesses{SeenAt: inSeconds(10)})
 	check("the last", "a", alice.ID, fmt.Sprint("s", maxSources-1), guesses{SeenAt: inSeconds(9 + maxSources)})
+
+	if err := s.RememberSource(t.Context(), bob.ID, "s0", inSeconds(3)); err != nil {
+		t.Errorf("RememberSource: %v", err)
+	}
+	for range 2 { // the second time there is nothing to forget
+		if err := s.ForgetSources(t.Context(), alice.ID, "s1"); err != nil {
+			t.Errorf("ForgetSources: %v", err)
+		}
+	}
+	check("a source that is forgotten", "a", alice.ID, "s0", guesses{})
+	check("the one that is kept", "a", alice.ID, "s1", guesses{SeenAt: inSeconds(11)})
+	check("that of another user", "a", bob.ID, "s0", guesses{SeenAt: inSeconds(3)})
+	if err := s.ForgetSources(t.Context(), alice.ID, "nowhere"); err != nil {
+		t.Errorf("ForgetSources: %v", err)
+	}
+	check("none is kept", "a", alice.ID, "s1", guesses{})
+	if err := s.ForgetSources(t.Context(), alice.ID+bob.ID, "s0"); err != nil {
+		t.Errorf("ForgetSources of nobody: %v", err)
+	}
 	if err := s.DeleteUser(t.Context(), alice.ID); err != nil {
 		t.Errorf("a user with sources cannot be deleted: %v", err)
 	}

@@ -349,6 +349,19 @@ func (m *memStore) RememberSource(ctx context.Context, userID int64, source stri
 	return nil
 }
 
+func (m *memStore) ForgetSources(ctx context.Context, userID int64, keep string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sources[userID] = slices.DeleteFunc(m.sources[userID], func(known knownSource) bool { return known.source != keep })
+	if len(m.sources[userID]) == 0 {
+		delete(m.sources, userID)
+	}
+	return nil
+}
+
 // DeleteOldGuesses begins with the oldest, for nothing but a failure makes one younger.
 func (m *memStore) DeleteOldGuesses(ctx context.Context, before time.Time, limit int) (int, error) {
 	if err := ctx.Err(); err != nil {

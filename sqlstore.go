@@ -261,6 +261,11 @@ func (s sqlStore) RememberSource(ctx context.Context, userID int64, source strin
 	return err
 }
 
+func (s sqlStore) ForgetSources(ctx context.Context, userID int64, keep string) error {
+	_, err := s.writeMany(ctx, deleteOtherSources, userID, keep)
+	return err
+}
+
 func (s sqlStore) DeleteOldGuesses(ctx context.Context, before time.Time, limit int) (int, error) {
 	n, err := s.writeMany(ctx, deleteOldGuesses, before.UnixMicro(), limit)
 	return int(n), err

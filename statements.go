@@ -27,6 +27,7 @@ const (
 	deleteFailures
 	insertSource
 	deleteSources
+	deleteOtherSources
 	deleteOldGuesses
 	probeUsers
 )
@@ -121,6 +122,7 @@ var statementTexts = [...]string{
 	deleteSources: `
 		DELETE FROM login_sources WHERE user_id = $1 AND source NOT IN (
 			SELECT source FROM login_sources WHERE user_id = $1 ORDER BY last_at DESC, source LIMIT $2)`,
+	deleteOtherSources: `DELETE FROM login_sources WHERE user_id = $1 AND source <> $2`,
 	deleteOldGuesses: `
 		DELETE FROM login_failures WHERE last_at < $1 AND account IN (
 			SELECT account FROM login_failures WHERE last_at < $1 ORDER BY last_at LIMIT $2)`,

@@ -103,6 +103,9 @@ type store interface {
 	// it keeps the last maxSources. It returns errNotFound if the user is gone.
 	RememberSource(ctx context.Context, userID int64, source string, now time.Time) error
 
+	// ForgetSources forgets from where a user has logged in, except from the source keep.
+	ForgetSources(ctx context.Context, userID int64, keep string) error
+
 	// DeleteOldGuesses forgets at most limit accounts that were not guessed at since
 	// before, and returns how many.
 	DeleteOldGuesses(ctx context.Context, before time.Time, limit int) (int, error)

@@ -521,6 +521,7 @@ func testStoreCancelled(t *testing.T, s store) {
 		"AddFailure":            func() error { return s.AddFailure(ctx, "a", testTime, testTime) },
 		"ClearFailures":         func() error { return s.ClearFailures(ctx, "a") },
 		"RememberSource":        func() error { return s.RememberSource(ctx, u.ID, "x", testTime) },
+		"ForgetSources":         func() error { return s.ForgetSources(ctx, u.ID, "x") },
 		"DeleteOldGuesses":      func() error { _, err := s.DeleteOldGuesses(ctx, testTime, 1); return err },
 		"EndSessions":           func() error { return s.EndSessions(ctx, u.ID, testTime, "") },
 		"DeleteUser":            func() error { return s.DeleteUser(ctx, u.ID) },

@@ -259,6 +259,36 @@ func TestGuessesAtHome(t *testing.T) {
 	checkLogin(t, "the owner, a second later", s.from(home, "alice", goodPassword), 200, "")
 }
 
+// TestIntruderIsStrange: after a change of the password only the source that has made it
+// is familiar.
+func TestIntruderIsStrange(t *testing.T) {
+	throttled(t, func(t *testing.T, s *testServer) {
+		const intruder, elsewhere = "203.0.113.66", "192.0.2.44"
+		s.register("alice", goodPassword)
+		for _, source := range []string{intruder, home, elsewhere} {
+			checkLogin(t, source, s.from(source, "alice", goodPassword), 200, "")
+		}
+		s.register("bob", goodPassword)
+		s.from(intruder, "bob", goodPassword)
+		tokens := s.begin("alice")
+		got := s.do("POST", "/users/me/password", changeTo(goodPassword, newPassword),
+			"Content-Type: application/json", "Authorization: Bearer "+tokens.access, "X-Forwarded-For: "+home)
+		if got.status != 204 {
+			t.Fatalf("%d %s", got.status, got.body)
+		}
+		for _, name := range []string{"alice", "bob"} {
+			for i := range freeGuesses {
+				s.from(fmt.Sprint("198.51.100.", i), name, "wrong")
+			}
+		}
+		checkLogin(t, "the intruder's address", s.from(intruder, "alice", newPassword), 429, "1")
+		checkLogin(t, "the one where she registered", s.login("username=alice&password="+url.QueryEscape(newPassword)), 429, "1")
+		checkLogin(t, "her other address", s.from(elsewhere, "alice", newPassword), 429, "1")
+		checkLogin(t, "the one where she changed it", s.from(home, "alice", newPassword), 200, "")
+		checkLogin(t, "that of another user", s.from(intruder, "bob", goodPassword), 200, "")
+	})
+}
+
 // TestGuessingTogether: two hundred who guess at once make no more guesses than free
 // ones, and those that are being hashed at that moment.
 func TestGuessingTogether(t *testing.T) {
