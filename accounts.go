@@ -25,6 +25,7 @@ type accounts struct {
 
 	hashes            *hashQueue
 	throttle          *throttle // nil: nobody is throttled
+	pace              pace
 	limits            sessionLimits
 	registrationOpen  bool
 	minPasswordLength int
@@ -51,17 +52,24 @@ var (
 	errStopping = errors.New("the server is stopping")
 )
 
-// register creates a user as parseNewUser has passed it. It returns
-// errRegistrationClosed, a throttledError, errBusy, or errExists if the name is taken.
+// admitRegistration takes a registration of a source's account, good or bad: reading one
+// may cost much, too. It returns a throttledError if the source has made too many.
+func (a *accounts) admitRegistration(ctx context.Context, from client) error {
+	if !a.registrationOpen || a.throttle == nil {
+		return nil
+	}
+	err := a.throttle.admitRegistration(sourceOf(from.IP), a.now())
+	if err != nil {
+		a.event(ctx, slog.LevelWarn, "excess_rate_limit_exceeded", "", from)
+	}
+	return err
+}
+
+// register creates a user as parseNewUser has passed it, after admitRegistration. It
+// returns errRegistrationClosed, errBusy, or errExists if the name is taken.
 func (a *accounts) register(ctx context.Context, req newUser, from client) (User, error) {
 	if !a.registrationOpen {
 		return User{}, errRegistrationClosed
-	}
-	if a.throttle != nil {
-		if err := a.throttle.admitRegistration(sourceOf(from.IP), a.now()); err != nil {
-			a.event(ctx, slog.LevelWarn, "excess_rate_limit_exceeded", "", from)
-			return User{}, err
-		}
 	}
 	hash, err := a.hash(ctx, req.Password)
 	if err != nil {
@@ -92,8 +100,10 @@ func (a *accounts) welcome(ctx context.Context, u User, from client) {
 	if a.throttle == nil {
 		return
 	}
-	by := a.guesserAt(u.Key, from)
-	err := errors.Join(a.store.ClearFailures(ctx, by.account), a.store.RememberSource(ctx, u.ID, by.source, a.now()))
+	err := a.store.RememberSource(ctx, u.ID, sourceOf(from.IP), a.now())
+	for _, account := range a.throttle.accounts(u.Key) {
+		err = errors.Join(err, a.store.ClearFailures(ctx, account))
+	}
 	if err != nil {
 		a.log.ErrorContext(ctx, "cannot remember where a user has registered", "err", err)
 	}
@@ -114,131 +124,50 @@ const maxRaces = 3
 // errRaced is a request that others got ahead of each time.
 var errRaced = fmt.Errorf("%w: other requests keep changing the same user or session", errUnavailable)
 
-// authenticateUser returns the user with this name and password. A wrong name
-// or password, or a disabled user, is errBadCredentials and costs one hash. It returns
-// a throttledError or errBusy before there is any; a failure of the store is returned as
-// it is.
+// authenticateUser returns the user with this name and password. Its errors are those of
+// guess; a wrong name or password, or a disabled user, is errBadCredentials.
 func (a *accounts) authenticateUser(ctx context.Context, name, password string, from client) (User, error) {
 	key := usernameKey(name)
 	u, err := a.store.UserByKey(context.WithoutCancel(ctx), key)
 	if err != nil && !errors.Is(err, errNotFound) {
 		return User{}, err
 	}
-	ok, err := a.guess(ctx, key, u, password, from)
-	if err != nil {
+	if err := a.guess(ctx, attempt{key, u, password, from, errBadCredentials, "authn_login_fail"}); err != nil {
 		return User{}, err
 	}
-	if !ok {
-		// The name only if it is one: people type their password there too.
-		a.event(ctx, slog.LevelWarn, "authn_login_fail", u.Username, from)
-		return User{}, errBadCredentials
-	}
-	return a.strengthenHash(ctx, u, password)
+	return a.strengthenHash(ctx, u, password), nil
 }
 
-// guess reports whether password is that of u, who is not disabled; the zero User has
-// none. If not, that counts for the account, which the name's key names, and for the
-// source. Its errors are those of authenticateUser.
-func (a *accounts) guess(ctx context.Context, key string, u User, password string, from client) (bool, error) {
-	lasting := context.WithoutCancel(ctx)
-	by, err := a.admitGuess(lasting, key, u, from)
-	if err != nil {
-		return false, err
-	}
-	right, err := a.guessInTurn(ctx, key, u, password, from)
-	if right {
-		err = a.noteSuccess(lasting, by, u)
-	}
-	return right, err
-}
-
-// guessInTurn is guess when the others let it. It counts a failure before the next may
-// guess.
-func (a *accounts) guessInTurn(ctx context.Context, key string, u User, password string, from client) (right bool, err error) {
-	if err := a.hashes.enter(ctx); err != nil {
-		return false, err
-	}
-	defer a.hashes.leave()
-	ctx = context.WithoutCancel(ctx)
-	by, err := a.admitGuess(ctx, key, u, from) // others may have failed while this one waited
-	if err != nil {
-		return false, err
-	}
-	if a.passwords.verifyPassword(password, u.PasswordHash) && !u.Disabled {
-		return true, nil
-	}
-	return false, a.noteFailure(ctx, by)
-}
-
-// admitGuess returns who guesses, or a throttledError.
-func (a *accounts) admitGuess(ctx context.Context, key string, u User, from client) (guesser, error) {
-	if a.throttle == nil {
-		return guesser{}, nil
-	}
-	by := a.guesserAt(key, from)
-	var err error
-	if by.guesses, err = a.store.Guesses(ctx, by.account, u.ID, by.source); err != nil {
-		return guesser{}, err
-	}
-	if err := a.throttle.admitGuess(by, a.now()); err != nil {
-		a.event(ctx, slog.LevelWarn, "excess_rate_limit_exceeded", u.Username, from)
-		return guesser{}, err
-	}
-	return by, nil
-}
-
-func (a *accounts) guesserAt(key string, from client) guesser {
-	return guesser{account: a.throttle.account(key), source: sourceOf(from.IP)}
-}
-
-// noteFailure remembers that somebody has guessed wrong.
-func (a *accounts) noteFailure(ctx context.Context, by guesser) error {
-	if a.throttle == nil {
-		return nil
-	}
-	now := a.now()
-	a.throttle.noteFailure(by, now)
-	return a.store.AddFailure(ctx, by.account, now, now.Add(-forgetGuesses))
-}
-
-// noteSuccess remembers that u has guessed right. From where they were before, the count
-// of the strangers' guesses stays as it is: each login would give those more.
-func (a *accounts) noteSuccess(ctx context.Context, by guesser, u User) error {
-	if a.throttle == nil {
-		return nil
-	}
-	now := a.now()
-	if by.Failures > 0 && !by.isFamiliar(now) {
-		if err := a.store.ClearFailures(ctx, by.account); err != nil {
-			return err
-		}
-	}
-	if !now.Before(by.SeenAt.Add(renewSource)) {
-		if err := a.store.RememberSource(ctx, u.ID, by.source, now); err != nil {
-			return notFoundIs(nil, err)
-		}
-	}
-	a.throttle.noteSuccess(by)
-	return nil
-}
-
-// strengthenHash replaces a hash that costs less than one made today. The store does
-// it only if the hash is still the one that this password was checked against, so
-// that it never undoes a change of password made meanwhile. If too many passwords are
-// being hashed, the next login does it.
-func (a *accounts) strengthenHash(ctx context.Context, u User, password string) (User, error) {
+// strengthenHash replaces a hash that costs less than one made today, and returns u with
+// the hash that it has then. The store does it only if the hash is still the one that this
+// password was checked against, so that it never undoes a change of password made
+// meanwhile. If it fails, or too many passwords are being hashed, the next login does it.
+func (a *accounts) strengthenHash(ctx context.Context, u User, password string) User {
 	if !a.passwords.isCheap(u.PasswordHash) {
-		return u, nil
+		return u
 	}
 	next, err := a.hash(ctx, password)
 	if err != nil {
-		return u, nil
+		return u
 	}
-	if err := a.store.ReplacePasswordHash(context.WithoutCancel(ctx), u.ID, u.PasswordHash, next); err != nil {
-		return u, notFoundIs(nil, err)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), asideTimeout)
+	defer cancel()
+	err = a.store.ReplacePasswordHash(ctx, u.ID, u.PasswordHash, next)
+	if err == nil {
+		u.PasswordHash = next
 	}
-	u.PasswordHash = next
-	return u, nil
+	a.warn(ctx, "cannot strengthen a password hash", u, notFoundIs(nil, err))
+	return u
+}
+
+// asideTimeout is how long a login waits for a write that it can do without.
+const asideTimeout = time.Second
+
+// warn logs a failure that the user need not know of, unless err is nil.
+func (a *accounts) warn(ctx context.Context, what string, u User, err error) {
+	if err != nil {
+		a.log.WarnContext(ctx, what, "username", u.Username, "err", err)
+	}
 }
 
 // userByName returns the user with this name in any case and width, or
@@ -270,13 +199,9 @@ func (a *accounts) updateProfile(ctx context.Context, u User, change profileChan
 func (a *accounts) changePassword(ctx context.Context, u User, s Session, change passwordChange, from client) error {
 	next := ""
 	for range maxRaces {
-		ok, err := a.guess(ctx, u.Key, u, change.Current, from)
+		err := a.guess(ctx, attempt{u.Key, u, change.Current, from, errWrongPassword, "authn_password_change_fail"})
 		if err != nil {
 			return err
-		}
-		if !ok {
-			a.event(ctx, slog.LevelWarn, "authn_password_change_fail", u.Username, from)
-			return errWrongPassword
 		}
 		if next == "" {
 			if next, err = a.hash(ctx, change.New); err != nil {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -30,38 +31,56 @@ const (
 // A hasher turns passwords into passlib's pbkdf2_sha256 strings, and back into
 // a yes or no. Tests make one with few rounds.
 type hasher struct {
-	rounds int
-	decoy  pbkdf2Hash // what a login is checked against when there is no user
+	rounds  int
+	dearest atomic.Int64 // the most rounds of any hash it has met
+	decoy   pbkdf2Hash   // what a password is checked against when there is no hash
+	derive  func(password string, salt []byte, rounds int) []byte
 }
 
 func newHasher(rounds int) *hasher {
 	// A random key is the hash of no password that anyone will ever find.
-	return &hasher{rounds, pbkdf2Hash{rounds, randomBytes(saltSize), randomBytes(keySize)}}
+	return &hasher{
+		rounds: rounds, decoy: pbkdf2Hash{rounds, randomBytes(saltSize), randomBytes(keySize)}, derive: pbkdf2Key,
+	}
 }
 
 // hashPassword returns the string to store for password.
 func (h *hasher) hashPassword(password string) string {
 	salt := randomBytes(saltSize)
-	return pbkdf2Hash{h.rounds, salt, pbkdf2Key(password, salt, h.rounds)}.String()
+	return pbkdf2Hash{h.rounds, salt, h.derive(password, salt, h.rounds)}.String()
 }
 
-// verifyPassword reports whether password is the one that stored was made from.
-// A stored hash that does not parse, and the empty one that stands for a user
-// who does not exist, are a no at the usual price, so that the clock does not
-// tell who has an account.
-func (h *hasher) verifyPassword(password, stored string) bool {
+// verifyPassword reports whether password is the one that stored was made from, and its
+// user may pass; and what it made of the password, for repeats. Every no costs the same,
+// so that the clock does not tell who has an account: for a wrong password, for one that
+// may not pass, for a stored hash that does not parse, and for the empty one that stands
+// for a user who does not exist.
+func (h *hasher) verifyPassword(password, stored string, mayPass bool) (ok bool, made []byte) {
 	hash, err := parseHash(stored)
 	if err != nil {
-		h.decoy.matches(password)
-		return false
+		hash = h.decoy
 	}
-	if hash.matches(password) {
-		return true
+	price := h.price(hash.rounds)
+	made = h.derive(password, hash.salt, hash.rounds)
+	same := subtle.ConstantTimeCompare(made, hash.key) == 1
+	if same && mayPass && err == nil {
+		return true, made
 	}
-	if hash.rounds < h.rounds { // a no takes as long as for everybody else
-		pbkdf2Key(password, hash.salt, h.rounds-hash.rounds)
+	if missing := price - hash.rounds; missing > 0 {
+		h.derive(password, hash.salt, missing)
 	}
-	return false
+	return false, made
+}
+
+// price returns how many rounds a no costs: those of the dearest hash that this process
+// has met, of which one with so many rounds is the latest, and at least today's.
+func (h *hasher) price(rounds int) int {
+	for {
+		dearest := h.dearest.Load()
+		if dearest >= int64(rounds) || h.dearest.CompareAndSwap(dearest, int64(rounds)) {
+			return int(max(dearest, int64(rounds), int64(h.rounds)))
+		}
+	}
 }
 
 // isCheap reports whether stored is a hash that took less work than those made
@@ -108,10 +127,6 @@ func parseHash(stored string) (pbkdf2Hash, error) {
 
 func (h pbkdf2Hash) String() string {
 	return hashPrefix + strconv.Itoa(h.rounds) + "$" + ab64.EncodeToString(h.salt) + "$" + ab64.EncodeToString(h.key)
-}
-
-func (h pbkdf2Hash) matches(password string) bool {
-	return subtle.ConstantTimeCompare(pbkdf2Key(password, h.salt, h.rounds), h.key) == 1
 }
 
 func pbkdf2Key(password string, salt []byte, rounds int) []byte {

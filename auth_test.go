@@ -625,17 +625,17 @@ func TestPasswordHash(t *testing.T) {
 		if !strings.HasPrefix(stored, "$pbkdf2-sha256$1000$") {
 			t.Errorf("stored = %q", stored)
 		}
-		if !h.verifyPassword(password, stored) {
+		if !h.verifies(password, stored) {
 			t.Errorf("%.20q does not verify against its own hash", password)
 		}
 		// Not password + "\x00": HMAC pads its key with zeros (RFC 2104 §2).
 		for _, wrong := range []string{password + "x", password + "\x00x", strings.ToUpper(password) + " ", "x" + password} {
-			if h.verifyPassword(wrong, stored) {
+			if h.verifies(wrong, stored) {
 				t.Errorf("%.20q verifies against the hash of %.20q", wrong, password)
 			}
 		}
 	}
-	if h.verifyPassword("", "") || h.verifyPassword("x", "") {
+	if h.verifies("", "") || h.verifies("x", "") {
 		t.Error("a user who does not exist can log in")
 	}
 }
@@ -705,7 +705,7 @@ func TestStoredHashes(t *testing.T) {
 			if tt.ok && hash.String() != tt.stored {
 				t.Errorf("it is written again as %q", hash)
 			}
-			if !tt.ok && newHasher(1).verifyPassword("secretpassword", tt.stored) {
+			if !tt.ok && newHasher(1).verifies("secretpassword", tt.stored) {
 				t.Error("it lets somebody in")
 			}
 		})
@@ -726,7 +726,7 @@ func TestPasslibHashes(t *testing.T) {
 			continue
 		}
 		tried++
-		if got := newHasher(1).verifyPassword(v.Password, v.Hash); got != v.Verifies {
+		if got := newHasher(1).verifies(v.Password, v.Hash); got != v.Verifies {
 			t.Errorf("%.60s (%s): verifies %v, want %v", v.Hash, v.Why, got, v.Verifies)
 		}
 	}

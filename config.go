@@ -196,7 +196,7 @@ func (r *settingReader) config(terminal bool) config {
 		r.bad("EXPOSE_USERS", "shows every password hash; want ADDR on a loopback address, such as localhost:8000")
 	}
 	if r.throttle() {
-		cfg.Throttle = newThrottle(secret)
+		cfg.Throttle = newThrottle(secret, fallbacks)
 	}
 	cfg.Sessions = r.sessions(cfg.AccessTokenLife)
 	cfg.Warnings = r.warnings

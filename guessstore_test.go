@@ -100,6 +100,22 @@ func testStoreOldGuesses(t *testing.T, s store) {
 			t.Errorf("before %d s, at most %d: %d, %v; want %d", step.before, step.limit, n, err, step.want)
 		}
 	}
+	for at, account := range []string{"oldest", "oldest", "oldest", "older", "old", "old", "newest"} { // of several lengths
+		if err := s.AddFailure(t.Context(), account, inSeconds(at), testTime); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []string{"oldest", "older", "old"} {
+		if n, err := s.DeleteOldGuesses(t.Context(), inSeconds(6), 1); n != 1 || err != nil {
+			t.Errorf("%d, %v; want 1", n, err)
+		}
+		if g, err := s.Guesses(t.Context(), want, 0, ""); err != nil || g.Failures != 0 {
+			t.Errorf("%s is not forgotten next: %+v, %v", want, g, err)
+		}
+	}
+	if g, err := s.Guesses(t.Context(), "newest", 0, ""); err != nil || g.Failures != 1 {
+		t.Errorf("the newest: %+v, %v", g, err)
+	}
 	var all sync.WaitGroup
 	for range 50 {
 		all.Go(func() {

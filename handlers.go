@@ -13,6 +13,9 @@ import (
 // createUser registers a user.
 func createUser(acc *accounts) handlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
+		if err := acc.admitRegistration(r.Context(), sender(r)); err != nil {
+			return err
+		}
 		members, err := readObject(r)
 		if err != nil {
 			return err

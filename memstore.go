@@ -7,8 +7,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	lru "github.com/hashicorp/golang-lru/v2"
 )
 
 // memStore is the store of a server that was started without a database.
@@ -18,10 +16,10 @@ type memStore struct {
 	users    map[int64]*User // which are replaced, never changed
 	byKey    map[string]*User
 	sessions map[string]*memSession
-	byUser   map[int64][]*memSession    // of users who have any
-	expiring expiryQueue                // every session
-	failures *lru.Cache[string, streak] // by account
-	sources  map[int64][]knownSource    // of a user, the last maxSources, the latest last
+	byUser   map[int64][]*memSession // of users who have any
+	expiring expiryQueue             // every session
+	failures *streakCache            // by account
+	sources  map[int64][]knownSource // of a user, the last maxSources, the latest last
 }
 
 // A knownSource is one from which a user has logged in, and when.
@@ -45,7 +43,7 @@ func newMemStore() *memStore {
 		byKey:    make(map[string]*User),
 		sessions: make(map[string]*memSession),
 		byUser:   make(map[int64][]*memSession),
-		failures: newCache[string, streak](),
+		failures: newStreakCache(),
 		sources:  make(map[int64][]knownSource),
 	}
 }
@@ -307,7 +305,7 @@ func (m *memStore) Guesses(ctx context.Context, account string, userID int64, so
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	var g guesses
-	g.streak, _ = m.failures.Peek(account) // so that the oldest are those that failed first
+	g.streak = m.failures.get(account)
 	for _, known := range m.sources[userID] {
 		if known.source == source {
 			g.SeenAt = known.at
@@ -322,8 +320,7 @@ func (m *memStore) AddFailure(ctx context.Context, account string, now, stale ti
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s, _ := m.failures.Peek(account)
-	m.failures.Add(account, s.after(now, stale))
+	m.failures.put(account, m.failures.get(account).after(now, stale))
 	return nil
 }
 
@@ -333,7 +330,7 @@ func (m *memStore) ClearFailures(ctx context.Context, account string) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.failures.Remove(account)
+	m.failures.remove(account)
 	return nil
 }
 
@@ -362,7 +359,6 @@ func (m *memStore) ForgetSources(ctx context.Context, userID int64, keep string)
 	return nil
 }
 
-// DeleteOldGuesses begins with the oldest, for nothing but a failure makes one younger.
 func (m *memStore) DeleteOldGuesses(ctx context.Context, before time.Time, limit int) (int, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
@@ -370,12 +366,8 @@ func (m *memStore) DeleteOldGuesses(ctx context.Context, before time.Time, limit
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n := 0
-	for ; n < limit; n++ {
-		account, oldest, ok := m.failures.GetOldest()
-		if !ok || !oldest.LastAt.Before(before) {
-			break
-		}
-		m.failures.Remove(account)
+	for n < limit && m.failures.removeOldest(before) {
+		n++
 	}
 	return n, nil
 }
@@ -396,18 +388,6 @@ func (m *memStore) DeleteExpiredSessions(ctx context.Context, now time.Time, lim
 func (m *memStore) Ping(ctx context.Context) error { return ctx.Err() }
 
 func (m *memStore) Close() error { return nil }
-
-// maxRemembered is how many accounts or sources the process remembers that have failed:
-// others make it forget the oldest. One takes some 200 bytes.
-const maxRemembered = 50_000
-
-func newCache[K comparable, V any]() *lru.Cache[K, V] {
-	cache, err := lru.New[K, V](maxRemembered)
-	if err != nil {
-		panic(err) // unreachable: the size is positive
-	}
-	return cache
-}
 
 // An expiryQueue is a heap of sessions: the first is the first to expire.
 type expiryQueue []*memSession

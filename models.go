@@ -71,24 +71,6 @@ func (l sessionLimits) expiry(createdAt, now time.Time) time.Time {
 // storedTime is how a store keeps a time.
 func storedTime(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
-// A streak is how often somebody has guessed wrong in a row, and when last.
-type streak struct {
-	Failures int
-	LastAt   time.Time
-}
-
-// after returns s with another failure at now. If the last one was not after stale, it
-// is the first.
-func (s streak) after(now, stale time.Time) streak {
-	if !s.LastAt.After(stale) {
-		return streak{1, storedTime(now)}
-	}
-	if now.Before(s.LastAt) { // by a clock that is behind
-		now = s.LastAt
-	}
-	return streak{s.Failures + 1, storedTime(now)}
-}
-
 // guesses are what a store knows of those at an account.
 type guesses struct {
 	streak

@@ -228,6 +228,10 @@ var faultCases = []faultCase{
 	}, true},
 }
 
+// spareCalls are the calls that a request can do without: a login need not strengthen the
+// hash.
+var spareCalls = map[string]int{"a login": 2}
+
 // TestStoreFailsAtEveryCall: whichever call of the store fails, no token is handed out
 // that is not good, no end is reported that has not happened, and the same request
 // again does what the first should have done.
@@ -270,7 +274,7 @@ func (c faultCase) check(t *testing.T, users store, at int, late bool) {
 			t.Fatal(err)
 		}
 		tokens, err := c.do(ctx, acc, u, first, second)
-		failed := attempt == 0 && at > 0
+		failed := attempt == 0 && at > 0 && at != spareCalls[c.name]
 		if failed != errors.Is(err, errUnavailable) || !failed && err != nil {
 			t.Errorf("call %d fails, late: %v, attempt %d: %v", at, late, attempt, err)
 		}

@@ -4,6 +4,7 @@ import (
 	"crypto/hkdf"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,10 +39,11 @@ const (
 	renewSource  = day
 )
 
-// Limits on registering, for one source.
+// Limits on registering, for one source, and on repeating a wrong password, which does not
+// count as another guess but costs as much to hash.
 const (
-	registrationBurst = 100
-	registrationPause = time.Second // for one more
+	freeBurst = 100
+	freePause = time.Second // for one more
 )
 
 // A throttledError says for how long somebody has to wait.
@@ -51,7 +53,8 @@ func (e throttledError) Error() string {
 	return fmt.Sprintf("too many failures: the next attempt may come in %v", e.wait)
 }
 
-// wait returns how long after now the next guess may come, if so many were free.
+// wait returns how long after now the next guess is allowed, given the number of free
+// guesses.
 func (s streak) wait(now time.Time, free int) time.Duration {
 	if s.Failures < free || !now.Before(s.LastAt.Add(forgetGuesses)) {
 		return 0
@@ -71,35 +74,65 @@ func (s streak) wait(now time.Time, free int) time.Duration {
 // failures there, and not for those of others: nobody can lock people out of their
 // accounts (OWASP Authentication Cheat Sheet, "Account Lockout").
 type throttle struct {
-	accountKey []byte
+	accountKeys [][]byte
 
 	mu            sync.Mutex // guards the fields below
-	streaks       *lru.Cache[string, streak]
+	streaks       *streakCache
+	repeats       *repeats
+	repeating     *lru.Cache[string, *rate.Limiter]
 	registrations *lru.Cache[string, *rate.Limiter]
 }
 
-// newThrottle returns a throttle that knows accounts by a key derived from secret.
-func newThrottle(secret []byte) *throttle {
-	key, err := hkdf.Key(sha256.New, secret, nil, "latchkey account", sha256.Size)
+// newThrottle returns a throttle that knows accounts by keys derived from secret and its
+// fallbacks. It counts under all of them, so that a replica that has another of them for
+// its first, or the only one, counts the same guesses.
+func newThrottle(secret []byte, fallbacks [][]byte) *throttle {
+	t := &throttle{
+		streaks: newStreakCache(), repeats: newRepeats(),
+		repeating: newCache[string, *rate.Limiter](maxRemembered), registrations: newCache[string, *rate.Limiter](maxRemembered),
+	}
+	for _, s := range append([][]byte{secret}, fallbacks...) {
+		key, err := hkdf.Key(sha256.New, s, nil, "latchkey account", sha256.Size)
+		if err != nil {
+			panic(err) // unreachable: the size is a valid constant
+		}
+		t.accountKeys = append(t.accountKeys, key)
+	}
+	return t
+}
+
+func newCache[K comparable, V any](size int) *lru.Cache[K, V] {
+	cache, err := lru.New[K, V](size)
 	if err != nil {
-		panic(err) // unreachable: the size is a valid constant
+		panic(err) // unreachable: the size is positive
 	}
-	return &throttle{
-		accountKey: key, streaks: newCache[string, streak](), registrations: newCache[string, *rate.Limiter](),
-	}
+	return cache
 }
 
-// account returns what a name is called where its failures are counted. It does not
-// say which name that is: people type passwords there.
-func (t *throttle) account(usernameKey string) string {
-	return b64.EncodeToString(mac(t.accountKey, []byte(usernameKey)))
+// accounts returns what a name is called where its failures are counted, under each key.
+// They do not say which name that is: people type passwords there.
+func (t *throttle) accounts(usernameKey string) []string {
+	var names []string
+	for _, key := range t.accountKeys {
+		name := b64.EncodeToString(mac(key, []byte(usernameKey)))
+		if !slices.Contains(names, name) { // a fallback may be the secret itself
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
-// A guesser is a source at an account.
+// A guesser is a source at an account, and what is known of their guesses.
 type guesser struct {
-	account string
-	source  string
-	guesses // at the account
+	accounts []string // see throttle.accounts
+	source   string
+	streaks  []streak  // of the accounts
+	SeenAt   time.Time // when the owner last logged in from the source
+
+	// wait is how long a stranger would have to wait. A source of the owner's may be
+	// admitted even so, but must not see that it is one: see accounts.guess.
+	wait     time.Duration
+	admitted bool
 }
 
 // isFamiliar reports whether the owner of the account has logged in from the source.
@@ -107,61 +140,78 @@ func (g guesser) isFamiliar(now time.Time) bool { return now.Before(g.SeenAt.Add
 
 // homeKey is under what the failures of a familiar source are counted: at each account by
 // itself, so that nobody who shares the source with the owner and guesses elsewhere is in
-// their way. Those of a stranger are counted under the source.
-func (g guesser) homeKey() string { return g.source + " " + g.account }
+// their way.
+func (g guesser) homeKey() string { return g.source + " " + g.accounts[0] }
 
-// admitGuess returns a throttledError if g may not guess now.
-func (t *throttle) admitGuess(g guesser, now time.Time) error {
+// admitGuess returns g with its wait and whether it may guess now: whenever a stranger
+// may, and a familiar source also if it need not wait for its own failures.
+func (t *throttle) admitGuess(g guesser, now time.Time) guesser {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var wait time.Duration
-	if g.isFamiliar(now) {
-		own, _ := t.streaks.Get(g.homeKey())
-		wait = own.wait(now, freeGuesses)
-	} else {
-		own, _ := t.streaks.Get(g.source)
-		wait = max(own.wait(now, freeOfSource), g.wait(now, freeGuesses))
-		if g.Failures >= strangersEnd {
-			wait = max(wait, g.LastAt.Add(forgetGuesses).Sub(now))
+	g.wait = t.streaks.get(g.source).wait(now, freeOfSource)
+	for _, s := range g.streaks {
+		g.wait = max(g.wait, s.wait(now, freeGuesses))
+		if s.Failures >= strangersEnd {
+			g.wait = max(g.wait, s.LastAt.Add(forgetGuesses).Sub(now))
 		}
 	}
-	if wait > 0 {
-		return throttledError{wait}
-	}
-	return nil
+	g.admitted = g.wait == 0 || g.isFamiliar(now) && t.streaks.get(g.homeKey()).wait(now, freeGuesses) == 0
+	return g
 }
 
-// noteFailure counts a wrong guess of g.
-func (t *throttle) noteFailure(g guesser, now time.Time) {
+// noteFailure counts a wrong guess of g, of which made is what the hash function made. It
+// reports whether the guess counts at the account too.
+//
+// A familiar source that guesses while strangers must wait counts only for itself: to
+// everybody else its guess looks refused, and refused guesses do not count.
+func (t *throttle) noteFailure(g guesser, made []byte, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	key := g.source
-	if g.isFamiliar(now) {
-		key = g.homeKey()
+	repeater := g.source
+	if g.wait > 0 {
+		repeater = g.homeKey() // what is hidden must not change what is seen
 	}
-	s, _ := t.streaks.Get(key)
-	t.streaks.Add(key, s.after(now, now.Add(-forgetGuesses)))
+	if t.repeats.note(repeater+" "+g.accounts[0], made, now) && allow(t.repeating, repeater, now) {
+		return false
+	}
+	if g.isFamiliar(now) {
+		t.countLocked(g.homeKey(), now)
+	}
+	if g.wait > 0 {
+		return false
+	}
+	t.countLocked(g.source, now)
+	return true
+}
+
+func (t *throttle) countLocked(key string, now time.Time) {
+	t.streaks.put(key, t.streaks.get(key).after(now, now.Add(-forgetGuesses)))
 }
 
 // noteSuccess ends the row of g's failures.
 func (t *throttle) noteSuccess(g guesser) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.streaks.Remove(g.source)
-	t.streaks.Remove(g.homeKey())
+	t.streaks.remove(g.source)
+	t.streaks.remove(g.homeKey())
 }
 
 // admitRegistration returns a throttledError if a source may not register now.
 func (t *throttle) admitRegistration(source string, now time.Time) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	bucket, ok := t.registrations.Get(source)
-	if !ok {
-		bucket = rate.NewLimiter(rate.Every(registrationPause), registrationBurst)
-		t.registrations.Add(source, bucket)
-	}
-	if bucket.AllowN(now, 1) {
+	if allow(t.registrations, source, now) {
 		return nil
 	}
-	return throttledError{registrationPause}
+	return throttledError{freePause}
+}
+
+// allow takes one from the bucket of a source, and reports whether there was one.
+func allow(buckets *lru.Cache[string, *rate.Limiter], source string, now time.Time) bool {
+	bucket, ok := buckets.Get(source)
+	if !ok {
+		bucket = rate.NewLimiter(rate.Every(freePause), freeBurst)
+		buckets.Add(source, bucket)
+	}
+	return bucket.AllowN(now, 1)
 }

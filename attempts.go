@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+)
+
+// An attempt is one guess at the password of a user.
+type attempt struct {
+	key      string // of the name, which may be nobody's
+	user     User   // the zero User if it is
+	password string
+	from     client
+	wrong    error  // the answer to a wrong password
+	event    string // and what the log calls it
+}
+
+// guess returns nil if the password is that of the user, who is not disabled. If not, that
+// counts for the account and for the source, and guess returns the attempt's error for a
+// wrong password. It returns a throttledError or errBusy if it may not or cannot compare
+// them; a failure of the store is returned as it is.
+//
+// A source of the owner's may guess while strangers must wait. Nobody may find out in this
+// way which sources those are, or whose an account is: a wrong password is then answered as
+// a stranger would be, and a stranger's answer takes as long.
+func (a *accounts) guess(ctx context.Context, t attempt) error {
+	lasting := context.WithoutCancel(ctx)
+	g, err := a.guesserOf(lasting, t)
+	if err != nil {
+		return err
+	}
+	right := false
+	if g.admitted {
+		g, right, err = a.guessInTurn(ctx, t, g)
+	} else {
+		a.pace.pretendToQueue(ctx)
+	}
+	switch {
+	case right:
+		a.noteSuccess(lasting, g, t.user)
+		return nil
+	case !g.admitted:
+		a.pace.pretendToHash()
+		a.event(ctx, slog.LevelWarn, "excess_rate_limit_exceeded", t.user.Username, t.from)
+		return throttledError{g.wait}
+	case err == nil:
+		// The name only if it is one: people type their password there too.
+		a.event(ctx, slog.LevelWarn, t.event, t.user.Username, t.from)
+		err = t.wrong
+	case !errors.Is(err, errBusy):
+		return err
+	}
+	if g.wait > 0 {
+		return throttledError{g.wait}
+	}
+	return err
+}
+
+// guessInTurn waits for a place among those who hash, compares the passwords, and counts
+// a failure before it frees the place. It returns g as it was then, and whether the
+// password is right.
+func (a *accounts) guessInTurn(ctx context.Context, t attempt, g guesser) (guesser, bool, error) {
+	arrived := time.Now()
+	if err := a.hashes.enter(ctx); err != nil {
+		return g, false, err
+	}
+	defer a.hashes.leave()
+	entered := time.Now()
+	ctx = context.WithoutCancel(ctx)
+	again, err := a.guesserOf(ctx, t) // others may have failed while this one waited
+	if err != nil {
+		return g, false, err
+	}
+	if g.wait > 0 {
+		again.wait = g.wait // what a stranger has been told
+	}
+	if !again.admitted {
+		return again, false, nil
+	}
+	right, made := a.passwords.verifyPassword(t.password, t.user.PasswordHash, !t.user.Disabled)
+	if right {
+		return again, true, nil
+	}
+	a.pace.note(entered.Sub(arrived), time.Since(entered))
+	a.reportUnusable(ctx, t)
+	return again, false, a.noteFailure(ctx, again, made)
+}
+
+// reportUnusable logs that the user of a failed attempt has a hash that no password can be
+// checked against.
+func (a *accounts) reportUnusable(ctx context.Context, t attempt) {
+	if _, err := parseHash(t.user.PasswordHash); err != nil && t.user.ID != 0 {
+		a.log.ErrorContext(ctx, "a user cannot log in: the stored password hash is not usable",
+			"username", t.user.Username, "request_id", t.from.RequestID)
+	}
+}
+
+// guesserOf returns who makes an attempt, and whether they may.
+func (a *accounts) guesserOf(ctx context.Context, t attempt) (guesser, error) {
+	if a.throttle == nil {
+		return guesser{admitted: true}, nil
+	}
+	g := guesser{accounts: a.throttle.accounts(t.key), source: sourceOf(t.from.IP)}
+	for _, account := range g.accounts {
+		known, err := a.store.Guesses(ctx, account, t.user.ID, g.source)
+		if err != nil {
+			return guesser{}, err
+		}
+		g.streaks, g.SeenAt = append(g.streaks, known.streak), known.SeenAt
+	}
+	return a.throttle.admitGuess(g, a.now()), nil
+}
+
+// noteFailure remembers that somebody has guessed wrong.
+func (a *accounts) noteFailure(ctx context.Context, g guesser, made []byte) error {
+	now := a.now()
+	if a.throttle == nil || !a.throttle.noteFailure(g, made, now) {
+		return nil
+	}
+	for _, account := range g.accounts {
+		if err := a.store.AddFailure(ctx, account, now, now.Add(-forgetGuesses)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// noteSuccess remembers that u has guessed right. From where they were before, the count
+// of the strangers' guesses stays as it is: each login would give those more. If it fails,
+// u has logged in all the same.
+func (a *accounts) noteSuccess(ctx context.Context, g guesser, u User) {
+	if a.throttle == nil {
+		return
+	}
+	now := a.now()
+	a.throttle.noteSuccess(g)
+	ctx, cancel := context.WithTimeout(ctx, asideTimeout)
+	defer cancel()
+	for i, account := range g.accounts {
+		if g.streaks[i].Failures > 0 && !g.isFamiliar(now) {
+			a.warn(ctx, "cannot forget the failures before a login", u, a.store.ClearFailures(ctx, account))
+		}
+	}
+	if !now.Before(g.SeenAt.Add(renewSource)) {
+		err := a.store.RememberSource(ctx, u.ID, g.source, now)
+		a.warn(ctx, "cannot remember from where a user has logged in", u, notFoundIs(nil, err))
+	}
+}
+
+// longestPretence is the most that a pace makes anybody wait.
+const longestPretence = 5 * time.Second
+
+// A pace remembers how long the latest failed guess took: in the queue, and from then
+// until its password was hashed.
+type pace struct{ queued, hashed atomic.Int64 }
+
+func (p *pace) note(queued, hashed time.Duration) {
+	p.queued.Store(int64(min(queued, longestPretence)))
+	p.hashed.Store(int64(min(hashed, longestPretence)))
+}
+
+// pretendToQueue takes as long as the queue, and ends as early for a client that hangs up.
+func (p *pace) pretendToQueue(ctx context.Context) {
+	wait := time.NewTimer(time.Duration(p.queued.Load()))
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+	case <-ctx.Done():
+	}
+}
+
+// pretendToHash takes as long as a hash, which goes on when the client hangs up.
+func (p *pace) pretendToHash() { time.Sleep(time.Duration(p.hashed.Load())) }
