@@ -101,7 +101,7 @@ func (a *accounts) welcome(ctx context.Context, u User, from client) {
 		return
 	}
 	err := a.store.RememberSource(ctx, u.ID, sourceOf(from.IP), a.now())
-	for _, account := range a.throttle.accounts(u.Key) {
+	for _, account := range a.throttle.accountNames(u.Key) {
 		err = errors.Join(err, a.store.ClearFailures(ctx, account))
 	}
 	if err != nil {

@@ -18,37 +18,34 @@ type attempt struct {
 	event    string // and what the log calls it
 }
 
-// guess returns nil if the password is that of the user, who is not disabled. If not, that
-// counts for the account and for the source, and guess returns the attempt's error for a
-// wrong password. It returns a throttledError or errBusy if it may not or cannot compare
-// them; a failure of the store is returned as it is.
+// guess returns nil if the password is that of the user, and they are not disabled. If not,
+// it counts a failure at the account and of the source, and returns the attempt's error for
+// a wrong password. It returns a throttledError if the source has to wait, errBusy if too
+// many passwords wait to be hashed, and a failure of the store as it is.
 //
-// A source of the owner's may guess while strangers must wait. Nobody may find out in this
-// way which sources those are, or whose an account is: a wrong password is then answered as
-// a stranger would be, and a stranger's answer takes as long.
+// A source of the owner's may guess while strangers must wait. This must not tell anybody
+// which sources those are: a wrong password is then answered as a stranger would be, and a
+// stranger is answered after the same time.
 func (a *accounts) guess(ctx context.Context, t attempt) error {
 	lasting := context.WithoutCancel(ctx)
 	g, err := a.guesserOf(lasting, t)
 	if err != nil {
 		return err
 	}
-	right := false
-	if g.admitted {
-		g, right, err = a.guessInTurn(ctx, t, g)
-	} else {
+	if !g.admitted {
 		a.pace.pretendToQueue(ctx)
+		return a.refuse(lasting, t, g)
 	}
+	g, right, err := a.guessInTurn(ctx, t, g)
 	switch {
 	case right:
 		a.noteSuccess(lasting, g, t.user)
 		return nil
-	case !g.admitted:
-		a.pace.pretendToHash()
-		a.event(ctx, slog.LevelWarn, "excess_rate_limit_exceeded", t.user.Username, t.from)
-		return throttledError{g.wait}
+	case err == nil && !g.admitted:
+		return a.refuse(lasting, t, g)
 	case err == nil:
 		// The name only if it is one: people type their password there too.
-		a.event(ctx, slog.LevelWarn, t.event, t.user.Username, t.from)
+		a.event(lasting, slog.LevelWarn, t.event, t.user.Username, t.from)
 		err = t.wrong
 	case !errors.Is(err, errBusy):
 		return err
@@ -59,9 +56,16 @@ func (a *accounts) guess(ctx context.Context, t attempt) error {
 	return err
 }
 
-// guessInTurn waits for a place among those who hash, compares the passwords, and counts
-// a failure before it frees the place. It returns g as it was then, and whether the
-// password is right.
+// refuse answers an attempt whose password was not compared, as late as if it had been.
+func (a *accounts) refuse(ctx context.Context, t attempt, g guesser) error {
+	a.pace.pretendToHash()
+	a.event(ctx, slog.LevelWarn, "excess_rate_limit_exceeded", t.user.Username, t.from)
+	return throttledError{g.wait}
+}
+
+// guessInTurn waits for a hashing slot, compares the passwords, and counts a failure before
+// it frees the slot. It returns what is known of g by then, and whether the password is
+// right.
 func (a *accounts) guessInTurn(ctx context.Context, t attempt, g guesser) (guesser, bool, error) {
 	arrived := time.Now()
 	if err := a.hashes.enter(ctx); err != nil {
@@ -98,12 +102,12 @@ func (a *accounts) reportUnusable(ctx context.Context, t attempt) {
 	}
 }
 
-// guesserOf returns who makes an attempt, and whether they may.
+// guesserOf returns who makes an attempt, and whether they are admitted.
 func (a *accounts) guesserOf(ctx context.Context, t attempt) (guesser, error) {
 	if a.throttle == nil {
 		return guesser{admitted: true}, nil
 	}
-	g := guesser{accounts: a.throttle.accounts(t.key), source: sourceOf(t.from.IP)}
+	g := guesser{accounts: a.throttle.accountNames(t.key), source: sourceOf(t.from.IP)}
 	for _, account := range g.accounts {
 		known, err := a.store.Guesses(ctx, account, t.user.ID, g.source)
 		if err != nil {
@@ -114,7 +118,7 @@ func (a *accounts) guesserOf(ctx context.Context, t attempt) (guesser, error) {
 	return a.throttle.admitGuess(g, a.now()), nil
 }
 
-// noteFailure remembers that somebody has guessed wrong.
+// noteFailure counts a wrong guess. made is what verifyPassword made of it.
 func (a *accounts) noteFailure(ctx context.Context, g guesser, made []byte) error {
 	now := a.now()
 	if a.throttle == nil || !a.throttle.noteFailure(g, made, now) {
@@ -128,9 +132,9 @@ func (a *accounts) noteFailure(ctx context.Context, g guesser, made []byte) erro
 	return nil
 }
 
-// noteSuccess remembers that u has guessed right. From where they were before, the count
-// of the strangers' guesses stays as it is: each login would give those more. If it fails,
-// u has logged in all the same.
+// noteSuccess ends the row of failures of a source, and makes it familiar. A login from a
+// familiar source leaves the failures of strangers as they are, because otherwise each would
+// give them more guesses. If the store fails, the user is logged in all the same.
 func (a *accounts) noteSuccess(ctx context.Context, g guesser, u User) {
 	if a.throttle == nil {
 		return
@@ -153,8 +157,8 @@ func (a *accounts) noteSuccess(ctx context.Context, g guesser, u User) {
 // longestPretence is the most that a pace makes anybody wait.
 const longestPretence = 5 * time.Second
 
-// A pace remembers how long the latest failed guess took: in the queue, and from then
-// until its password was hashed.
+// A pace remembers how long the latest failed guess took: in the queue, and after that
+// until its password was compared.
 type pace struct{ queued, hashed atomic.Int64 }
 
 func (p *pace) note(queued, hashed time.Duration) {
@@ -162,7 +166,8 @@ func (p *pace) note(queued, hashed time.Duration) {
 	p.hashed.Store(int64(min(hashed, longestPretence)))
 }
 
-// pretendToQueue takes as long as the queue, and ends as early for a client that hangs up.
+// pretendToQueue takes as long as the queue did. Like the queue it ends early if the client
+// hangs up.
 func (p *pace) pretendToQueue(ctx context.Context) {
 	wait := time.NewTimer(time.Duration(p.queued.Load()))
 	defer wait.Stop()
@@ -172,5 +177,6 @@ func (p *pace) pretendToQueue(ctx context.Context) {
 	}
 }
 
-// pretendToHash takes as long as a hash, which goes on when the client hangs up.
+// pretendToHash takes as long as the hash did. Like the hash it goes on if the client hangs
+// up: one that has only closed its half of the connection could measure the difference.
 func (p *pace) pretendToHash() { time.Sleep(time.Duration(p.hashed.Load())) }

@@ -321,7 +321,7 @@ func TestRepeatsTogether(t *testing.T) {
 			all.Go(func() { s.from(home, "alice", "wrong") })
 		}
 		all.Wait()
-		g, err := s.acc.store.Guesses(t.Context(), s.acc.throttle.accounts("alice")[0], 0, "")
+		g, err := s.acc.store.Guesses(t.Context(), s.acc.throttle.accountNames("alice")[0], 0, "")
 		if err != nil || g.Failures != 1 {
 			t.Errorf("%+v, %v; want 1 failure", g, err)
 		}

@@ -109,9 +109,9 @@ func newCache[K comparable, V any](size int) *lru.Cache[K, V] {
 	return cache
 }
 
-// accounts returns what a name is called where its failures are counted, under each key.
+// accountNames returns what a name is called where its failures are counted, under each key.
 // They do not say which name that is: people type passwords there.
-func (t *throttle) accounts(usernameKey string) []string {
+func (t *throttle) accountNames(usernameKey string) []string {
 	var names []string
 	for _, key := range t.accountKeys {
 		name := b64.EncodeToString(mac(key, []byte(usernameKey)))
@@ -124,7 +124,7 @@ func (t *throttle) accounts(usernameKey string) []string {
 
 // A guesser is a source at an account, and what is known of their guesses.
 type guesser struct {
-	accounts []string // see throttle.accounts
+	accounts []string // see throttle.accountNames
 	source   string
 	streaks  []streak  // of the accounts
 	SeenAt   time.Time // when the owner last logged in from the source

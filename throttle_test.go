@@ -410,7 +410,7 @@ func TestThrottleIsBounded(t *testing.T) {
 
 // failAt counts a wrong guess at a name as a server does, and returns the account.
 func failAt(t testing.TB, s store, th *throttle, name, source string) string {
-	g := guesser{accounts: th.accounts(name), source: source}
+	g := guesser{accounts: th.accountNames(name), source: source}
 	th.noteFailure(g, []byte(name), testTime)
 	if err := s.AddFailure(context.Background(), g.accounts[0], testTime, time.Time{}); err != nil {
 		t.Fatal(err)

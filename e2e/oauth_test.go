@@ -76,6 +76,27 @@ func TestOAuthClient(t *testing.T) {
 	}
 }
 
+// TestOAuthClientGuesses: a client that tries twice, to find out how to say who it is, has
+// guessed once.
+func TestOAuthClientGuesses(t *testing.T) {
+	t.Parallel()
+	p := inFile(t)
+	s := p.start(t)
+	s.register(t, "alice")
+	c := newOAuthClient(t, s, oauth2.AuthStyleAutoDetect)
+	for n := 1; n <= 5; n++ {
+		if _, err := c.PasswordCredentialsToken(c.ctx, "alice", anotherWrong()); err == nil {
+			t.Fatal("a wrong password is taken")
+		}
+		if got := p.number(t, "SELECT max(failures) FROM login_failures"); got != n {
+			t.Errorf("%d failures after %d wrong passwords", got, n)
+		}
+	}
+	if got := len(s.events(t, "authn_login_fail")); got != 10 {
+		t.Errorf("it has tried %d times; want 10, or this test shows nothing", got)
+	}
+}
+
 // checkReads reports a client that cannot read who it is.
 func checkReads(t testing.TB, client *http.Client, s *server) {
 	t.Helper()
