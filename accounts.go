@@ -52,8 +52,8 @@ var (
 	errStopping = errors.New("the server is stopping")
 )
 
-// admitRegistration takes a registration of a source's account, good or bad: reading one
-// may cost much, too. It returns a throttledError if the source has made too many.
+// admitRegistration counts a registration by a source before it is read, because reading a
+// bad one costs something too. It returns a throttledError if the source has made too many.
 func (a *accounts) admitRegistration(ctx context.Context, from client) error {
 	if !a.registrationOpen || a.throttle == nil {
 		return nil
@@ -132,7 +132,7 @@ func (a *accounts) authenticateUser(ctx context.Context, name, password string, 
 	if err != nil && !errors.Is(err, errNotFound) {
 		return User{}, err
 	}
-	if err := a.guess(ctx, attempt{key, u, password, from, errBadCredentials, "authn_login_fail"}); err != nil {
+	if err := a.guess(ctx, attempt{key, u, password, from, errBadCredentials, "authn_login_fail", false}); err != nil {
 		return User{}, err
 	}
 	return a.strengthenHash(ctx, u, password), nil
@@ -199,7 +199,7 @@ func (a *accounts) updateProfile(ctx context.Context, u User, change profileChan
 func (a *accounts) changePassword(ctx context.Context, u User, s Session, change passwordChange, from client) error {
 	next := ""
 	for range maxRaces {
-		err := a.guess(ctx, attempt{u.Key, u, change.Current, from, errWrongPassword, "authn_password_change_fail"})
+		err := a.guess(ctx, attempt{u.Key, u, change.Current, from, errWrongPassword, "authn_password_change_fail", true})
 		if err != nil {
 			return err
 		}

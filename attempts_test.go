@@ -106,6 +106,27 @@ func TestFamiliarWaits(t *testing.T) {
 	checkLogin(t, "a second later", s.from(home, "alice", goodPassword), 200, "")
 }
 
+// TestCurrentPasswordUnderAttack: while strangers must wait, people at home who mistype
+// their current password are told so. They have shown a token: there is nothing to hide.
+func TestCurrentPasswordUnderAttack(t *testing.T) {
+	s := sharedHome(t, true)
+	for i := range strangersEnd {
+		s.from(fmt.Sprint("203.0.113.", i), "alice", "wrong")
+		s.clock.Advance(longestWait)
+	}
+	token := s.from(home, "alice", goodPassword).field("access_token")
+	for _, tt := range []struct {
+		source, current string
+		want            int
+	}{{"203.0.113.7", goodPassword, 429}, {home, "wrong", 400}, {home, goodPassword, 204}} {
+		got := s.do("POST", "/users/me/password", changeTo(tt.current, newPassword),
+			"Content-Type: application/json", "Authorization: Bearer "+token, "X-Forwarded-For: "+tt.source)
+		if got.status != tt.want {
+			t.Errorf("%s from %s: %d %s; want %d", tt.current, tt.source, got.status, got.body, tt.want)
+		}
+	}
+}
+
 // slowAccounts are accounts in a bubble of synctest, where a round of the hash takes a
 // millisecond: alice, who has logged in at home.
 func slowAccounts(t *testing.T, rounds int) *accounts {
