@@ -355,7 +355,7 @@ func TestDocumentedForms(t *testing.T) {
 		{"a login with too long a name", "username=" + strings.Repeat("a", maxUsername+1) + "&password=b", false},
 		{"a refresh", "grant_type=refresh_token&refresh_token=a", true},
 		{"a refresh with an empty scope", "grant_type=refresh_token&refresh_token=a&scope=+", true},
-		{"a refresh with a scope", "grant_type=refresh_token&refresh_token=a&scope=b", false},
+		{"a refresh with a scope", "grant_type=refresh_token&refresh_token=a&scope=b", true},
 		{"a refresh with a name beside", "grant_type=refresh_token&refresh_token=a&username=b&password=c", true},
 		{"a refresh without its grant", "refresh_token=a", false},
 		{"a refresh without a token", "grant_type=refresh_token", false},

@@ -49,6 +49,7 @@ func loginForAccessToken(acc *accounts) handlerFunc {
 		if err != nil {
 			return err
 		}
+		tokens.Scope = grantedScope(fields)
 		return writeJSON(w, http.StatusOK, tokens)
 	}
 }
@@ -62,7 +63,7 @@ func loginByForm(acc *accounts, r *http.Request, fields form) (tokenResponse, er
 }
 
 func refreshByForm(acc *accounts, r *http.Request, fields form) (tokenResponse, error) {
-	token, err := parseRefresh(fields)
+	token, err := tokenField(fields, "refresh_token")
 	if err != nil {
 		return tokenResponse{}, err
 	}

@@ -125,6 +125,10 @@ type tokenResponse struct {
 	TokenType    string `json:"token_type"`
 	ExpiresIn    int64  `json:"expires_in"` // seconds
 	RefreshToken string `json:"refresh_token"`
+
+	// Scope is what was granted, which is nothing. It is there only if a scope was asked
+	// for: the answer must say what is granted if that differs from what was requested.
+	Scope *string `json:"scope,omitempty"`
 }
 
 // A sessionResponse is what users see of their sessions.
@@ -384,13 +388,8 @@ type loginForm struct {
 	Password string
 }
 
-var (
-	// errUnsupportedGrant is a grant_type that the token endpoint does not know.
-	errUnsupportedGrant = errors.New("unsupported grant type")
-
-	// errInvalidScope is a refresh that asks for a scope.
-	errInvalidScope = errors.New("invalid scope")
-)
+// errUnsupportedGrant is a grant_type that the token endpoint does not know.
+var errUnsupportedGrant = errors.New("unsupported grant type")
 
 // parseLogin reads the fields of a login. As in FastAPI an empty field is a
 // missing one.
@@ -403,14 +402,14 @@ func parseLogin(f form) (loginForm, error) {
 	return login, bad.err()
 }
 
-// parseRefresh reads the fields of a refresh (RFC 6749 §6) and returns the token. It
-// returns errInvalidScope for any scope: none is ever granted, and a refresh may not
-// ask for more.
-func parseRefresh(f form) (string, error) {
-	if strings.TrimSpace(f.values["scope"]) != "" {
-		return "", errInvalidScope
+// grantedScope returns the scope to answer a login or refresh with: nil if none was
+// asked for, and otherwise empty. Clients repeat the scope of their login in a refresh,
+// which is no reason to refuse it (RFC 6749 §6).
+func grantedScope(f form) *string {
+	if strings.TrimSpace(f.values["scope"]) == "" {
+		return nil
 	}
-	return tokenField(f, "refresh_token")
+	return new(string)
 }
 
 // tokenField returns the field of a form that holds a token, or a formError if it is

@@ -388,7 +388,7 @@ func TestRefreshForm(t *testing.T) {
 			{"the grant twice", "grant_type=refresh_token&" + form(tokens.refresh), 400, `"error":"invalid_request"`},
 			{"the name of the grant in capitals, which is a login", "GRANT_TYPE=refresh_token&refresh_token=" + tokens.refresh, 422, `["body","username"]`},
 			{"a broken escape", form(tokens.refresh) + "&x=%zz", 400, `"error":"invalid_request"`},
-			{"a scope", form(tokens.refresh) + "&scope=admin", 400, `"error":"invalid_scope"`},
+			{"a scope twice", form(tokens.refresh) + "&scope=a&scope=a", 400, `"error":"invalid_request"`},
 			{"no grant, which is a login", "refresh_token=" + tokens.refresh, 422, `["body","username"]`},
 			{"the grant of a login", "grant_type=password&refresh_token=" + tokens.refresh, 422, `["body","username"]`},
 			{"another grant", "grant_type=refresh-token&refresh_token=" + tokens.refresh, 400, `"error":"unsupported_grant_type","error_description":"Unsupported grant_type; want password or refresh_token"`},
@@ -406,6 +406,43 @@ func TestRefreshForm(t *testing.T) {
 		}
 		s.checkLog(tokens.refresh)
 	})
+}
+
+// TestScope: a scope may be asked for in a login and again in its refreshes. The answer
+// then says that none was granted, and otherwise has no such member.
+func TestScope(t *testing.T) {
+	for _, tt := range []struct {
+		name, login, refresh   string
+		loginSays, refreshSays any // nil: it says nothing
+	}{
+		{"none", "", "", nil, nil},
+		{"in both", "&scope=read", "&scope=read", "", ""},
+		{"in the login only", "&scope=read", "", "", nil},
+		{"in the refresh only", "", "&scope=read", nil, ""},
+		{"another one in the refresh", "&scope=read", "&scope=admin", "", ""},
+		{"several, as OAuth writes them", "&scope=read+write", "&scope=write+read", "", ""},
+		{"several, as others write them", "&scope=read,write%09x", "&scope=%22", "", ""},
+		{"one that is not ASCII", "&scope=%EC%9D%BD%EA%B8%B0", "&scope=%FF", "", ""},
+		{"an empty one", "&scope=", "&scope=", nil, nil},
+		{"one of spaces", "&scope=+", "&scope=++%09", nil, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := startServer(t)
+			s.signUp()
+			login := s.login(goodLogin + tt.login)
+			check := func(what string, a answer, says any) {
+				t.Helper()
+				got, there := a.json().(object)["scope"]
+				if a.status != 200 || there != (says != nil) || got != says {
+					t.Errorf("%s: %d %s; want the scope %v", what, a.status, a.body, says)
+				}
+			}
+			check("the login", login, tt.loginSays)
+			form := "grant_type=refresh_token&refresh_token=" + login.tokens().refresh + tt.refresh
+			check("the refresh", s.login(form), tt.refreshSays)
+			check("the same again, within the grace", s.login(form), tt.refreshSays)
+		})
+	}
 }
 
 // otherFirst returns text with another first character.

@@ -63,7 +63,7 @@ func (a *accounts) tokensOf(u User, s Session, now time.Time) (tokenResponse, er
 	if err != nil {
 		return tokenResponse{}, err
 	}
-	return tokenResponse{access, "bearer", seconds, refresh}, nil
+	return tokenResponse{AccessToken: access, TokenType: "bearer", ExpiresIn: seconds, RefreshToken: refresh}, nil
 }
 
 // currentUser returns the user whom an access token names and the session that it
