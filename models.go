@@ -27,10 +27,10 @@ type User struct {
 	Disabled     bool
 	CreatedAt    time.Time
 
-	// TokensValidAfter is the second from which tokens without a session are good:
-	// one with an earlier iat, or with none, is refused. A change of password, the
-	// end of all sessions, or disabling moves it forward. It is zero for an imported
-	// user, whose tokens were made elsewhere.
+	// TokensValidAfter is the time from which tokens without a session are good: one that
+	// was made before, or does not say when, is refused. A change of password, the end of
+	// all sessions, or disabling moves it forward. It is zero for an imported user, whose
+	// tokens were made elsewhere.
 	TokensValidAfter time.Time
 }
 

@@ -70,7 +70,7 @@ func (a *accounts) tokensOf(u User, s Session, now time.Time) (tokenResponse, er
 // belongs to, or errBadToken; a failure of the store is returned as it is.
 //
 // A token of ours is good as long as its session is. One without a session was made
-// elsewhere with our key: for it the name counts, and it must not be older than
+// elsewhere with our key: for it the name counts, and it must not have been made before
 // TokensValidAfter. The session that has changed the password lives on, and its tokens,
 // which are older, with it.
 func (a *accounts) currentUser(ctx context.Context, token string) (User, Session, error) {
@@ -99,7 +99,7 @@ func (a *accounts) currentUser(ctx context.Context, token string) (User, Session
 // isGood reports whether claims are good for the user and the session that they name.
 func isGood(c claims, u User, s Session, now time.Time) bool {
 	if c.SessionID == "" {
-		return c.IssuedAt >= u.TokensValidAfter.Unix()
+		return c.madeAfter(now) >= unixSeconds(u.TokensValidAfter)
 	}
 	return u.Username == c.Subject && now.Before(s.ExpiresAt)
 }
@@ -147,7 +147,7 @@ func (a *accounts) nextGeneration(ctx context.Context, s Session, generation int
 		return Session{}, errRefreshExpired
 	case generation > s.Generation: // the database was restored from a backup
 		return Session{}, errBadRefreshToken
-	case generation == s.Generation-1 && a.limits.grace > 0 && now.Before(s.LastUsedAt.Add(a.limits.grace)):
+	case generation == s.Generation-1 && a.limits.grace > 0 && isRecent(s.LastUsedAt, now, a.limits.grace):
 		return s, nil
 	case generation < s.Generation:
 		return Session{}, errRefreshReused

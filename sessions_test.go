@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -71,7 +72,7 @@ const (
 
 // checkGrant reports a refresh that was not answered with this reason, or with tokens
 // if it is empty.
-func checkGrant(t *testing.T, what string, a answer, reason string) {
+func checkGrant(t testing.TB, what string, a answer, reason string) {
 	t.Helper()
 	checkOAuthFailure(t, a)
 	if reason == "" && (a.status != 200 || a.tokens().refresh == "") || reason != "" && (a.status != 400 || a.body != invalidGrant(reason)) {
@@ -256,7 +257,7 @@ func (s *testServer) sessions(p pair) []object {
 // none of them.
 func TestSessionsWithoutSession(t *testing.T) {
 	onEveryStore(t, func(t *testing.T, s *testServer) {
-		now := s.clock.Now().Unix()
+		now := s.clock.Now().Unix() + 1 // after the registration, which was in the middle of a second
 		foreign := pair{access: mint(hs256, fmt.Sprintf(`{"sub":"alice","iat":%d,"exp":%d}`, now, now+600), testSecret)}
 		if got := s.as(foreign, "GET", "/users/me/sessions/", ""); got.status != 200 || got.body != "[]" {
 			t.Errorf("no session: %d %s", got.status, got.body)
@@ -461,4 +462,47 @@ func TestEndedWhileSending(t *testing.T) {
 			t.Errorf("the owner is %s", got.body)
 		}
 	})
+}
+
+func TestIsRecent(t *testing.T) {
+	const d = time.Minute
+	for _, tt := range []struct {
+		name string
+		age  time.Duration
+		want bool
+	}{
+		{"now", 0, true},
+		{"a moment before it is over", d - 1, true},
+		{"when it is over", d, false},
+		{"long ago", 400 * day, false},
+		{"by a clock that is ahead by the skew", -clockSkew, true},
+		{"by a clock that is a moment further ahead", -clockSkew - 1, false},
+		{"by a clock that has gone back by years", -4000 * day, false},
+	} {
+		if got := isRecent(testTime, testTime.Add(tt.age), d); got != tt.want {
+			t.Errorf("%s: %v; want %v", tt.name, got, tt.want)
+		}
+	}
+	if isRecent(time.Time{}, testTime, d) || isRecent(testTime, time.Time{}, d) {
+		t.Error("a difference that no duration can hold is recent")
+	}
+}
+
+// TestFreshLoginClock: a login of long ago does not get fresh again when the clock goes
+// back.
+func TestFreshLoginClock(t *testing.T) {
+	s := startServer(t)
+	s.signUp()
+	u, session, err := s.acc.currentUser(t.Context(), s.begin("alice").access)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.clock.Advance(-time.Hour)
+	if err := s.acc.deleteUser(t.Context(), u, session, client{}); !errors.Is(err, errStaleLogin) {
+		t.Errorf("%v; want errStaleLogin", err)
+	}
+	s.clock.Advance(time.Hour)
+	if err := s.acc.deleteUser(t.Context(), u, session, client{}); err != nil {
+		t.Errorf("by the right time: %v", err)
+	}
 }
