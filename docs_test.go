@@ -208,6 +208,9 @@ func validate(schema object, value any) error {
 		case "minimum":
 			number, isNumber := value.(float64)
 			ok = !isNumber || number >= want.(float64)
+		case "maximum":
+			number, isNumber := value.(float64)
+			ok = !isNumber || number <= want.(float64)
 		case "minLength", "maxLength", "pattern", "format":
 			ok = !isText || fitsText(keyword, want, text)
 		case "minItems":
@@ -330,6 +333,11 @@ func TestDocumentedLimits(t *testing.T) {
 		if got := schema[tt.keyword]; got != float64(tt.want) {
 			t.Errorf("%s: %s %v, want %d", tt.of, tt.keyword, got, tt.want)
 		}
+	}
+	list := pathItem("/users/me/sessions/")["get"].(object)
+	limit := list["parameters"].([]any)[0].(object)["schema"].(object)
+	if limit["minimum"] != 1.0 || limit["maximum"] != float64(maxSessionsShown) || limit["default"] != float64(sessionsShown) {
+		t.Errorf("the limit of the list of sessions is %v; want 1 to %d, and %d by default", limit, maxSessionsShown, sessionsShown)
 	}
 	fresh := fmt.Sprintf("within the last %d minutes", freshLogin/time.Minute)
 	if op := pathItem("/users/me/")["delete"].(object); !strings.Contains(op["description"].(string), fresh) {

@@ -139,7 +139,11 @@ func deleteUsersMe(acc *accounts) userHandlerFunc {
 // readSessions answers with the sessions of the signed-in user.
 func readSessions(acc *accounts) userHandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request, u User, s Session) error {
-		sessions, err := acc.listSessions(r.Context(), u, s.ID)
+		limit, err := parseLimit(r.URL.RawQuery)
+		if err != nil {
+			return err
+		}
+		sessions, err := acc.listSessions(r.Context(), u, s, limit)
 		if err != nil {
 			return err
 		}

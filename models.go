@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -442,4 +443,58 @@ func parseKeep(query, current string) (string, error) {
 		Msg:  "Input should be 'current'",
 		Ctx:  map[string]any{"expected": "'current'"},
 	}}
+}
+
+// How many sessions people see of theirs, unless they ask for more, and at most.
+const (
+	sessionsShown    = 100
+	maxSessionsShown = 1000
+)
+
+// parseLimit reads the query of GET /users/me/sessions/ as FastAPI reads it: of several
+// limits the last counts, and parameters that it does not know are ignored.
+func parseLimit(query string) (int, error) {
+	text, asked := "", false
+	for pair := range strings.SplitSeq(query, "&") {
+		name, value, _ := strings.Cut(pair, "=")
+		if unescapeQuery(name) == "limit" {
+			text, asked = unescapeQuery(value), true
+		}
+	}
+	if !asked {
+		return sessionsShown, nil
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+	if bad := checkLimit(n, err); bad != nil {
+		bad.Loc = []any{"query", "limit"}
+		return 0, fieldErrors{*bad}
+	}
+	return int(n), nil
+}
+
+// checkLimit returns what is wrong with a limit that was read, or nil. For a number that
+// is too large, ParseInt returns the largest.
+func checkLimit(n int64, err error) *fieldError {
+	switch {
+	case err != nil && !errors.Is(err, strconv.ErrRange):
+		return &fieldError{Type: "int_parsing", Msg: "Input should be a valid integer, unable to parse string as an integer"}
+	case n < 1:
+		return &fieldError{Type: "greater_than_equal", Msg: "Input should be greater than or equal to 1", Ctx: map[string]any{"ge": 1}}
+	case n > maxSessionsShown:
+		return &fieldError{
+			Type: "less_than_equal",
+			Msg:  "Input should be less than or equal to " + strconv.Itoa(maxSessionsShown),
+			Ctx:  map[string]any{"le": maxSessionsShown},
+		}
+	}
+	return nil
+}
+
+// unescapeQuery returns a part of a query without its escapes. A broken one stands for
+// itself (https://url.spec.whatwg.org/#percent-decode).
+func unescapeQuery(part string) string {
+	if text, err := url.QueryUnescape(part); err == nil {
+		return text
+	}
+	return part
 }

@@ -21,7 +21,10 @@ const (
 	rotateSession
 	deleteSession
 	endSessions
+	deleteUnusedSessions
 	deleteExpiredSessions
+	deleteEndedSessions
+	updateSweptEpochs
 	selectGuesses
 	insertFailure
 	deleteFailures
@@ -36,19 +39,25 @@ const (
 const (
 	userColumns = `users.id, users.username, users.username_key, users.email, users.full_name,
 		users.password_hash, users.disabled, users.created_at, users.tokens_valid_after`
-	sessionColumns = `sessions.id, sessions.user_id, sessions.created_at,
-		CASE WHEN sessions.last_used_at = 0 THEN sessions.created_at ELSE sessions.last_used_at END,
+	sessionColumns = `sessions.id, sessions.user_id, sessions.created_at, sessions.last_used_at,
 		sessions.expires_at, sessions.generation, sessions.ip, sessions.user_agent`
 )
 
 // A session has ended when all sessions of its user were ended after it began, but
 // for the one that was kept. So a single row ends any number of them, and with it
 // whatever is under way: a session that begins at that moment in another transaction
-// has the older epoch. The rows go when they expire.
+// has the older epoch. The rows go in the background.
 const (
 	isOpen      = `(sessions.epoch = users.session_epoch OR sessions.id = users.kept_session)`
 	isOpenAlone = `EXISTS (SELECT 1 FROM users WHERE users.id = sessions.user_id AND ` + isOpen + `)` // where users is not joined
+
+	// hasEnded is the opposite of isOpen, whose OR is null if no session was kept.
+	hasEnded = `(sessions.epoch <> users.session_epoch AND (users.kept_session IS NULL OR sessions.id <> users.kept_session))`
 )
+
+// isUnswept is true of users who may have sessions that have ended. An index holds those
+// only, and is used where the condition is written as it is there.
+const isUnswept = `session_epoch > swept_epoch`
 
 // endSessionsSet is the SET clause that ends all sessions of a user but $1, if that is
 // an open one of theirs, and refuses tokens without a session from before $2.
@@ -101,9 +110,25 @@ var statementTexts = [...]string{
 		WHERE id = $3 AND generation = $4 AND expires_at > $1 AND ` + isOpenAlone,
 	deleteSession: `DELETE FROM sessions WHERE id = $1 AND user_id = $2 AND ` + isOpenAlone,
 	endSessions:   `UPDATE users SET ` + endSessionsSet + ` WHERE id = $3`,
+	deleteUnusedSessions: `
+		DELETE FROM sessions WHERE (id, generation) IN ( -- not if it was refreshed meanwhile
+			SELECT sessions.id, sessions.generation
+			FROM sessions JOIN users ON users.id = sessions.user_id
+			WHERE sessions.user_id = $1 AND sessions.id <> $2 AND sessions.expires_at > $3 AND ` + isOpen + `
+			ORDER BY sessions.last_used_at DESC, sessions.id LIMIT $4 OFFSET $5)`,
 	deleteExpiredSessions: `
 		DELETE FROM sessions WHERE expires_at <= $1 AND id IN ( -- again, for it may have been refreshed meanwhile
 			SELECT id FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)`,
+	deleteEndedSessions: `
+		DELETE FROM sessions WHERE id IN (
+			SELECT sessions.id
+			FROM (SELECT id, session_epoch, kept_session FROM users WHERE ` + isUnswept + ` ORDER BY id LIMIT $1) AS users
+			JOIN sessions ON sessions.user_id = users.id
+			WHERE ` + hasEnded + ` LIMIT $1)`,
+	updateSweptEpochs: `
+		UPDATE users SET swept_epoch = session_epoch
+		WHERE ` + isUnswept + ` AND id IN (SELECT id FROM users WHERE ` + isUnswept + ` ORDER BY id LIMIT $1)
+			AND NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.user_id = users.id AND ` + hasEnded + `)`,
 	selectGuesses: `
 		SELECT COALESCE((SELECT failures FROM login_failures WHERE account = $1), 0),
 			COALESCE((SELECT last_at FROM login_failures WHERE account = $1), 0),

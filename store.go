@@ -65,8 +65,11 @@ type store interface {
 
 	// CreateSession adds a session of a user who has this password hash. It
 	// returns errNotFound if the user has another by now, is disabled, or is gone:
-	// no session begins with a password that has been changed.
-	CreateSession(ctx context.Context, s Session, passwordHash string) error
+	// no session begins with a password that has been changed. If the user then has more
+	// than atMost that are open when it begins, those unused for longest end, but never
+	// this one. A database does that in a second step, which a failure may leave to the
+	// user's next session.
+	CreateSession(ctx context.Context, s Session, passwordHash string, atMost int) error
 
 	// Sessions returns the sessions of a user that are open at now: most recently
 	// used first, at most limit.
@@ -110,6 +113,11 @@ type store interface {
 	// DeleteExpiredSessions deletes at most limit sessions that have expired at
 	// now, and returns how many it has deleted.
 	DeleteExpiredSessions(ctx context.Context, now time.Time, limit int) (int, error)
+
+	// DeleteEndedSessions deletes what EndSessions has left of the sessions that it has
+	// ended. It concerns at most limit sessions or users, and returns how many: less than
+	// limit if nothing is left.
+	DeleteEndedSessions(ctx context.Context, limit int) (int, error)
 
 	// Ping returns nil if the store can be read.
 	Ping(ctx context.Context) error
