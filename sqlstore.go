@@ -292,9 +292,9 @@ func (s sqlStore) DeleteExpiredSessions(ctx context.Context, now time.Time, limi
 	return int(n), err
 }
 
-// DeleteEndedSessions notes of users for whom it finds no ended session that they have
-// none: until their next EndSessions nobody need look for any. One that begins at that
-// moment may be missed, and goes when it expires.
+// DeleteEndedSessions marks the users of whom nothing is left, who need not be looked at
+// until their next EndSessions. A session that begins with an older epoch at that moment
+// may be missed, and goes when it expires.
 func (s sqlStore) DeleteEndedSessions(ctx context.Context, limit int) (int, error) {
 	n, err := s.writeMany(ctx, deleteEndedSessions, limit)
 	if err == nil && n < int64(limit) {

@@ -50,14 +50,18 @@ const (
 const (
 	isOpen      = `(sessions.epoch = users.session_epoch OR sessions.id = users.kept_session)`
 	isOpenAlone = `EXISTS (SELECT 1 FROM users WHERE users.id = sessions.user_id AND ` + isOpen + `)` // where users is not joined
-
-	// hasEnded is the opposite of isOpen, whose OR is null if no session was kept.
-	hasEnded = `(sessions.epoch <> users.session_epoch AND (users.kept_session IS NULL OR sessions.id <> users.kept_session))`
 )
 
-// isUnswept is true of users who may have sessions that have ended. An index holds those
-// only, and is used where the condition is written as it is there.
-const isUnswept = `session_epoch > swept_epoch`
+// To delete what has ended, the first users are looked at of whom some may be left. An
+// index holds only those for whom isUnswept is true, and serves where the condition is
+// written as in the migration. hasEnded is the opposite of isOpen, whose OR is null if no
+// session was kept.
+const (
+	isUnswept    = `session_epoch > swept_epoch`
+	unsweptUsers = `(SELECT id, session_epoch, kept_session FROM users WHERE ` + isUnswept + ` ORDER BY id LIMIT $1) AS unswept`
+	hasEnded     = `sessions.user_id = unswept.id AND sessions.epoch <> unswept.session_epoch
+		AND (unswept.kept_session IS NULL OR sessions.id <> unswept.kept_session)`
+)
 
 // endSessionsSet is the SET clause that ends all sessions of a user but $1, if that is
 // an open one of theirs, and refuses tokens without a session from before $2.
@@ -121,14 +125,13 @@ var statementTexts = [...]string{
 			SELECT id FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)`,
 	deleteEndedSessions: `
 		DELETE FROM sessions WHERE id IN (
-			SELECT sessions.id
-			FROM (SELECT id, session_epoch, kept_session FROM users WHERE ` + isUnswept + ` ORDER BY id LIMIT $1) AS users
-			JOIN sessions ON sessions.user_id = users.id
-			WHERE ` + hasEnded + ` LIMIT $1)`,
+			SELECT sessions.id FROM ` + unsweptUsers + ` JOIN sessions ON ` + hasEnded + ` LIMIT $1)`,
+
+	// The epoch that was looked at, for more sessions may have been ended meanwhile.
 	updateSweptEpochs: `
-		UPDATE users SET swept_epoch = session_epoch
-		WHERE ` + isUnswept + ` AND id IN (SELECT id FROM users WHERE ` + isUnswept + ` ORDER BY id LIMIT $1)
-			AND NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.user_id = users.id AND ` + hasEnded + `)`,
+		UPDATE users SET swept_epoch = unswept.session_epoch FROM ` + unsweptUsers + `
+		WHERE users.id = unswept.id AND users.session_epoch > users.swept_epoch
+			AND NOT EXISTS (SELECT 1 FROM sessions WHERE ` + hasEnded + `)`,
 	selectGuesses: `
 		SELECT COALESCE((SELECT failures FROM login_failures WHERE account = $1), 0),
 			COALESCE((SELECT last_at FROM login_failures WHERE account = $1), 0),
