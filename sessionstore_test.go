@@ -459,6 +459,9 @@ func testStoreLimit(t *testing.T, s store) {
 	mustBegin(t, s, Session{ID: "brief", UserID: alice.ID, CreatedAt: inSeconds(12), LastUsedAt: inSeconds(13), ExpiresAt: inSeconds(14)})
 	begin("k", 14, 14, 3)
 	check("with one that has expired", "k", "j", "i")
+	mustBegin(t, s, Session{ID: "briefer", UserID: alice.ID, CreatedAt: inSeconds(1), LastUsedAt: inSeconds(2), ExpiresAt: inSeconds(14)})
+	begin("l", 15, 15, 3)
+	check("one more, with one that expired and was unused for longer", "l", "k", "j")
 	checkOpen(t, s, "in the end", map[string]bool{"bob's": true, "bob's other": true, "a": false, "d": false, "h": false, "j": true})
 }
 
@@ -546,6 +549,9 @@ func TestEndedSessionsAreDeleted(t *testing.T) {
 				if err := db.EndSessions(t.Context(), u.ID, testTime, ids[0]); err != nil {
 					t.Fatal(err)
 				}
+			}
+			if n, err := db.writeMany(t.Context(), updateSweptEpochs, 25); n != 0 || err != nil {
+				t.Errorf("before anything is deleted, %d users are marked, %v; want none", n, err)
 			}
 			for round, want := range []int{25, 25, 5} { // 5 users have 11 sessions that have ended
 				before := db.count(t, "sessions")

@@ -341,3 +341,43 @@ func TestMigrateWhileServing(t *testing.T) {
 		})
 	}
 }
+
+// TestLimitSparesUsed: a session that is refreshed at the moment when it would have to end
+// as the one that was unused for longest goes on.
+func TestLimitSparesUsed(t *testing.T) {
+	url := newPostgres(t)
+	s := mustOpen(t, url)
+	u := mustCreate(t, s, testUser("alice"))
+	beginSome(t, s, u, "a", "b")
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	refresh, err := conn.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := refresh.Exec(t.Context(), statementTexts[rotateSession], inSeconds(9).UnixMicro(), inSeconds(99).UnixMicro(), "a", 0); err != nil {
+		t.Fatal(err)
+	}
+	var login sync.WaitGroup
+	login.Go(func() {
+		begun := Session{ID: "c", UserID: u.ID, CreatedAt: inSeconds(9), LastUsedAt: inSeconds(9), ExpiresAt: inSeconds(99)}
+		if err := s.CreateSession(t.Context(), begun, "$hash", 2); err != nil {
+			t.Errorf("CreateSession: %v", err)
+		}
+	})
+	for waits := false; !waits; { // for the refresh, whose row it wants to delete
+		err := refresh.QueryRow(t.Context(), `SELECT EXISTS (SELECT 1 FROM pg_locks
+			WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))`).Scan(&waits)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := refresh.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	login.Wait()
+	checkOpen(t, s, "after the login", map[string]bool{"a": true, "c": true})
+}
