@@ -130,13 +130,13 @@ func decodeAB64(s string) ([]byte, error) {
 	return ab64.DecodeString(s)
 }
 
-// clockSkew is how far another clock may be ahead of ours: that of another replica, or
-// of whoever else makes tokens with our key.
+// clockSkew is how far another clock may be ahead of ours: that of another replica, or of
+// another program that makes tokens with our key.
 const clockSkew = 10 * time.Second
 
-// isRecent reports whether at was less than d before now. A time that is ahead of now by
-// more than clockSkew is not recent: the clock has gone back, and nobody knows how long
-// ago it was.
+// isRecent reports whether at is less than d before now. A time that is ahead of now by
+// more than clockSkew is not recent: the clock has gone back, so nobody knows how long ago
+// it was.
 func isRecent(at, now time.Time, d time.Duration) bool {
 	age := now.Sub(at)
 	return -clockSkew <= age && age < d
@@ -213,13 +213,13 @@ type claims struct {
 // unixSeconds returns a time as claims have it.
 func unixSeconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }
 
-// roundedUp is how far a date may be ahead of the clock that wrote it: clocks of whole
-// seconds may say the next one.
-const roundedUp = 1 // second
+// roundedUp is how many seconds a date may be ahead of the clock that wrote it: a program
+// that counts in whole seconds may write the next one.
+const roundedUp = 1
 
 // madeAfter returns the earliest time at which a token with these claims can have been
-// made, seen at now. If it says a later time than now, then by a clock that is ahead, and
-// that may be by clockSkew.
+// made. If its iat is ahead of now, the clock that wrote it is ahead of ours, possibly by
+// clockSkew. That shows only until our clock has caught up with the iat.
 func (c claims) madeAfter(now time.Time) float64 {
 	if c.IssuedAt > unixSeconds(now)+roundedUp {
 		return c.IssuedAt - clockSkew.Seconds()
@@ -345,7 +345,7 @@ func (s *signer) parseClaims(payload []byte) (claims, error) {
 // parseDate reads a NumericDate (RFC 7519 §2) from a JSON value: any number that is not
 // negative, and not too large for a float64.
 func parseDate(value json.RawMessage) (float64, bool) {
-	seconds, err := strconv.ParseFloat(string(value), 64) // no JSON is its NaN, Inf or 0x1p-2
+	seconds, err := strconv.ParseFloat(string(value), 64) // it also reads NaN and 0x1p-2, which are not JSON
 	return seconds, err == nil && seconds >= 0
 }
 

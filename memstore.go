@@ -18,7 +18,7 @@ type memStore struct {
 	users    map[int64]*User // which are replaced, never changed
 	byKey    map[string]*User
 	sessions map[string]*memSession
-	byUser   map[int64][]*memSession    // of users who have any, unused for longest first
+	byUser   map[int64][]*memSession    // of users who have any, in the order of compareUse
 	expiring expiryQueue                // every session
 	failures *lru.Cache[string, streak] // by account
 	sources  map[int64][]knownSource    // of a user, the last maxSources, the latest last
@@ -36,8 +36,8 @@ type memSession struct {
 	place int
 }
 
-// compareUse is the order of sessions in byUser: the reverse of the one in which
-// they are listed.
+// compareUse orders the sessions of a user: the one unused for longest comes first. It is
+// the reverse of the order in which they are listed.
 func compareUse(a, b *memSession) int {
 	return cmp.Or(a.LastUsedAt.Compare(b.LastUsedAt), cmp.Compare(b.ID, a.ID))
 }
@@ -224,8 +224,8 @@ func (m *memStore) CreateSession(ctx context.Context, s Session, passwordHash st
 	return nil
 }
 
-// endUnusedLocked ends the sessions of a user that were unused for longest, until at most
-// left are open at now.
+// endUnusedLocked ends the sessions of a user that have been unused for longest, until at
+// most left are open at now.
 func (m *memStore) endUnusedLocked(userID int64, now time.Time, left int) {
 	all := m.byUser[userID]
 	if len(all) <= left {
@@ -260,7 +260,7 @@ func (m *memStore) removeLocked(s *memSession) {
 	m.setLocked(s.UserID, slices.Delete(all, i, i+1))
 }
 
-// setLocked makes all the sessions of a user.
+// setLocked replaces the list of a user's sessions.
 func (m *memStore) setLocked(userID int64, all []*memSession) {
 	if len(all) == 0 {
 		delete(m.byUser, userID)
@@ -332,8 +332,8 @@ func (m *memStore) endSessionsLocked(u *User, validAfter time.Time, keep string)
 	m.deleteSessionsLocked(u.ID, func(s *memSession) bool { return s.ID != keep })
 }
 
-// deleteSessionsLocked deletes the sessions of a user that ends picks. It asks for each
-// once, unused for longest first.
+// deleteSessionsLocked deletes the sessions of a user that ends picks. It calls ends once
+// for each, in the order of compareUse.
 func (m *memStore) deleteSessionsLocked(userID int64, ends func(*memSession) bool) {
 	m.setLocked(userID, slices.DeleteFunc(m.byUser[userID], func(s *memSession) bool {
 		if !ends(s) {
@@ -429,7 +429,7 @@ func (m *memStore) DeleteExpiredSessions(ctx context.Context, now time.Time, lim
 	return n, nil
 }
 
-// DeleteEndedSessions has nothing to do: here a session is deleted when it ends.
+// DeleteEndedSessions has nothing to do: this store deletes a session when it ends.
 func (m *memStore) DeleteEndedSessions(ctx context.Context, _ int) (int, error) { return 0, ctx.Err() }
 
 func (m *memStore) Ping(ctx context.Context) error { return ctx.Err() }

@@ -127,8 +127,8 @@ type tokenResponse struct {
 	ExpiresIn    int64  `json:"expires_in"` // seconds
 	RefreshToken string `json:"refresh_token"`
 
-	// Scope is what was granted, which is nothing. It is there only if a scope was asked
-	// for: the answer must say what is granted if that differs from what was requested.
+	// Scope is the scope that was granted, which is always empty. It is nil if none was
+	// asked for: the answer has to name the scope only if it differs from the request.
 	Scope *string `json:"scope,omitempty"`
 }
 
@@ -403,9 +403,9 @@ func parseLogin(f form) (loginForm, error) {
 	return login, bad.err()
 }
 
-// grantedScope returns the scope to answer a login or refresh with: nil if none was
-// asked for, and otherwise empty. Clients repeat the scope of their login in a refresh,
-// which is no reason to refuse it (RFC 6749 §6).
+// grantedScope returns the scope to answer a login or a refresh with: nil if none was asked
+// for, and an empty one otherwise. A refresh may ask for what its login has asked for
+// (RFC 6749 §6), and some clients do so by themselves.
 func grantedScope(f form) *string {
 	if strings.TrimSpace(f.values["scope"]) == "" {
 		return nil
@@ -445,14 +445,14 @@ func parseKeep(query, current string) (string, error) {
 	}}
 }
 
-// How many sessions people see of theirs, unless they ask for more, and at most.
+// How many of their sessions people see if they do not say, and how many at most.
 const (
 	sessionsShown    = 100
 	maxSessionsShown = 1000
 )
 
-// parseLimit reads the query of GET /users/me/sessions/ as FastAPI reads it: of several
-// limits the last counts, and parameters that it does not know are ignored.
+// parseLimit reads the query of GET /users/me/sessions/ as FastAPI would: the last of
+// several limits counts, and unknown parameters are ignored.
 func parseLimit(query string) (int, error) {
 	text, asked := "", false
 	for pair := range strings.SplitSeq(query, "&") {
@@ -472,8 +472,8 @@ func parseLimit(query string) (int, error) {
 	return int(n), nil
 }
 
-// checkLimit returns what is wrong with a limit that was read, or nil. For a number that
-// is too large, ParseInt returns the largest.
+// checkLimit returns what is wrong with a limit as ParseInt returned it, or nil. With
+// ErrRange n is the largest or smallest integer, which is out of our range too.
 func checkLimit(n int64, err error) *fieldError {
 	switch {
 	case err != nil && !errors.Is(err, strconv.ErrRange):
@@ -490,8 +490,8 @@ func checkLimit(n int64, err error) *fieldError {
 	return nil
 }
 
-// unescapeQuery returns a part of a query without its escapes. A broken one stands for
-// itself (https://url.spec.whatwg.org/#percent-decode).
+// unescapeQuery decodes a name or value of a query. If an escape in it is broken, it is
+// returned as it is.
 func unescapeQuery(part string) string {
 	if text, err := url.QueryUnescape(part); err == nil {
 		return text

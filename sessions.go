@@ -36,8 +36,8 @@ func (a *accounts) login(ctx context.Context, form loginForm, from client) (toke
 	return tokenResponse{}, errRaced
 }
 
-// maxSessions is how many sessions a user may have: a script that logs in and never out
-// must not fill the store. The one that was unused for longest ends when another begins.
+// maxSessions is how many sessions a user may have. When another begins, the one that has
+// been unused for longest ends: a script that logs in and never out must not fill the store.
 const maxSessions = 1000
 
 // beginSession begins a session of a user who has shown that the password is
@@ -201,8 +201,8 @@ func (a *accounts) sessionNamedBy(token string) (id string, ok bool) {
 }
 
 // listSessions returns at most limit sessions of a user, the latest used first, as current
-// sees them. That one is always among them: if others were all used later, in the last
-// place. It is the zero Session for a token that was made elsewhere.
+// sees them. The list always has current in it: in the last place if too many others were
+// used later. A token that was made elsewhere has the zero Session.
 func (a *accounts) listSessions(ctx context.Context, u User, current Session, limit int) ([]sessionResponse, error) {
 	sessions, err := a.store.Sessions(context.WithoutCancel(ctx), u.ID, a.now(), limit)
 	if err != nil {

@@ -199,11 +199,11 @@ func (s sqlStore) CreateSession(ctx context.Context, session Session, passwordHa
 	return s.deleteUnused(ctx, session, atMost-1)
 }
 
-// deleteUnused deletes the sessions of a user that were unused for longest, until at most
-// left are open when current begins, and that one. It goes on after a connection was lost:
-// a second DELETE does no harm.
+// deleteUnused deletes the sessions of a user that have been unused for longest, until at
+// most left are open besides current. After a lost connection it tries again, because a
+// second DELETE does no harm.
 func (s sqlStore) deleteUnused(ctx context.Context, current Session, left int) error {
-	const batch = 1000 // there may be very many from before there was a limit
+	const batch = 1000 // of the many that may be left from before there was a limit
 	for n := int64(batch); n == batch; {
 		err := s.attempt(ctx, func(ctx context.Context) (err error) {
 			n, err = s.exec(ctx, deleteUnusedSessions, current.UserID, current.ID, current.CreatedAt.UnixMicro(), batch, left)
@@ -292,9 +292,9 @@ func (s sqlStore) DeleteExpiredSessions(ctx context.Context, now time.Time, limi
 	return int(n), err
 }
 
-// DeleteEndedSessions marks the users of whom nothing is left, who need not be looked at
-// until their next EndSessions. A session that begins with an older epoch at that moment
-// may be missed, and goes when it expires.
+// DeleteEndedSessions marks users who have no ended session left, so that they are not
+// looked at again until their next EndSessions. It may miss a session that another
+// transaction begins at that moment with an older epoch; that row stays until it expires.
 func (s sqlStore) DeleteEndedSessions(ctx context.Context, limit int) (int, error) {
 	n, err := s.writeMany(ctx, deleteEndedSessions, limit)
 	if err == nil && n < int64(limit) {

@@ -46,16 +46,16 @@ const (
 // A session has ended when all sessions of its user were ended after it began, but
 // for the one that was kept. So a single row ends any number of them, and with it
 // whatever is under way: a session that begins at that moment in another transaction
-// has the older epoch. The rows go in the background.
+// has the older epoch. The rows are deleted in the background.
 const (
 	isOpen      = `(sessions.epoch = users.session_epoch OR sessions.id = users.kept_session)`
 	isOpenAlone = `EXISTS (SELECT 1 FROM users WHERE users.id = sessions.user_id AND ` + isOpen + `)` // where users is not joined
 )
 
-// To delete what has ended, the first users are looked at of whom some may be left. An
-// index holds only those for whom isUnswept is true, and serves where the condition is
-// written as in the migration. hasEnded is the opposite of isOpen, whose OR is null if no
-// session was kept.
+// Ended sessions are looked for among the first few users who may have any. A partial index
+// holds just the users for whom isUnswept is true; databases use it where the condition is
+// written as in the migration. hasEnded is not NOT isOpen, which is null if no session was
+// kept.
 const (
 	isUnswept    = `session_epoch > swept_epoch`
 	unsweptUsers = `(SELECT id, session_epoch, kept_session FROM users WHERE ` + isUnswept + ` ORDER BY id LIMIT $1) AS unswept`
@@ -115,7 +115,7 @@ var statementTexts = [...]string{
 	deleteSession: `DELETE FROM sessions WHERE id = $1 AND user_id = $2 AND ` + isOpenAlone,
 	endSessions:   `UPDATE users SET ` + endSessionsSet + ` WHERE id = $3`,
 	deleteUnusedSessions: `
-		DELETE FROM sessions WHERE (id, generation) IN ( -- not if it was refreshed meanwhile
+		DELETE FROM sessions WHERE (id, generation) IN ( -- with its generation: one that is refreshed meanwhile is not unused
 			SELECT sessions.id, sessions.generation
 			FROM sessions JOIN users ON users.id = sessions.user_id
 			WHERE sessions.user_id = $1 AND sessions.id <> $2 AND sessions.expires_at > $3 AND ` + isOpen + `
@@ -127,7 +127,7 @@ var statementTexts = [...]string{
 		DELETE FROM sessions WHERE id IN (
 			SELECT sessions.id FROM ` + unsweptUsers + ` JOIN sessions ON ` + hasEnded + ` LIMIT $1)`,
 
-	// The epoch that was looked at, for more sessions may have been ended meanwhile.
+	// It sets the epoch that was read, because a later one may come meanwhile.
 	updateSweptEpochs: `
 		UPDATE users SET swept_epoch = unswept.session_epoch FROM ` + unsweptUsers + `
 		WHERE users.id = unswept.id AND users.session_epoch > users.swept_epoch

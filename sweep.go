@@ -11,8 +11,8 @@ import (
 // store.
 const sweepBatch = 1000
 
-// sweep deletes what is of no use any more, every so often until ctx is done. Meanwhile it
-// watches the clock, by which everything here begins and ends.
+// sweep calls sweepOnce regularly until ctx is done. It also logs when the clock was set,
+// because tokens and sessions live by it.
 func (a *accounts) sweep(ctx context.Context, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -33,15 +33,13 @@ func (a *accounts) sweep(ctx context.Context, every time.Duration) {
 	}
 }
 
-// maxDrift is how far the clock may be corrected between two looks without a word: tokens
-// and sessions bear it.
+// maxDrift is how far the clock may be corrected between two sweeps without a warning.
 const maxDrift = time.Minute
 
-// clockJump returns by how much the wall clock was set between two looks at it, if that is
-// more than maxDrift, and 0 otherwise. elapsed is the time in between by a clock that
-// cannot be set.
+// clockJump returns by how much the wall clock was set between two readings, or 0 if that
+// is at most maxDrift. elapsed is the time between them by a clock that cannot be set.
 func clockJump(before, after time.Time, elapsed time.Duration) time.Duration {
-	jump := after.Round(0).Sub(before.Round(0)) - elapsed // Round(0): by the wall clock
+	jump := after.Round(0).Sub(before.Round(0)) - elapsed // Round strips the monotonic reading
 	if jump.Abs() <= maxDrift {
 		return 0
 	}
@@ -62,8 +60,8 @@ func (a *accounts) sweepOnce(ctx context.Context) {
 	})
 }
 
-// deleteInBatches calls del until it has found less than it could have deleted. A panic
-// ends this sweep of this kind, and not the process: the next comes in a minute.
+// deleteInBatches calls del until it returns less than it was allowed to delete. A panic in
+// it must not end the process; the next sweep tries again.
 func (a *accounts) deleteInBatches(ctx context.Context, what string, del func(limit int) (int, error)) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -1,16 +1,16 @@
 -- +goose Up
 
--- Replicas of the older version may be serving. They go on reading, and wait with what they
--- write for about a second per million sessions. The order matters: users first, because
--- DELETE FROM users locks them before its sessions; and an index is dropped last, because
--- that keeps readers waiting too.
+-- Replicas of an older version may be serving. They can read all the time, but their writes
+-- wait while an index is built, about a second per million sessions. Users come first,
+-- because DELETE FROM users locks in this order too; the index is dropped last, because that
+-- blocks reads until the end of the transaction.
 SET LOCAL lock_timeout = '3s';
 
--- Whose ended sessions are to be deleted.
+-- The users who may have ended sessions that are not yet deleted.
 CREATE INDEX users_unswept ON users (id) WHERE session_epoch > swept_epoch;
 
--- The sessions of a user in the order of their last use, of which there was none yet with
--- the first version of the schema.
+-- The sessions of a user in the order of their last use. The first version of the schema did
+-- not record it.
 UPDATE sessions SET last_used_at = created_at WHERE last_used_at = 0;
 CREATE INDEX sessions_last_used ON sessions (user_id, last_used_at DESC, id);
 DROP INDEX sessions_user_id;
