@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -139,11 +140,11 @@ func TestClockJump(t *testing.T) {
 // TestSweepNotesJump: the log has one line for each time that the clock was set.
 func TestSweepNotesJump(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var set time.Duration
+		var set atomic.Int64
 		log := new(safeBuffer)
 		acc := &accounts{
 			store: newMemStore(), log: slog.New(slog.NewJSONHandler(log, nil)),
-			now: func() time.Time { return time.Now().Add(set) },
+			now: func() time.Time { return time.Now().Add(time.Duration(set.Load())) },
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		go acc.sweep(ctx, time.Minute)
@@ -152,7 +153,7 @@ func TestSweepNotesJump(t *testing.T) {
 			lines int // so far
 		}{{0, 0}, {30 * time.Second, 0}, {-time.Hour, 1}, {0, 1}, {2 * time.Hour, 2}, {0, 2}, {59 * time.Second, 2}} {
 			time.Sleep(30 * time.Second)
-			set += step.by
+			set.Add(int64(step.by))
 			time.Sleep(30*time.Second + time.Millisecond)
 			synctest.Wait()
 			if n := strings.Count(log.String(), `"level":"WARN","msg":"the clock was set, or the machine has slept"`); n != step.lines {
