@@ -251,7 +251,7 @@ const freshLogin = 10 * time.Minute
 // of s is too long ago: whoever finds a page left open must not be able to delete the
 // account. A token made elsewhere has no login, and so is always stale.
 func (a *accounts) deleteUser(ctx context.Context, u User, s Session, from client) error {
-	if !a.now().Before(s.CreatedAt.Add(freshLogin)) {
+	if !isRecent(s.CreatedAt, a.now(), freshLogin) {
 		return errStaleLogin
 	}
 	if err := a.store.DeleteUser(context.WithoutCancel(ctx), u.ID); err != nil {

@@ -145,8 +145,17 @@ func decodeAB64(s string) ([]byte, error) {
 	return ab64.DecodeString(s)
 }
 
-// clockSkew is how far the clock of another replica may be ahead of ours.
+// clockSkew is how far another clock may be ahead of ours: that of another replica, or of
+// another program that makes tokens with our key.
 const clockSkew = 10 * time.Second
+
+// isRecent reports whether at is less than d before now. A time that is ahead of now by
+// more than clockSkew is not recent: the clock has gone back, so nobody knows how long ago
+// it was.
+func isRecent(at, now time.Time, d time.Duration) bool {
+	age := now.Sub(at)
+	return -clockSkew <= age && age < d
+}
 
 // A signer makes and verifies JSON Web Tokens (RFC 7519). It has one algorithm:
 // a token's alg header is compared, never obeyed (RFC 8725 §3.1). It has no
@@ -205,14 +214,32 @@ func (s *signer) createAccessToken(username, sessionID string, now, expires time
 	return text + "." + b64.EncodeToString(signature), nil
 }
 
-// claims is what we read of a token. Times are seconds since 1970; an absent
-// one is 0.
+// claims is what we read of a token. Times are seconds since 1970, with their fractions;
+// an absent one is 0. A float64 holds those of this century to a quarter of a microsecond,
+// and does not overflow as a time.Time does in the year 10^11.
 type claims struct {
 	Subject   string
 	SessionID string
-	IssuedAt  int64
-	Expires   int64
-	NotBefore int64
+	IssuedAt  float64
+	Expires   float64
+	NotBefore float64
+}
+
+// unixSeconds returns a time as claims have it.
+func unixSeconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }
+
+// roundedUp is how many seconds a date may be ahead of the clock that wrote it: a program
+// that counts in whole seconds may write the next one.
+const roundedUp = 1
+
+// madeAfter returns the earliest time at which a token with these claims can have been
+// made. If its iat is ahead of now, the clock that wrote it is ahead of ours, possibly by
+// clockSkew. That shows only until our clock has caught up with the iat.
+func (c claims) madeAfter(now time.Time) float64 {
+	if c.IssuedAt > unixSeconds(now)+roundedUp {
+		return c.IssuedAt - clockSkew.Seconds()
+	}
+	return c.IssuedAt
 }
 
 // verify returns the claims of a token that is good at now; any other is
@@ -232,12 +259,11 @@ func (s *signer) verify(token string, now time.Time) (claims, error) {
 	return c, nil
 }
 
-// inTime reports whether a token with these claims is good at now. It compares
-// numbers of seconds: an exp in the year 10^11 overflows a time.Time.
+// inTime reports whether a token with these claims is good at now.
 func (s *signer) inTime(c claims, now time.Time) bool {
-	latest := now.Add(clockSkew).Unix()
-	return now.Unix() < c.Expires && // a token without exp has expired
-		c.Expires <= now.Add(s.maxAhead).Unix() &&
+	latest := unixSeconds(now.Add(clockSkew))
+	return unixSeconds(now) < c.Expires && // a token without exp has expired
+		c.Expires <= unixSeconds(now.Add(s.maxAhead)) &&
 		c.IssuedAt <= latest &&
 		c.NotBefore <= latest
 }
@@ -331,9 +357,10 @@ func (s *signer) parseClaims(payload []byte) (claims, error) {
 	return c, nil
 }
 
-// parseDate reads a NumericDate (RFC 7519 §2) of whole seconds.
-func parseDate(value json.RawMessage) (int64, bool) {
-	seconds, err := strconv.ParseInt(string(value), 10, 64)
+// parseDate reads a NumericDate (RFC 7519 §2) from a JSON value: any number that is not
+// negative, and not too large for a float64.
+func parseDate(value json.RawMessage) (float64, bool) {
+	seconds, err := strconv.ParseFloat(string(value), 64) // it also reads NaN and 0x1p-2, which are not JSON
 	return seconds, err == nil && seconds >= 0
 }
 

@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"math"
 	"math/big"
 	"os"
 	"strings"
@@ -90,7 +91,7 @@ func TestTokenRoundTrip(t *testing.T) {
 				t.Fatal(err)
 			}
 			c, err := s.verify(token, testTime)
-			if err != nil || c.Subject != "alice" || c.SessionID != "session-1" || c.IssuedAt != testTime.Unix() {
+			if err != nil || c.Subject != "alice" || c.SessionID != "session-1" || c.IssuedAt != unixSeconds(testTime) {
 				t.Errorf("verify = %+v, %v", c, err)
 			}
 			header, _, _ := strings.Cut(token, ".")
@@ -158,6 +159,13 @@ func TestTokenLimits(t *testing.T) {
 	}{
 		{"it is its last second", claims(`{"sub":"a","exp":%d}`, now+1), true},
 		{"it has just expired", claims(`{"sub":"a","exp":%d}`, now), false},
+		{"it is its last tenth of a second", claims(`{"sub":"a","exp":%d.1}`, now), true},
+		{"it expired a tenth of a second ago", claims(`{"sub":"a","exp":%d.9}`, now-1), false},
+		{"it expired as little ago as can be written", claims(`{"sub":"a","exp":%d.99999999999999999999}`, now-1), false},
+		{"exp is a day and a tenth ahead", claims(`{"sub":"a","exp":%d.1}`, now+day), false},
+		{"iat is ahead by the clock skew and a tenth", claims(`{"sub":"a","exp":%d,"iat":%d.1}`, now+60, now+10), false},
+		{"nbf is ahead by the clock skew and a tenth", claims(`{"sub":"a","exp":%d,"nbf":%d.1}`, now+60, now+10), false},
+		{"nbf is ahead by the clock skew but a tenth", claims(`{"sub":"a","exp":%d,"nbf":%d.9}`, now+60, now+9), true},
 		{"exp is a day ahead", claims(`{"sub":"a","exp":%d}`, now+day), true},
 		{"exp is a day and a second ahead", claims(`{"sub":"a","exp":%d}`, now+day+1), false},
 		{"exp is in the year 33,658", claims(`{"sub":"a","exp":1000000000000}`), false},
@@ -305,11 +313,33 @@ func TestTokenForgeries(t *testing.T) {
 		{"exp null", signed(hs256, `{"sub":"alice","exp":null}`), false},
 		{"exp a string", signed(hs256, `{"sub":"alice","exp":"1800000060"}`), false},
 		{"exp a list", signed(hs256, `{"sub":"alice","exp":[1800000060]}`), false},
-		{"exp a fraction", signed(hs256, `{"sub":"alice","exp":1800000060.5}`), false},
-		{"exp with an exponent", signed(hs256, `{"sub":"alice","exp":18e8}`), false},
+		{"exp a fraction", signed(hs256, `{"sub":"alice","exp":1800000060.5}`), true},
+		{"exp with an exponent", signed(hs256, `{"sub":"alice","exp":1.80000006E+9}`), true},
+		{"exp with a negative exponent", signed(hs256, `{"sub":"alice","exp":180000006000e-2}`), true},
+		{"exp with leading zeros", signed(hs256, `{"sub":"alice","exp":01800000060}`), false},
+		{"exp with a plus", signed(hs256, `{"sub":"alice","exp":+1800000060}`), false},
+		{"exp with a point and nothing behind it", signed(hs256, `{"sub":"alice","exp":1800000060.}`), false},
+		{"exp in hexadecimal", signed(hs256, `{"sub":"alice","exp":0x6b49d23c}`), false},
+		{"exp with underscores", signed(hs256, `{"sub":"alice","exp":1_800_000_060}`), false},
+		{"exp NaN", signed(hs256, `{"sub":"alice","exp":NaN}`), false},
+		{"exp infinite", signed(hs256, `{"sub":"alice","exp":Infinity}`), false},
+		{"exp inf", signed(hs256, `{"sub":"alice","exp":inf}`), false},
+		{"exp true", signed(hs256, `{"sub":"alice","exp":true}`), false},
+		{"exp zero", signed(hs256, `{"sub":"alice","exp":0}`), false},
+		{"exp zero, below it", signed(hs256, `{"sub":"alice","exp":-0}`), false},
+		{"exp the smallest fraction below zero", signed(hs256, `{"sub":"alice","exp":-1e-400}`), false},
+		{"exp a fraction below zero", signed(hs256, `{"sub":"alice","exp":-0.5}`), false},
+		{"exp 1e18", signed(hs256, `{"sub":"alice","exp":1e18}`), false},
 		{"exp 1e400", signed(hs256, `{"sub":"alice","exp":1e400}`), false},
 		{"exp below zero", signed(hs256, `{"sub":"alice","exp":-1}`), false},
 		{"iat a string", signed(hs256, `{"sub":"alice","exp":1800000060,"iat":"1800000000"}`), false},
+		{"iat a fraction", signed(hs256, `{"sub":"alice","exp":1800000060,"iat":1799999999.75}`), true},
+		{"iat 1e400", signed(hs256, `{"sub":"alice","exp":1800000060,"iat":1e400}`), false},
+		{"iat 1e18", signed(hs256, `{"sub":"alice","exp":1800000060,"iat":1e18}`), false},
+		{"iat below zero", signed(hs256, `{"sub":"alice","exp":1800000060,"iat":-1.5}`), false},
+		{"nbf a fraction", signed(hs256, payload(`,"nbf":1799999999.75`)), true},
+		{"nbf 1e18", signed(hs256, payload(`,"nbf":1e18`)), false},
+		{"nbf below zero", signed(hs256, payload(`,"nbf":-1`)), false},
 		{"iat null", signed(hs256, `{"sub":"alice","exp":1800000060,"iat":null}`), false},
 		{"no iat", signed(hs256, `{"sub":"alice","exp":1800000060}`), true},
 		{"nbf a string", signed(hs256, payload(`,"nbf":"1800000000"`)), false},
@@ -776,6 +806,31 @@ func FuzzStoredHash(f *testing.F) {
 		}
 		if err == nil && (hash.rounds < 1 || hash.rounds > maxRounds || len(hash.key) != keySize) {
 			t.Errorf("%q parses to %+v", stored, hash)
+		}
+	})
+}
+
+// FuzzNumericDate: a date is read as any reader of JSON reads the number, to the
+// microsecond, and nothing else is a date.
+func FuzzNumericDate(f *testing.F) {
+	for _, text := range []string{"0", "-0", "1800000060", "1800000060.25", "18e8", "1e400", "1e-400", "null", `"1"`, "[1]", "NaN", "0x1p4", "01"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if !json.Valid([]byte(text)) || text != strings.Trim(text, " \t\r\n") {
+			return // which parseObject never returns
+		}
+		seconds, ok := parseDate(json.RawMessage(text))
+		isNumber := strings.Contains("-0123456789", text[:1])
+		if ok && (!isNumber || seconds < 0 || math.IsInf(seconds, 0)) {
+			t.Fatalf("%s is read as %v", text, seconds)
+		}
+		exact, known := new(big.Float).SetPrec(200).SetString(text) // not of the largest exponents
+		if known && exact.Sign() >= 0 && exact.Cmp(big.NewFloat(1e10)) < 0 {
+			want, _ := exact.Float64()
+			if !ok || math.Abs(seconds-want) > 1e-6 {
+				t.Errorf("%s is read as %v, %v; want %v", text, seconds, ok, want)
+			}
 		}
 	})
 }

@@ -208,6 +208,9 @@ func validate(schema object, value any) error {
 		case "minimum":
 			number, isNumber := value.(float64)
 			ok = !isNumber || number >= want.(float64)
+		case "maximum":
+			number, isNumber := value.(float64)
+			ok = !isNumber || number <= want.(float64)
 		case "minLength", "maxLength", "pattern", "format":
 			ok = !isText || fitsText(keyword, want, text)
 		case "minItems":
@@ -331,6 +334,11 @@ func TestDocumentedLimits(t *testing.T) {
 			t.Errorf("%s: %s %v, want %d", tt.of, tt.keyword, got, tt.want)
 		}
 	}
+	list := pathItem("/users/me/sessions/")["get"].(object)
+	limit := list["parameters"].([]any)[0].(object)["schema"].(object)
+	if limit["minimum"] != 1.0 || limit["maximum"] != float64(maxSessionsShown) || limit["default"] != float64(sessionsShown) {
+		t.Errorf("the limit of the list of sessions is %v; want 1 to %d, and %d by default", limit, maxSessionsShown, sessionsShown)
+	}
 	fresh := fmt.Sprintf("within the last %d minutes", freshLogin/time.Minute)
 	if op := pathItem("/users/me/")["delete"].(object); !strings.Contains(op["description"].(string), fresh) {
 		t.Errorf("DELETE /users/me/ does not say %q", fresh)
@@ -355,7 +363,7 @@ func TestDocumentedForms(t *testing.T) {
 		{"a login with too long a name", "username=" + strings.Repeat("a", maxUsername+1) + "&password=b", false},
 		{"a refresh", "grant_type=refresh_token&refresh_token=a", true},
 		{"a refresh with an empty scope", "grant_type=refresh_token&refresh_token=a&scope=+", true},
-		{"a refresh with a scope", "grant_type=refresh_token&refresh_token=a&scope=b", false},
+		{"a refresh with a scope", "grant_type=refresh_token&refresh_token=a&scope=b", true},
 		{"a refresh with a name beside", "grant_type=refresh_token&refresh_token=a&username=b&password=c", true},
 		{"a refresh without its grant", "refresh_token=a", false},
 		{"a refresh without a token", "grant_type=refresh_token", false},

@@ -53,6 +53,7 @@ func loginForAccessToken(acc *accounts) handlerFunc {
 		if err != nil {
 			return err
 		}
+		tokens.Scope = grantedScope(fields)
 		return writeJSON(w, http.StatusOK, tokens)
 	}
 }
@@ -66,7 +67,7 @@ func loginByForm(acc *accounts, r *http.Request, fields form) (tokenResponse, er
 }
 
 func refreshByForm(acc *accounts, r *http.Request, fields form) (tokenResponse, error) {
-	token, err := parseRefresh(fields)
+	token, err := tokenField(fields, "refresh_token")
 	if err != nil {
 		return tokenResponse{}, err
 	}
@@ -141,7 +142,11 @@ func deleteUsersMe(acc *accounts) userHandlerFunc {
 // readSessions answers with the sessions of the signed-in user.
 func readSessions(acc *accounts) userHandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request, u User, s Session) error {
-		sessions, err := acc.listSessions(r.Context(), u, s.ID)
+		limit, err := parseLimit(r.URL.RawQuery)
+		if err != nil {
+			return err
+		}
+		sessions, err := acc.listSessions(r.Context(), u, s, limit)
 		if err != nil {
 			return err
 		}

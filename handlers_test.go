@@ -185,6 +185,7 @@ func TestTokensWithoutSession(t *testing.T) {
 	if _, err := s.acc.store.CreateUser(t.Context(), User{Username: "eve", Key: "eve", Disabled: true}); err != nil {
 		t.Fatal(err)
 	}
+	s.clock.Advance(time.Second) // into the second after the registration
 	now := s.clock.Now().Unix()
 	claims := func(format string, args ...any) string {
 		return mint(hs256, fmt.Sprintf(format, args...), testSecret)
@@ -196,7 +197,7 @@ func TestTokensWithoutSession(t *testing.T) {
 		{"an imported user's needs exp", claims(`{"sub":"Ｂｏｂ"}`), badToken},
 		{"a registered user's needs iat", claims(`{"sub":"alice","exp":%d}`, now+60), badToken},
 		{"a registered user's with iat", claims(`{"sub":"alice","iat":%d,"exp":%d}`, now, now+60), alice},
-		{"made a second before the user registered", claims(`{"sub":"alice","iat":%d,"exp":%d}`, now-1, now+60), badToken},
+		{"made in the second in which the user registered", claims(`{"sub":"alice","iat":%d,"exp":%d}`, now-1, now+60), badToken},
 		{"of nobody", claims(`{"sub":"nobody","iat":%d,"exp":%d}`, now, now+60), badToken},
 		{"of a name that nobody can have", claims(`{"sub":"a\u0000","iat":%d,"exp":%d}`, now, now+60), badToken},
 		{"of a disabled user", claims(`{"sub":"eve","exp":%d}`, now+60), badToken},
@@ -206,6 +207,66 @@ func TestTokensWithoutSession(t *testing.T) {
 			if got := s.me("Authorization: Bearer " + tt.token); got.body != tt.want {
 				t.Errorf("body %s, want %s", got.body, tt.want)
 			}
+		})
+	}
+}
+
+// TestTokensWithoutSessionEnd: what ends all sessions also ends the tokens that were made
+// elsewhere before, by however little, and those that may have been.
+func TestTokensWithoutSessionEnd(t *testing.T) {
+	events := map[string]func(s *testServer, name string, p pair) answer{
+		"the end of all sessions": func(s *testServer, _ string, p pair) answer {
+			return s.as(p, "DELETE", "/users/me/sessions/", "")
+		},
+		"a change of the password": func(s *testServer, _ string, p pair) answer {
+			return s.as(p, "POST", "/users/me/password", changeTo(goodPassword, newPassword))
+		},
+		"another person with the name": func(s *testServer, name string, p pair) answer {
+			if got := s.as(p, "DELETE", "/users/me/", ""); got.status != 204 {
+				return got
+			}
+			return s.register(name, newPassword)
+		},
+	}
+	rows := []struct {
+		name  string
+		iat   time.Duration // after the event
+		asked time.Duration // after the event
+		ok    bool
+	}{
+		{"at that moment", 0, 0, true},
+		{"at that moment, and hours later", 0, 23 * time.Hour, true},
+		{"a millisecond before", -time.Millisecond, time.Minute, false},
+		{"in the same second, by a clock without fractions", -time.Second / 3, time.Minute, false},
+		{"in the same second, by a clock that rounds up", 2 * time.Second / 3, 0, true},
+		{"a second ahead", time.Second, 0, true},
+		{"a little more than a second ahead", time.Second + time.Millisecond, 0, false},
+		{"some seconds ahead", 5 * time.Second, 0, false},
+		{"some seconds ahead, some seconds later", 9 * time.Second, 2 * time.Second, false},
+		{"almost as far ahead as may be", clockSkew - time.Millisecond, 0, false},
+		{"as far ahead as may be", clockSkew, 0, true},
+		{"as far ahead as may be, and before", clockSkew - time.Second, -time.Second, false},
+		{"further ahead", clockSkew + time.Millisecond, 0, false},
+	}
+	for event, do := range events {
+		t.Run(event, func(t *testing.T) {
+			onEveryStore(t, func(t *testing.T, s *testServer) {
+				for i, tt := range rows {
+					name := fmt.Sprint("user", i)
+					s.register(name, goodPassword)
+					s.clock.Advance(time.Minute)
+					if got := do(s, name, s.begin(name)); got.status/100 != 2 {
+						t.Fatalf("%d %s", got.status, got.body)
+					}
+					at := s.clock.Now()
+					token := mint(hs256, fmt.Sprintf(`{"sub":%q,"iat":%f,"exp":%d}`,
+						name, unixSeconds(at.Add(tt.iat)), at.Add(24*time.Hour).Unix()), testSecret)
+					s.clock.Advance(tt.asked)
+					if got := s.me("Authorization: Bearer " + token); (got.status == 200) != tt.ok {
+						t.Errorf("%s: %d %s; want it accepted: %v", tt.name, got.status, got.body, tt.ok)
+					}
+				}
+			})
 		})
 	}
 }
@@ -329,7 +390,7 @@ func TestLoginInNFD(t *testing.T) {
 
 // checkOAuthFailure checks what a failure at the token endpoint has beside its
 // detail: RFC 6749 §5.2.
-func checkOAuthFailure(t *testing.T, a answer) {
+func checkOAuthFailure(t testing.TB, a answer) {
 	t.Helper()
 	if a.header.Get("Cache-Control") != "no-store" || a.header.Get("Content-Type") != "application/json" {
 		t.Errorf("headers %v", a.header)

@@ -50,7 +50,6 @@ var statuses = []struct {
 	{errTwoTypes, http.StatusBadRequest, "More than one Content-Type", "invalid_request"},
 	{errBadTarget, http.StatusBadRequest, "Bad Request", ""},
 	{errUnsupportedGrant, http.StatusBadRequest, "Unsupported grant_type; want password or refresh_token", "unsupported_grant_type"},
-	{errInvalidScope, http.StatusBadRequest, "No scope was granted; want none", "invalid_scope"},
 	{errBadRefreshToken, http.StatusBadRequest, errBadRefreshToken.Error(), "invalid_grant"},
 	{errRefreshExpired, http.StatusBadRequest, errRefreshExpired.Error(), "invalid_grant"},
 	{errRefreshReused, http.StatusBadRequest, errRefreshReused.Error(), "invalid_grant"},

@@ -79,7 +79,7 @@ func changeTo(current, next string) string {
 // nothing any more.
 func TestUpdatePassword(t *testing.T) {
 	onEveryStore(t, func(t *testing.T, s *testServer) {
-		now := s.clock.Now().Unix()
+		now := s.clock.Now().Unix() + 1 // after the registration, which was in the middle of a second
 		current, thief, bob := s.begin("alice"), s.begin("alice"), s.begin("bob")
 		foreign := "Authorization: Bearer " + mint(hs256, fmt.Sprintf(`{"sub":"alice","iat":%d,"exp":%d}`, now, now+600), testSecret)
 		if got := s.me(foreign); got.body != alice {
@@ -228,7 +228,7 @@ func TestDeleteMe(t *testing.T) {
 			onEveryStore(t, func(t *testing.T, s *testServer) {
 				other, bob := s.begin("alice"), s.begin("bob")
 				current := s.begin("alice")
-				foreign := pair{access: mint(hs256, fmt.Sprintf(`{"sub":"alice","iat":%d,"exp":%d}`, s.clock.Now().Unix(), s.clock.Now().Unix()+3600), testSecret)}
+				foreign := pair{access: mint(hs256, fmt.Sprintf(`{"sub":"alice","iat":%d,"exp":%d}`, s.clock.Now().Unix()+1, s.clock.Now().Unix()+3600), testSecret)}
 				s.clock.Advance(tt.after)
 				current = s.refresh(current.refresh).tokens() // a refresh is no login
 				if got := s.as(foreign, "DELETE", "/users/me/", ""); got.status != 403 {

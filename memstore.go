@@ -16,7 +16,7 @@ type memStore struct {
 	users    map[int64]*User // which are replaced, never changed
 	byKey    map[string]*User
 	sessions map[string]*memSession
-	byUser   map[int64][]*memSession // of users who have any
+	byUser   map[int64][]*memSession // of users who have any, in the order of compareUse
 	expiring expiryQueue             // every session
 	failures *streakCache            // by account
 	sources  map[int64][]knownSource // of a user, the last maxSources, the latest last
@@ -28,11 +28,16 @@ type knownSource struct {
 	at     time.Time
 }
 
-// A memSession is a session and its places in the expiryQueue and in byUser.
+// A memSession is a session and its place in the expiryQueue.
 type memSession struct {
 	Session
-	place  int
-	ofUser int
+	place int
+}
+
+// compareUse orders the sessions of a user: the one unused for longest comes first. It is
+// the reverse of the order in which they are listed.
+func compareUse(a, b *memSession) int {
+	return cmp.Or(a.LastUsedAt.Compare(b.LastUsedAt), cmp.Compare(b.ID, a.ID))
 }
 
 var _ store = (*memStore)(nil)
@@ -195,7 +200,7 @@ func (m *memStore) DeleteUser(ctx context.Context, userID int64) error {
 	return nil
 }
 
-func (m *memStore) CreateSession(ctx context.Context, s Session, passwordHash string) error {
+func (m *memStore) CreateSession(ctx context.Context, s Session, passwordHash string, atMost int) error {
 	if err := checkSession(s); err != nil {
 		return err
 	}
@@ -208,27 +213,73 @@ func (m *memStore) CreateSession(ctx context.Context, s Session, passwordHash st
 	if u.PasswordHash != passwordHash || u.Disabled {
 		return errNotFound
 	}
+	m.endUnusedLocked(u.ID, s.CreatedAt, atMost-1)
 	s.CreatedAt, s.LastUsedAt, s.ExpiresAt = storedTime(s.CreatedAt), storedTime(s.LastUsedAt), storedTime(s.ExpiresAt)
-	entry := &memSession{Session: s, ofUser: len(m.byUser[s.UserID])}
+	entry := &memSession{Session: s}
 	m.sessions[s.ID] = entry
-	m.byUser[s.UserID] = append(m.byUser[s.UserID], entry)
+	m.insertLocked(entry)
 	heap.Push(&m.expiring, entry)
 	return nil
+}
+
+// endUnusedLocked ends the sessions of a user that have been unused for longest, until at
+// most left are open at now.
+func (m *memStore) endUnusedLocked(userID int64, now time.Time, left int) {
+	all := m.byUser[userID]
+	if len(all) <= left {
+		return
+	}
+	excess := -left
+	for _, s := range all {
+		if now.Before(s.ExpiresAt) {
+			excess++
+		}
+	}
+	m.deleteSessionsLocked(userID, func(s *memSession) bool {
+		if excess <= 0 || !now.Before(s.ExpiresAt) {
+			return false
+		}
+		excess--
+		return true
+	})
+}
+
+// insertLocked puts a session among its user's.
+func (m *memStore) insertLocked(s *memSession) {
+	all := m.byUser[s.UserID]
+	i, _ := slices.BinarySearchFunc(all, s, compareUse)
+	m.byUser[s.UserID] = slices.Insert(all, i, s)
+}
+
+// removeLocked takes a session away from its user's.
+func (m *memStore) removeLocked(s *memSession) {
+	all := m.byUser[s.UserID]
+	i, _ := slices.BinarySearchFunc(all, s, compareUse)
+	m.setLocked(s.UserID, slices.Delete(all, i, i+1))
+}
+
+// setLocked replaces the list of a user's sessions.
+func (m *memStore) setLocked(userID int64, all []*memSession) {
+	if len(all) == 0 {
+		delete(m.byUser, userID)
+		return
+	}
+	m.byUser[userID] = all
 }
 
 func (m *memStore) Sessions(ctx context.Context, userID int64, now time.Time, limit int) ([]Session, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	var sessions []Session
-	for _, s := range m.byUser[userID] {
+	for _, s := range slices.Backward(m.byUser[userID]) {
+		if len(sessions) == limit {
+			break
+		}
 		if now.Before(s.ExpiresAt) {
 			sessions = append(sessions, s.Session)
 		}
 	}
-	slices.SortFunc(sessions, func(a, b Session) int {
-		return cmp.Or(b.LastUsedAt.Compare(a.LastUsedAt), cmp.Compare(a.ID, b.ID))
-	})
-	return sessions[:min(limit, len(sessions))], ctx.Err()
+	return sessions, ctx.Err()
 }
 
 func (m *memStore) RotateSession(ctx context.Context, sessionID string, generation int64, now, expiresAt time.Time) error {
@@ -241,8 +292,10 @@ func (m *memStore) RotateSession(ctx context.Context, sessionID string, generati
 	if s == nil || s.Generation != generation || !now.Before(s.ExpiresAt) {
 		return errNotFound
 	}
+	m.removeLocked(s) // before it changes: its place depends on its last use
 	s.Generation++
 	s.LastUsedAt, s.ExpiresAt = storedTime(now), storedTime(expiresAt)
+	m.insertLocked(s)
 	heap.Fix(&m.expiring, s.place)
 	return nil
 }
@@ -277,28 +330,24 @@ func (m *memStore) endSessionsLocked(u *User, validAfter time.Time, keep string)
 	m.deleteSessionsLocked(u.ID, func(s *memSession) bool { return s.ID != keep })
 }
 
-// deleteSessionsLocked deletes the sessions of a user that ends picks.
+// deleteSessionsLocked deletes the sessions of a user that ends picks. It calls ends once
+// for each, in the order of compareUse.
 func (m *memStore) deleteSessionsLocked(userID int64, ends func(*memSession) bool) {
-	for _, s := range slices.Clone(m.byUser[userID]) {
-		if ends(s) {
-			m.deleteSessionLocked(s)
+	m.setLocked(userID, slices.DeleteFunc(m.byUser[userID], func(s *memSession) bool {
+		if !ends(s) {
+			return false
 		}
-	}
+		heap.Remove(&m.expiring, s.place)
+		delete(m.sessions, s.ID)
+		return true
+	}))
 }
 
-// deleteSessionLocked deletes a session, in whose place among its user's the last one goes.
+// deleteSessionLocked deletes a session.
 func (m *memStore) deleteSessionLocked(s *memSession) {
 	heap.Remove(&m.expiring, s.place)
 	delete(m.sessions, s.ID)
-	all := m.byUser[s.UserID]
-	last := all[len(all)-1]
-	all[s.ofUser], last.ofUser = last, s.ofUser
-	all[len(all)-1] = nil
-	if len(all) == 1 {
-		delete(m.byUser, s.UserID)
-		return
-	}
-	m.byUser[s.UserID] = all[:len(all)-1]
+	m.removeLocked(s)
 }
 
 func (m *memStore) Guesses(ctx context.Context, account string, userID int64, source string) (guesses, error) {
@@ -384,6 +433,9 @@ func (m *memStore) DeleteExpiredSessions(ctx context.Context, now time.Time, lim
 	}
 	return n, nil
 }
+
+// DeleteEndedSessions has nothing to do: this store deletes a session when it ends.
+func (m *memStore) DeleteEndedSessions(ctx context.Context, _ int) (int, error) { return 0, ctx.Err() }
 
 func (m *memStore) Ping(ctx context.Context) error { return ctx.Err() }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -27,10 +28,10 @@ type User struct {
 	Disabled     bool
 	CreatedAt    time.Time
 
-	// TokensValidAfter is the second from which tokens without a session are good:
-	// one with an earlier iat, or with none, is refused. A change of password, the
-	// end of all sessions, or disabling moves it forward. It is zero for an imported
-	// user, whose tokens were made elsewhere.
+	// TokensValidAfter is the time from which tokens without a session are good: one that
+	// was made before, or does not say when, is refused. A change of password, the end of
+	// all sessions, or disabling moves it forward. It is zero for an imported user, whose
+	// tokens were made elsewhere.
 	TokensValidAfter time.Time
 }
 
@@ -107,6 +108,10 @@ type tokenResponse struct {
 	TokenType    string `json:"token_type"`
 	ExpiresIn    int64  `json:"expires_in"` // seconds
 	RefreshToken string `json:"refresh_token"`
+
+	// Scope is the scope that was granted, which is always empty. It is nil if none was
+	// asked for: the answer has to name the scope only if it differs from the request.
+	Scope *string `json:"scope,omitempty"`
 }
 
 // A sessionResponse is what users see of their sessions.
@@ -407,13 +412,8 @@ type loginForm struct {
 	Password string
 }
 
-var (
-	// errUnsupportedGrant is a grant_type that the token endpoint does not know.
-	errUnsupportedGrant = errors.New("unsupported grant type")
-
-	// errInvalidScope is a refresh that asks for a scope.
-	errInvalidScope = errors.New("invalid scope")
-)
+// errUnsupportedGrant is a grant_type that the token endpoint does not know.
+var errUnsupportedGrant = errors.New("unsupported grant type")
 
 // parseLogin reads the fields of a login. As in FastAPI an empty field is a
 // missing one.
@@ -448,14 +448,14 @@ func (e *fieldErrors) loginName(f form) string {
 // nothing, except NUL, which is no slip of a finger.
 func isAroundName(r rune) bool { return r != 0 && (unicode.IsSpace(r) || isInvisible(r)) }
 
-// parseRefresh reads the fields of a refresh (RFC 6749 §6) and returns the token. It
-// returns errInvalidScope for any scope: none is ever granted, and a refresh may not
-// ask for more.
-func parseRefresh(f form) (string, error) {
-	if strings.TrimSpace(f.values["scope"]) != "" {
-		return "", errInvalidScope
+// grantedScope returns the scope to answer a login or a refresh with: nil if none was asked
+// for, and an empty one otherwise. A refresh may ask for what its login has asked for
+// (RFC 6749 §6), and some clients do so by themselves.
+func grantedScope(f form) *string {
+	if strings.TrimSpace(f.values["scope"]) == "" {
+		return nil
 	}
-	return tokenField(f, "refresh_token")
+	return new(string)
 }
 
 // tokenField returns the field of a form that holds a token, or a formError if it is
@@ -488,4 +488,58 @@ func parseKeep(query, current string) (string, error) {
 		Msg:  "Input should be 'current'",
 		Ctx:  map[string]any{"expected": "'current'"},
 	}}
+}
+
+// How many of their sessions people see if they do not say, and how many at most.
+const (
+	sessionsShown    = 100
+	maxSessionsShown = 1000
+)
+
+// parseLimit reads the query of GET /users/me/sessions/ as FastAPI would: the last of
+// several limits counts, and unknown parameters are ignored.
+func parseLimit(query string) (int, error) {
+	text, asked := "", false
+	for pair := range strings.SplitSeq(query, "&") {
+		name, value, _ := strings.Cut(pair, "=")
+		if unescapeQuery(name) == "limit" {
+			text, asked = unescapeQuery(value), true
+		}
+	}
+	if !asked {
+		return sessionsShown, nil
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+	if bad := checkLimit(n, err); bad != nil {
+		bad.Loc = []any{"query", "limit"}
+		return 0, fieldErrors{*bad}
+	}
+	return int(n), nil
+}
+
+// checkLimit returns what is wrong with a limit as ParseInt returned it, or nil. With
+// ErrRange n is the largest or smallest integer, which is out of our range too.
+func checkLimit(n int64, err error) *fieldError {
+	switch {
+	case err != nil && !errors.Is(err, strconv.ErrRange):
+		return &fieldError{Type: "int_parsing", Msg: "Input should be a valid integer, unable to parse string as an integer"}
+	case n < 1:
+		return &fieldError{Type: "greater_than_equal", Msg: "Input should be greater than or equal to 1", Ctx: map[string]any{"ge": 1}}
+	case n > maxSessionsShown:
+		return &fieldError{
+			Type: "less_than_equal",
+			Msg:  "Input should be less than or equal to " + strconv.Itoa(maxSessionsShown),
+			Ctx:  map[string]any{"le": maxSessionsShown},
+		}
+	}
+	return nil
+}
+
+// unescapeQuery decodes a name or value of a query. If an escape in it is broken, it is
+// returned as it is.
+func unescapeQuery(part string) string {
+	if text, err := url.QueryUnescape(part); err == nil {
+		return text
+	}
+	return part
 }

@@ -168,8 +168,8 @@ func (f *faulty) DeleteUser(ctx context.Context, userID int64) error {
 	return f.call(func() error { return f.store.DeleteUser(ctx, userID) })
 }
 
-func (f *faulty) CreateSession(ctx context.Context, s Session, hash string) error {
-	return f.call(func() error { return f.store.CreateSession(ctx, s, hash) })
+func (f *faulty) CreateSession(ctx context.Context, s Session, hash string, atMost int) error {
+	return f.call(func() error { return f.store.CreateSession(ctx, s, hash, atMost) })
 }
 
 func (f *faulty) RotateSession(ctx context.Context, id string, generation int64, now, expiresAt time.Time) error {

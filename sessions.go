@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -35,6 +36,10 @@ func (a *accounts) login(ctx context.Context, form loginForm, from client) (toke
 	return tokenResponse{}, errRaced
 }
 
+// maxSessions is how many sessions a user may have. When another begins, the one that has
+// been unused for longest ends: a script that logs in and never out must not fill the store.
+const maxSessions = 1000
+
 // beginSession begins a session of a user who has shown that the password is
 // theirs, and returns its tokens. It returns errNotFound if the password has been
 // changed since, or the user has been disabled or deleted.
@@ -45,7 +50,7 @@ func (a *accounts) beginSession(ctx context.Context, u User, from client) (token
 		CreatedAt: now, LastUsedAt: now, ExpiresAt: a.limits.expiry(now, now),
 		IP: from.IP, UserAgent: from.UserAgent,
 	}
-	if err := a.store.CreateSession(ctx, s, u.PasswordHash); err != nil {
+	if err := a.store.CreateSession(ctx, s, u.PasswordHash, maxSessions); err != nil {
 		return tokenResponse{}, err
 	}
 	return a.tokensOf(u, s, now)
@@ -63,14 +68,14 @@ func (a *accounts) tokensOf(u User, s Session, now time.Time) (tokenResponse, er
 	if err != nil {
 		return tokenResponse{}, err
 	}
-	return tokenResponse{access, "bearer", seconds, refresh}, nil
+	return tokenResponse{AccessToken: access, TokenType: "bearer", ExpiresIn: seconds, RefreshToken: refresh}, nil
 }
 
 // currentUser returns the user whom an access token names and the session that it
 // belongs to, or errBadToken; a failure of the store is returned as it is.
 //
 // A token of ours is good as long as its session is. One without a session was made
-// elsewhere with our key: for it the name counts, and it must not be older than
+// elsewhere with our key: for it the name counts, and it must not have been made before
 // TokensValidAfter. The session that has changed the password lives on, and its tokens,
 // which are older, with it.
 func (a *accounts) currentUser(ctx context.Context, token string) (User, Session, error) {
@@ -99,7 +104,7 @@ func (a *accounts) currentUser(ctx context.Context, token string) (User, Session
 // isGood reports whether claims are good for the user and the session that they name.
 func isGood(c claims, u User, s Session, now time.Time) bool {
 	if c.SessionID == "" {
-		return c.IssuedAt >= u.TokensValidAfter.Unix()
+		return c.madeAfter(now) >= unixSeconds(u.TokensValidAfter)
 	}
 	return u.Username == c.Subject && now.Before(s.ExpiresAt)
 }
@@ -147,7 +152,7 @@ func (a *accounts) nextGeneration(ctx context.Context, s Session, generation int
 		return Session{}, errRefreshExpired
 	case generation > s.Generation: // the database was restored from a backup
 		return Session{}, errBadRefreshToken
-	case generation == s.Generation-1 && a.limits.grace > 0 && now.Before(s.LastUsedAt.Add(a.limits.grace)):
+	case generation == s.Generation-1 && a.limits.grace > 0 && isRecent(s.LastUsedAt, now, a.limits.grace):
 		return s, nil
 	case generation < s.Generation:
 		return Session{}, errRefreshReused
@@ -195,19 +200,21 @@ func (a *accounts) sessionNamedBy(token string) (id string, ok bool) {
 	return c.SessionID, err == nil && c.SessionID != ""
 }
 
-// maxSessionsShown is how many sessions people see of theirs.
-const maxSessionsShown = 1000
-
-// listSessions returns the sessions of a user, the latest used first, as the one with
-// the ID current sees them.
-func (a *accounts) listSessions(ctx context.Context, u User, current string) ([]sessionResponse, error) {
-	sessions, err := a.store.Sessions(context.WithoutCancel(ctx), u.ID, a.now(), maxSessionsShown)
+// listSessions returns at most limit sessions of a user, the latest used first, as current
+// sees them. The list always has current in it: in the last place if too many others were
+// used later. A token that was made elsewhere has the zero Session.
+func (a *accounts) listSessions(ctx context.Context, u User, current Session, limit int) ([]sessionResponse, error) {
+	sessions, err := a.store.Sessions(context.WithoutCancel(ctx), u.ID, a.now(), limit)
 	if err != nil {
 		return nil, err
 	}
+	isCurrent := func(s Session) bool { return s.ID == current.ID }
+	if current.ID != "" && len(sessions) == limit && !slices.ContainsFunc(sessions, isCurrent) {
+		sessions[limit-1] = current
+	}
 	list := make([]sessionResponse, 0, len(sessions))
 	for _, s := range sessions {
-		list = append(list, s.response(current))
+		list = append(list, s.response(current.ID))
 	}
 	return list, nil
 }
@@ -229,36 +236,4 @@ func (a *accounts) endSessions(ctx context.Context, u User, keep string, from cl
 	}
 	a.event(ctx, slog.LevelInfo, "authn_token_revoked", u.Username, from)
 	return nil
-}
-
-// sweepBatch is how many rows are deleted at once, so that nobody waits long for the
-// store.
-const sweepBatch = 1000
-
-// sweep deletes what is of no use any more, every so often until ctx is done.
-func (a *accounts) sweep(ctx context.Context, every time.Duration) {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			now := a.now()
-			a.deleteInBatches(ctx, "expired sessions", now, a.store.DeleteExpiredSessions)
-			a.deleteInBatches(ctx, "old failures", now.Add(-forgetGuesses), a.store.DeleteOldGuesses)
-		}
-	}
-}
-
-func (a *accounts) deleteInBatches(ctx context.Context, what string, at time.Time, del func(context.Context, time.Time, int) (int, error)) {
-	for ctx.Err() == nil {
-		n, err := del(ctx, at, sweepBatch)
-		if err != nil {
-			a.log.ErrorContext(ctx, "cannot delete "+what, "err", err)
-		}
-		if n < sweepBatch {
-			return
-		}
-	}
 }

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -71,7 +73,7 @@ const (
 
 // checkGrant reports a refresh that was not answered with this reason, or with tokens
 // if it is empty.
-func checkGrant(t *testing.T, what string, a answer, reason string) {
+func checkGrant(t testing.TB, what string, a answer, reason string) {
 	t.Helper()
 	checkOAuthFailure(t, a)
 	if reason == "" && (a.status != 200 || a.tokens().refresh == "") || reason != "" && (a.status != 400 || a.body != invalidGrant(reason)) {
@@ -256,7 +258,7 @@ func (s *testServer) sessions(p pair) []object {
 // none of them.
 func TestSessionsWithoutSession(t *testing.T) {
 	onEveryStore(t, func(t *testing.T, s *testServer) {
-		now := s.clock.Now().Unix()
+		now := s.clock.Now().Unix() + 1 // after the registration, which was in the middle of a second
 		foreign := pair{access: mint(hs256, fmt.Sprintf(`{"sub":"alice","iat":%d,"exp":%d}`, now, now+600), testSecret)}
 		if got := s.as(foreign, "GET", "/users/me/sessions/", ""); got.status != 200 || got.body != "[]" {
 			t.Errorf("no session: %d %s", got.status, got.body)
@@ -459,6 +461,260 @@ func TestEndedWhileSending(t *testing.T) {
 		}
 		if got := s.as(owner, "GET", "/users/me/", ""); got.body != alice {
 			t.Errorf("the owner is %s", got.body)
+		}
+	})
+}
+
+func TestIsRecent(t *testing.T) {
+	const d = time.Minute
+	for _, tt := range []struct {
+		name string
+		age  time.Duration
+		want bool
+	}{
+		{"now", 0, true},
+		{"a moment before it is over", d - 1, true},
+		{"when it is over", d, false},
+		{"long ago", 400 * day, false},
+		{"by a clock that is ahead by the skew", -clockSkew, true},
+		{"by a clock that is a moment further ahead", -clockSkew - 1, false},
+		{"by a clock that has gone back by years", -4000 * day, false},
+	} {
+		if got := isRecent(testTime, testTime.Add(tt.age), d); got != tt.want {
+			t.Errorf("%s: %v; want %v", tt.name, got, tt.want)
+		}
+	}
+	if isRecent(time.Time{}, testTime, d) || isRecent(testTime, time.Time{}, d) {
+		t.Error("a difference that no duration can hold is recent")
+	}
+}
+
+// TestFreshLoginClock: a login of long ago does not get fresh again when the clock goes
+// back.
+func TestFreshLoginClock(t *testing.T) {
+	s := startServer(t)
+	s.signUp()
+	u, session, err := s.acc.currentUser(t.Context(), s.begin("alice").access)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.clock.Advance(-time.Hour)
+	if err := s.acc.deleteUser(t.Context(), u, session, client{}); !errors.Is(err, errStaleLogin) {
+		t.Errorf("%v; want errStaleLogin", err)
+	}
+	s.clock.Advance(time.Hour)
+	if err := s.acc.deleteUser(t.Context(), u, session, client{}); err != nil {
+		t.Errorf("by the right time: %v", err)
+	}
+}
+
+// TestSessionListLength: how many sessions the list has, and which. The one that asks is
+// among them, whether it was used of late or not.
+func TestSessionListLength(t *testing.T) {
+	onEveryStore(t, func(t *testing.T, s *testServer) {
+		first := s.begin("alice")
+		u, own, err := s.acc.currentUser(t.Context(), first.access)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 129 {
+			used := s.clock.Now().Add(time.Duration(i+1) * time.Second)
+			begun := Session{ID: newSessionID(), UserID: u.ID, CreatedAt: used, LastUsedAt: used, ExpiresAt: used.Add(day)}
+			if err := s.acc.store.CreateSession(t.Context(), begun, u.PasswordHash, maxSessions); err != nil {
+				t.Fatal(err)
+			}
+		}
+		foreign := pair{access: mint(hs256, fmt.Sprintf(`{"sub":"alice","iat":%d,"exp":%d}`, s.clock.Now().Unix()+1, s.clock.Now().Unix()+600), testSecret)}
+		for _, tt := range []struct {
+			query  string
+			length int
+		}{
+			{"", 100}, {"?", 100}, {"?limit=100", 100}, {"?limit=1", 1}, {"?limit=2", 2}, {"?limit=129", 129},
+			{"?limit=130", 130}, {"?limit=131", 130}, {"?limit=1000", 130}, {"?Limit=5", 100}, {"?keep=current&x=%zz", 100},
+		} {
+			get := func(p pair) []any {
+				got := s.as(p, "GET", "/users/me/sessions/"+tt.query, "")
+				list, _ := got.json().([]any)
+				if got.status != 200 || len(list) != tt.length {
+					t.Errorf("%q: %d with %d sessions; want %d", tt.query, got.status, len(list), tt.length)
+				}
+				for i := 1; i < len(list); i++ {
+					if list[i-1].(object)["last_used_at"].(string) < list[i].(object)["last_used_at"].(string) {
+						t.Fatalf("%q: number %d was used later than the one before", tt.query, i)
+					}
+				}
+				return list
+			}
+			list := get(first)
+			if last := list[len(list)-1].(object); last["id"] != own.ID || last["current"] != true {
+				t.Errorf("%q: the last is %v; want the one that asks", tt.query, last)
+			}
+			list = get(foreign)
+			if last := list[len(list)-1].(object); last["id"] == "" || (last["id"] == own.ID) != (tt.length == 130) {
+				t.Errorf("%q: to a token without a session the last is %v", tt.query, last)
+			}
+		}
+		s.refresh(first.refresh) // by the frozen clock, which is no later
+		s.clock.Advance(time.Hour)
+		now := s.refresh(s.begin("alice").refresh).tokens()
+		if list := s.sessions(now); len(list) != 100 || list[0]["current"] != true {
+			t.Errorf("the one that was used last: %v", list[0])
+		}
+	})
+}
+
+// TestSessionListLimit: what may stand in the query, in pydantic's words.
+func TestSessionListLimit(t *testing.T) {
+	s := startServer(t)
+	s.signUp()
+	tokens := s.begin("alice")
+	const (
+		noInteger = `{"type":"int_parsing","loc":["query","limit"],"msg":"Input should be a valid integer, unable to parse string as an integer"}`
+		tooSmall  = `{"type":"greater_than_equal","loc":["query","limit"],"msg":"Input should be greater than or equal to 1","ctx":{"ge":1}}`
+		tooLarge  = `{"type":"less_than_equal","loc":["query","limit"],"msg":"Input should be less than or equal to 1000","ctx":{"le":1000}}`
+	)
+	for _, tt := range []struct{ query, want string }{
+		{"limit=1", ""}, {"limit=1000", ""}, {"limit=+5", ""}, {"limit=%2B5", ""}, {"limit=007", ""}, {"limit=%205%20", ""},
+		{"%6cimit=5", ""}, {"limit=0&limit=5", ""}, {"x=%zz&limit=5;&limit=5", ""}, {"limits=0", ""},
+		{"limit", noInteger}, {"limit=", noInteger}, {"limit=+", noInteger}, {"limit=ten", noInteger}, {"limit=1e2", noInteger},
+		{"limit=10.5", noInteger}, {"limit=0x10", noInteger}, {"limit=5;x", noInteger}, {"limit=5;", noInteger}, {"limit=%zz", noInteger},
+		{"limit=%00", noInteger}, {"limit=%FF", noInteger}, {"limit=%D9%A3", noInteger}, {"limit=null", noInteger}, {"limit=5,6", noInteger},
+		{"limit=" + strings.Repeat("x", 7000), noInteger}, {"limit=5&limit=x", noInteger},
+		{"limit=0", tooSmall}, {"limit=-0", tooSmall}, {"limit=-1", tooSmall}, {"limit=-99999999999999999999", tooSmall}, {"limit=5&limit=0", tooSmall},
+		{"limit=1001", tooLarge}, {"limit=99999999999999999999", tooLarge}, {"limit=" + strings.Repeat("9", 7000), tooLarge},
+	} {
+		got := s.as(tokens, "GET", "/users/me/sessions/?"+tt.query, "")
+		if tt.want == "" && got.status != 200 || tt.want != "" && (got.status != 422 || got.body != `{"detail":[`+tt.want+`]}`) {
+			t.Errorf("%.40s: %d %s; want %s", tt.query, got.status, got.body, tt.want)
+		}
+	}
+	if got := s.do("GET", "/users/me/sessions/?limit=x", ""); got.body != notAuthenticated {
+		t.Errorf("without a token: %d %s", got.status, got.body)
+	}
+}
+
+// FuzzLimit: whatever the query, the limit is one of those that may be, or the error says
+// of what it is.
+func FuzzLimit(f *testing.F) {
+	for _, query := range []string{"", "limit=5", "limit=0&limit=1000", "limit=-1", "limit=%31", "limit=%zz", "a;b&limit", "&&=&limit=x"} {
+		f.Add(query)
+	}
+	f.Fuzz(func(t *testing.T, query string) {
+		n, err := parseLimit(query)
+		bad, isField := errors.AsType[fieldErrors](err)
+		if err == nil && (n < 1 || n > maxSessionsShown) || err != nil && (!isField || len(bad) != 1 || n != 0) {
+			t.Errorf("%q: %d, %v", query, n, err)
+		}
+		values, err := url.ParseQuery(query)
+		if err == nil && !values.Has("limit") && n != sessionsShown {
+			t.Errorf("%q, without a limit: %d", query, n)
+		}
+	})
+}
+
+// TestSessionLimit: with as many sessions as may be, a login ends the one that was unused
+// for longest, and no other.
+func TestSessionLimit(t *testing.T) {
+	s := startServer(t)
+	s.signUp()
+	oldest, second, bob := s.begin("alice"), s.begin("alice"), pair{}
+	s.register("bob", goodPassword)
+	bob = s.begin("bob")
+	s.clock.Advance(time.Second)
+	u, err := s.acc.store.UserByKey(t.Context(), "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range maxSessions - 3 { // sign-up has begun one too
+		now := s.clock.Now()
+		begun := Session{ID: newSessionID(), UserID: u.ID, CreatedAt: now, LastUsedAt: now, ExpiresAt: now.Add(day)}
+		if err := s.acc.store.CreateSession(t.Context(), begun, u.PasswordHash, maxSessions); err != nil {
+			t.Fatal(err)
+		}
+	}
+	length := func(p pair) int {
+		list, _ := s.as(p, "GET", "/users/me/sessions/?limit=1000", "").json().([]any)
+		return len(list)
+	}
+	if n := length(oldest); n != maxSessions {
+		t.Fatalf("%d sessions; want %d", n, maxSessions)
+	}
+	s.clock.Advance(time.Second)
+	oldest = s.checkGood("the oldest, which is used now", oldest)
+	newest := oldest
+	for range 2 {
+		newest = s.begin("alice")
+		if n := length(newest); n != maxSessions {
+			t.Errorf("after a login %d sessions; want %d", n, maxSessions)
+		}
+	}
+	s.checkEnded("the one that was unused for longest", second)
+	s.checkGood("the newest", newest)
+	s.checkGood("the oldest, which was used", oldest)
+	s.checkGood("another user", bob)
+}
+
+// TestEndOthersTogether: of two sessions that end all others at the same moment one is
+// left, or none; and who has ended the other knows.
+func TestEndOthersTogether(t *testing.T) {
+	onEveryStore(t, func(t *testing.T, s *testServer) {
+		for range 10 {
+			both := []pair{s.begin("alice"), s.begin("alice")}
+			statuses := make([]int, len(both))
+			var all sync.WaitGroup
+			for i, p := range both {
+				all.Go(func() { statuses[i] = s.as(p, "DELETE", "/users/me/sessions/?keep=current", "").status })
+			}
+			all.Wait()
+			left := 0
+			for i, p := range both {
+				if statuses[i] != 204 && statuses[i] != 401 {
+					t.Errorf("answered %d; want 204 or 401", statuses[i])
+				}
+				if got := s.me("Authorization: Bearer " + p.access); got.status == 200 {
+					left++
+				}
+			}
+			if left > 1 || statuses[0] == 401 && statuses[1] == 401 {
+				t.Errorf("%d are left, after %v; want one at most", left, statuses)
+			}
+			s.checkGood("a new login", s.begin("alice"))
+		}
+	})
+}
+
+// reregistering is a store in which an account is deleted, and its name registered anew by
+// somebody with the same password, when its old owner wants to change that.
+type reregistering struct {
+	store
+	anew User
+}
+
+func (r reregistering) ChangePassword(ctx context.Context, userID int64, current, next string, validAfter time.Time, keep string) error {
+	if err := r.DeleteUser(ctx, userID); err == nil {
+		if _, err := r.CreateUser(ctx, r.anew); err != nil {
+			return err
+		}
+	}
+	return r.store.ChangePassword(ctx, userID, current, next, validAfter, keep)
+}
+
+// TestUpdatePasswordWhileReregistered: somebody whose account is deleted meanwhile does
+// not change the password of the person who has the name now.
+func TestUpdatePasswordWhileReregistered(t *testing.T) {
+	onEveryStore(t, func(t *testing.T, s *testServer) {
+		tokens, users := s.begin("alice"), s.acc.store
+		anew, err := users.UserByKey(t.Context(), "alice")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.acc.store = reregistering{users, anew}
+		if got := s.as(tokens, "POST", "/users/me/password", changeTo(goodPassword, newPassword)); got.body != badToken {
+			t.Errorf("%d %s; want %s", got.status, got.body, badToken)
+		}
+		s.acc.store = users
+		if hash := s.hashOf(t, "alice"); hash != anew.PasswordHash {
+			t.Error("the password of the new person has changed")
 		}
 	})
 }

@@ -183,16 +183,37 @@ func (s sqlStore) DeleteUser(ctx context.Context, userID int64) error {
 	return s.writeOne(ctx, deleteUser, userID)
 }
 
-func (s sqlStore) CreateSession(ctx context.Context, session Session, passwordHash string) error {
+func (s sqlStore) CreateSession(ctx context.Context, session Session, passwordHash string, atMost int) error {
 	if err := checkSession(session); err != nil {
 		return err
 	}
 	if !isStorable(passwordHash) {
 		return errNotFound
 	}
-	return s.writeOne(ctx, insertSession, session.ID,
+	err := s.writeOne(ctx, insertSession, session.ID,
 		session.CreatedAt.UnixMicro(), session.LastUsedAt.UnixMicro(), session.ExpiresAt.UnixMicro(),
 		session.IP, session.UserAgent, session.UserID, passwordHash)
+	if err != nil {
+		return err
+	}
+	return s.deleteUnused(ctx, session, atMost-1)
+}
+
+// deleteUnused deletes the sessions of a user that have been unused for longest, until at
+// most left are open besides current. After a lost connection it tries again, because a
+// second DELETE does no harm.
+func (s sqlStore) deleteUnused(ctx context.Context, current Session, left int) error {
+	const batch = 1000 // of the many that may be left from before there was a limit
+	for n := int64(batch); n == batch; {
+		err := s.attempt(ctx, func(ctx context.Context) (err error) {
+			n, err = s.exec(ctx, deleteUnusedSessions, current.UserID, current.ID, current.CreatedAt.UnixMicro(), batch, left)
+			return err
+		}, true)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s sqlStore) Sessions(ctx context.Context, userID int64, now time.Time, limit int) ([]Session, error) {
@@ -273,6 +294,17 @@ func (s sqlStore) DeleteOldGuesses(ctx context.Context, before time.Time, limit 
 
 func (s sqlStore) DeleteExpiredSessions(ctx context.Context, now time.Time, limit int) (int, error) {
 	n, err := s.writeMany(ctx, deleteExpiredSessions, now.UnixMicro(), limit)
+	return int(n), err
+}
+
+// DeleteEndedSessions marks users who have no ended session left, so that they are not
+// looked at again until their next EndSessions. It may miss a session that another
+// transaction begins at that moment with an older epoch; that row stays until it expires.
+func (s sqlStore) DeleteEndedSessions(ctx context.Context, limit int) (int, error) {
+	n, err := s.writeMany(ctx, deleteEndedSessions, limit)
+	if err == nil && n < int64(limit) {
+		n, err = s.writeMany(ctx, updateSweptEpochs, limit)
+	}
 	return int(n), err
 }
 

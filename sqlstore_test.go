@@ -239,3 +239,145 @@ func TestAttemptTimesOut(t *testing.T) {
 		}
 	})
 }
+
+// migrateTo brings an empty database to an older version of the schema.
+func migrateTo(t *testing.T, db *database, version int64) {
+	t.Helper()
+	provider, err := db.migrator()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := provider.UpTo(t.Context(), version); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// oldSessions is how a program of the third version of the schema begins and ends
+// sessions: it knows nothing of a limit, and the rest is still the same.
+type oldSessions struct{ sqlStore }
+
+func (o oldSessions) begin(ctx context.Context, s Session) error {
+	return o.writeOne(ctx, insertSession, s.ID, s.CreatedAt.UnixMicro(), s.LastUsedAt.UnixMicro(), s.ExpiresAt.UnixMicro(), "", "", s.UserID, "$hash")
+}
+
+// serve does what requests of a user do, over and over, until stop is closed.
+func (o oldSessions) serve(ctx context.Context, u User, stop <-chan struct{}) error {
+	for n := 0; ; n++ {
+		select {
+		case <-stop:
+			return nil
+		default:
+		}
+		id := fmt.Sprint(u.ID, "/", n)
+		s := Session{ID: id, UserID: u.ID, CreatedAt: inSeconds(n), LastUsedAt: inSeconds(n), ExpiresAt: inSeconds(n + 9999)}
+		_, _, lost := o.UserBySession(ctx, id)
+		if !errors.Is(lost, errNotFound) {
+			return fmt.Errorf("a session that is not there: %w", lost)
+		}
+		if err := errors.Join(o.begin(ctx, s), o.RotateSession(ctx, id, 0, inSeconds(n), inSeconds(n+9999)),
+			o.EndSessions(ctx, u.ID, testTime, id)); err != nil {
+			return err
+		}
+		if _, _, err := o.UserBySession(ctx, id); err != nil {
+			return fmt.Errorf("a session that was kept: %w", err)
+		}
+	}
+}
+
+// TestMigrateWhileServing: programs of the version before go on serving while the schema
+// gets its order and its marks for sessions, and afterwards. What they have ended is
+// deleted, and what they have left is in the right order.
+func TestMigrateWhileServing(t *testing.T) {
+	for name, empty := range everyDatabase {
+		t.Run(name, func(t *testing.T) {
+			url := empty(t)
+			db, err := openDatabase(url, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			migrateTo(t, db, 3)
+			old := oldSessions{sqlStore{db}}
+			u := mustCreate(t, old, testUser("alice"))
+			for i, used := range []time.Time{time.UnixMicro(0), inSeconds(2), inSeconds(1)} { // the first was never used
+				s := Session{ID: fmt.Sprint("s", i), UserID: u.ID, CreatedAt: inSeconds(3 * i / 2), LastUsedAt: used, ExpiresAt: inSeconds(9999)}
+				if err := old.begin(t.Context(), s); err != nil {
+					t.Fatal(err)
+				}
+			}
+			stop := make(chan struct{})
+			var all sync.WaitGroup
+			for i := range 3 {
+				busy := mustCreate(t, old, testUser(fmt.Sprint("busy", i)))
+				all.Go(func() {
+					if err := old.serve(t.Context(), busy, stop); err != nil {
+						t.Errorf("the old program: %v", err)
+					}
+				})
+			}
+			s := mustOpen(t, url).(sqlStore)
+			for range 3 {
+				if _, err := s.DeleteEndedSessions(t.Context(), 1000); err != nil {
+					t.Error(err)
+				}
+			}
+			close(stop)
+			all.Wait()
+			list, err := s.Sessions(t.Context(), u.ID, inSeconds(9), 9)
+			if err != nil || len(list) != 3 || list[0].ID != "s1" || list[2].ID != "s0" || list[2].LastUsedAt != inSeconds(0) {
+				t.Errorf("the list is %+v, %v; want s1, s2, and s0, whose login was its last use", list, err)
+			}
+			for n := 1; n > 0; {
+				if n, err = s.DeleteEndedSessions(t.Context(), 1000); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if left := s.count(t, "sessions"); left != 3+3 {
+				t.Errorf("%d rows are left; want those of alice and one of each who was busy", left)
+			}
+			if err := old.begin(t.Context(), Session{ID: "later", UserID: u.ID, CreatedAt: inSeconds(9), LastUsedAt: inSeconds(9), ExpiresAt: inSeconds(9999)}); err != nil {
+				t.Errorf("a login at the old program: %v", err)
+			}
+		})
+	}
+}
+
+// TestLimitSparesUsed: a session that is refreshed at the moment when it would have to end
+// as the one that was unused for longest goes on.
+func TestLimitSparesUsed(t *testing.T) {
+	url := newPostgres(t)
+	s := mustOpen(t, url)
+	u := mustCreate(t, s, testUser("alice"))
+	beginSome(t, s, u, "a", "b")
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	refresh, err := conn.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := refresh.Exec(t.Context(), statementTexts[rotateSession], inSeconds(9).UnixMicro(), inSeconds(99).UnixMicro(), "a", 0); err != nil {
+		t.Fatal(err)
+	}
+	var login sync.WaitGroup
+	login.Go(func() {
+		begun := Session{ID: "c", UserID: u.ID, CreatedAt: inSeconds(9), LastUsedAt: inSeconds(9), ExpiresAt: inSeconds(99)}
+		if err := s.CreateSession(t.Context(), begun, "$hash", 2); err != nil {
+			t.Errorf("CreateSession: %v", err)
+		}
+	})
+	for waits := false; !waits; { // for the refresh, whose row it wants to delete
+		err := refresh.QueryRow(t.Context(), `SELECT EXISTS (SELECT 1 FROM pg_locks
+			WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))`).Scan(&waits)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := refresh.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	login.Wait()
+	checkOpen(t, s, "after the login", map[string]bool{"a": true, "c": true})
+}

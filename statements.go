@@ -21,7 +21,10 @@ const (
 	rotateSession
 	deleteSession
 	endSessions
+	deleteUnusedSessions
 	deleteExpiredSessions
+	deleteEndedSessions
+	updateSweptEpochs
 	selectGuesses
 	insertFailure
 	deleteFailures
@@ -37,18 +40,28 @@ const (
 const (
 	userColumns = `users.id, users.username, users.username_key, users.email, users.full_name,
 		users.password_hash, users.disabled, users.created_at, users.tokens_valid_after`
-	sessionColumns = `sessions.id, sessions.user_id, sessions.created_at,
-		CASE WHEN sessions.last_used_at = 0 THEN sessions.created_at ELSE sessions.last_used_at END,
+	sessionColumns = `sessions.id, sessions.user_id, sessions.created_at, sessions.last_used_at,
 		sessions.expires_at, sessions.generation, sessions.ip, sessions.user_agent`
 )
 
 // A session has ended when all sessions of its user were ended after it began, but
 // for the one that was kept. So a single row ends any number of them, and with it
 // whatever is under way: a session that begins at that moment in another transaction
-// has the older epoch. The rows go when they expire.
+// has the older epoch. The rows are deleted in the background.
 const (
 	isOpen      = `(sessions.epoch = users.session_epoch OR sessions.id = users.kept_session)`
 	isOpenAlone = `EXISTS (SELECT 1 FROM users WHERE users.id = sessions.user_id AND ` + isOpen + `)` // where users is not joined
+)
+
+// Ended sessions are looked for among the first few users who may have any. A partial index
+// holds just the users for whom isUnswept is true; databases use it where the condition is
+// written as in the migration. hasEnded is not NOT isOpen, which is null if no session was
+// kept.
+const (
+	isUnswept    = `session_epoch > swept_epoch`
+	unsweptUsers = `(SELECT id, session_epoch, kept_session FROM users WHERE ` + isUnswept + ` ORDER BY id LIMIT $1) AS unswept`
+	hasEnded     = `sessions.user_id = unswept.id AND sessions.epoch <> unswept.session_epoch
+		AND (unswept.kept_session IS NULL OR sessions.id <> unswept.kept_session)`
 )
 
 // endSessionsSet is the SET clause that ends all sessions of a user but $1, if that is
@@ -102,9 +115,24 @@ var statementTexts = [...]string{
 		WHERE id = $3 AND generation = $4 AND expires_at > $1 AND ` + isOpenAlone,
 	deleteSession: `DELETE FROM sessions WHERE id = $1 AND user_id = $2 AND ` + isOpenAlone,
 	endSessions:   `UPDATE users SET ` + endSessionsSet + ` WHERE id = $3`,
+	deleteUnusedSessions: `
+		DELETE FROM sessions WHERE (id, generation) IN ( -- with its generation: one that is refreshed meanwhile is not unused
+			SELECT sessions.id, sessions.generation
+			FROM sessions JOIN users ON users.id = sessions.user_id
+			WHERE sessions.user_id = $1 AND sessions.id <> $2 AND sessions.expires_at > $3 AND ` + isOpen + `
+			ORDER BY sessions.last_used_at DESC, sessions.id LIMIT $4 OFFSET $5)`,
 	deleteExpiredSessions: `
 		DELETE FROM sessions WHERE expires_at <= $1 AND id IN ( -- again, for it may have been refreshed meanwhile
 			SELECT id FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)`,
+	deleteEndedSessions: `
+		DELETE FROM sessions WHERE id IN (
+			SELECT sessions.id FROM ` + unsweptUsers + ` JOIN sessions ON ` + hasEnded + ` LIMIT $1)`,
+
+	// It sets the epoch that was read, because a later one may come meanwhile.
+	updateSweptEpochs: `
+		UPDATE users SET swept_epoch = unswept.session_epoch FROM ` + unsweptUsers + `
+		WHERE users.id = unswept.id AND users.session_epoch > users.swept_epoch
+			AND NOT EXISTS (SELECT 1 FROM sessions WHERE ` + hasEnded + `)`,
 	selectGuesses: `
 		SELECT COALESCE((SELECT failures FROM login_failures WHERE account = $1), 0),
 			COALESCE((SELECT last_at FROM login_failures WHERE account = $1), 0),

@@ -65,8 +65,10 @@ type store interface {
 
 	// CreateSession adds a session of a user who has this password hash. It
 	// returns errNotFound if the user has another by now, is disabled, or is gone:
-	// no session begins with a password that has been changed.
-	CreateSession(ctx context.Context, s Session, passwordHash string) error
+	// no session begins with a password that has been changed. If the user now has more
+	// than atMost open sessions, those unused for longest end, but never this one. In a
+	// database that is a second step; if it fails, the user's next login makes up for it.
+	CreateSession(ctx context.Context, s Session, passwordHash string, atMost int) error
 
 	// Sessions returns the sessions of a user that are open at now: most recently
 	// used first, at most limit.
@@ -113,6 +115,11 @@ type store interface {
 	// DeleteExpiredSessions deletes at most limit sessions that have expired at
 	// now, and returns how many it has deleted.
 	DeleteExpiredSessions(ctx context.Context, now time.Time, limit int) (int, error)
+
+	// DeleteEndedSessions deletes rows of sessions that EndSessions has ended. It handles at
+	// most limit sessions or users and returns how many; fewer than limit means that nothing
+	// is left to do.
+	DeleteEndedSessions(ctx context.Context, limit int) (int, error)
 
 	// Ping returns nil if the store can be read.
 	Ping(ctx context.Context) error

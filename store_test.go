@@ -41,6 +41,9 @@ func testStore(t *testing.T, open func(testing.TB) store) {
 		"a session ends":                    testStoreEnd,
 		"all sessions end":                  testStoreEnds,
 		"what has ended is not kept":        testStoreKept,
+		"a limit of sessions":               testStoreLimit,
+		"a limit, 40 begin":                 testStoreLimitRace,
+		"what has ended is deleted":         testStoreEnded,
 		"an old password begins nothing":    testStorePasswordRace,
 		"expiry":                            testStoreExpiry,
 		"expiry of what was used again":     testStoreLaterExpiry,
@@ -80,9 +83,12 @@ func mustCreate(t testing.TB, s store, u User) User {
 	return created
 }
 
+// noLimit is for tests that begin as many sessions as they like.
+const noLimit = math.MaxInt32
+
 func mustBegin(t testing.TB, s store, session Session) {
 	t.Helper()
-	if err := s.CreateSession(t.Context(), session, "$hash"); err != nil {
+	if err := s.CreateSession(t.Context(), session, "$hash", noLimit); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -234,7 +240,7 @@ func testStoreTexts(t *testing.T, s store) {
 		for field, session := range map[string]Session{
 			"ID": {ID: bad, UserID: u.ID}, "IP": {ID: "s", UserID: u.ID, IP: bad}, "UserAgent": {ID: "s", UserID: u.ID, UserAgent: bad},
 		} {
-			if err := s.CreateSession(t.Context(), session, "$hash"); !errors.Is(err, errUnstorable) {
+			if err := s.CreateSession(t.Context(), session, "$hash", noLimit); !errors.Is(err, errUnstorable) {
 				t.Errorf("%s as %s: CreateSession: %v", name, field, err)
 			}
 		}
@@ -302,7 +308,7 @@ func testStoreSessions(t *testing.T, s store) {
 		name, hash string
 		user       int64
 	}{{"a session of nobody", "$hash", u.ID + 1}, {"another password hash", "$other", u.ID}, {"no password hash", "", u.ID}, {"a NUL", "\x00", u.ID}} {
-		if err := s.CreateSession(t.Context(), Session{ID: "s2", UserID: tt.user}, tt.hash); !errors.Is(err, errNotFound) {
+		if err := s.CreateSession(t.Context(), Session{ID: "s2", UserID: tt.user}, tt.hash, noLimit); !errors.Is(err, errNotFound) {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 	}
@@ -409,7 +415,7 @@ func testStoreDeletion(t *testing.T, s store) {
 	if _, _, err := s.UserBySession(t.Context(), "alice's"); !errors.Is(err, errNotFound) {
 		t.Errorf("a session of the deleted user: %v", err)
 	}
-	if err := s.CreateSession(t.Context(), Session{ID: "new", UserID: u.ID}, "$hash"); !errors.Is(err, errNotFound) {
+	if err := s.CreateSession(t.Context(), Session{ID: "new", UserID: u.ID}, "$hash", noLimit); !errors.Is(err, errNotFound) {
 		t.Errorf("a new session of the deleted user: %v", err)
 	}
 	if err := s.ReplacePasswordHash(t.Context(), u.ID, "$hash", "$new"); !errors.Is(err, errNotFound) {
@@ -438,7 +444,7 @@ func testStoreDeletionRace(t *testing.T, s store) {
 		var all sync.WaitGroup
 		for i := range 5 {
 			all.Go(func() {
-				err := s.CreateSession(t.Context(), Session{ID: fmt.Sprint(round, "/", i), UserID: u.ID}, "$hash")
+				err := s.CreateSession(t.Context(), Session{ID: fmt.Sprint(round, "/", i), UserID: u.ID}, "$hash", noLimit)
 				if err != nil && !errors.Is(err, errNotFound) {
 					t.Errorf("CreateSession: %v", err)
 				}
@@ -525,8 +531,9 @@ func testStoreCancelled(t *testing.T, s store) {
 		"DeleteOldGuesses":      func() error { _, err := s.DeleteOldGuesses(ctx, testTime, 1); return err },
 		"EndSessions":           func() error { return s.EndSessions(ctx, u.ID, testTime, "") },
 		"DeleteUser":            func() error { return s.DeleteUser(ctx, u.ID) },
-		"CreateSession":         func() error { return s.CreateSession(ctx, Session{ID: "s2", UserID: u.ID}, "$hash") },
+		"CreateSession":         func() error { return s.CreateSession(ctx, Session{ID: "s2", UserID: u.ID}, "$hash", noLimit) },
 		"DeleteExpiredSessions": func() error { _, err := s.DeleteExpiredSessions(ctx, testTime, math.MaxInt32); return err },
+		"DeleteEndedSessions":   func() error { _, err := s.DeleteEndedSessions(ctx, 1); return err },
 		"Ping":                  func() error { return s.Ping(ctx) },
 	} {
 		if err := call(); !errors.Is(err, context.Canceled) {
@@ -558,7 +565,7 @@ func BenchmarkMemStore(b *testing.B) {
 			size := liveBytes() - before
 			for i := range users {
 				begun := Session{ID: fmt.Sprint(i), UserID: int64(i + 1), ExpiresAt: testTime.Add(time.Duration(i) * time.Second)}
-				if err := s.CreateSession(b.Context(), begun, hash); err != nil {
+				if err := s.CreateSession(b.Context(), begun, hash, noLimit); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"fmt"
+	"net"
 	"sync"
 	"syscall"
 	"testing"
@@ -89,6 +91,56 @@ func testCutRefreshes(t *testing.T, c *pgtest.Cluster) {
 		p.checkGeneration(t, step+1)
 	}
 	checkGoesOn(t, s, g, "alice")
+}
+
+// testRefreshBeforeOutage: the database rotates a session, the answer is lost, and then
+// nobody reaches the database for a while. The client goes on trying with the token that it
+// has, and gets in if the outage is shorter than the grace.
+func testRefreshBeforeOutage(t *testing.T, c *pgtest.Cluster) {
+	s, proxy, p := startVisibly(t, c)
+	for _, tt := range []struct {
+		lasts time.Duration
+		in    bool
+	}{{12 * time.Second, true}, {50 * time.Second, true}, {63 * time.Second, false}} {
+		t.Run(tt.lasts.String(), func(t *testing.T) {
+			p.change(t, "DELETE FROM sessions")
+			g := s.signIn(t, "alice")
+			proxy.cutNext(1, cut{marker: aRotation, answered: true})
+			checkOutage(t, promptly(t, func() answer { return s.refresh(t, g.Refresh) }))
+			checkCut(t, proxy)
+			proxy.lead(closedPort(t))
+			proxy.breakAll()
+			for range 2 {
+				checkOutage(t, promptly(t, func() answer { return s.refresh(t, g.Refresh) }))
+			}
+			p.checkGeneration(t, 1)
+			p.change(t, fmt.Sprintf("UPDATE sessions SET last_used_at = last_used_at - %d", tt.lasts.Microseconds()))
+			proxy.lead(c.Port)
+			var a answer
+			waitFor(t, "an answer", func() bool { a = s.refresh(t, g.Refresh); return a.StatusCode != 503 })
+			if !tt.in {
+				checkOAuthProblem(t, a, "invalid_grant", "refresh token already used; the session has ended")
+				return
+			}
+			next := a.granted(t)
+			p.checkGeneration(t, 1)
+			checkGoesOn(t, s, next, "alice")
+		})
+	}
+	if n := len(s.events(t, "authn_token_reuse")); n != 1 {
+		t.Errorf("%d warnings of a theft; want 1, of the longest outage", n)
+	}
+}
+
+// closedPort is one on which nobody listens.
+func closedPort(t testing.TB) int {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().(*net.TCPAddr).Port
 }
 
 // testCutEnds: the end of a session is tried again when the connection breaks. What

@@ -106,11 +106,12 @@ func (k key) mint(t testing.TB, username string) string {
 	return k.mintOf(t, fmt.Sprintf(`"sub":%q`, username))
 }
 
-// mintOf makes a token of these claims and the times that it needs.
+// mintOf makes a token of these claims and the times that it needs. Its clock rounds up to
+// the next second: one made in the second of the user's registration is refused.
 func (k key) mintOf(t testing.TB, claims string) string {
 	t.Helper()
 	enc := base64.RawURLEncoding.EncodeToString
-	now := time.Now().Unix()
+	now := time.Now().Unix() + 1
 	text := enc(fmt.Appendf(nil, `{"alg":%q,"typ":"JWT"}`, k.algorithm)) + "." +
 		enc(fmt.Appendf(nil, `{%s,"iat":%d,"exp":%d}`, claims, now, now+60))
 	return text + "." + enc(k.sign(t, text))

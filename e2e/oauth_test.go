@@ -97,6 +97,32 @@ func TestOAuthClientGuesses(t *testing.T) {
 	}
 }
 
+// TestOAuthClientScope: a client that asks for a scope is told that it has none, and may
+// repeat it when it refreshes, as many libraries do by themselves.
+func TestOAuthClientScope(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.register(t, "alice")
+	c := newOAuthClient(t, s, oauth2.AuthStyleInParams)
+	if scope := c.logIn(t).Extra("scope"); scope != nil {
+		t.Errorf("without a scope the client is told %q", scope)
+	}
+	c.Scopes = []string{"read", "offline_access"}
+	token := c.logIn(t)
+	if scope := token.Extra("scope"); scope != "" {
+		t.Errorf("the client is told that it has the scope %v; want an empty one", scope)
+	}
+	next, err := c.Exchange(c.ctx, "", oauth2.SetAuthURLParam("grant_type", "refresh_token"),
+		oauth2.SetAuthURLParam("refresh_token", token.RefreshToken), oauth2.SetAuthURLParam("scope", "read offline_access"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if scope := next.Extra("scope"); scope != "" {
+		t.Errorf("after the refresh it is told %v; want an empty scope", scope)
+	}
+	checkReads(t, c.Client(c.ctx, expired(next)), s)
+}
+
 // checkReads reports a client that cannot read who it is.
 func checkReads(t testing.TB, client *http.Client, s *server) {
 	t.Helper()

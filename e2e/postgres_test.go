@@ -44,6 +44,7 @@ func TestPostgres(t *testing.T) {
 		"sessions":                        testPostgresSessions,
 		"killed before the answer":        testKilledBeforeAnswer,
 		"refreshes that are cut off":      testCutRefreshes,
+		"a refresh before an outage":      testRefreshBeforeOutage,
 		"ends that are cut off":           testCutEnds,
 		"a theft that is cut off":         testCutTheft,
 		"silence about sessions":          testSilentSessions,

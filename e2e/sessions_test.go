@@ -253,7 +253,6 @@ func testBadRefreshTokens(t *testing.T, p place) {
 	} {
 		t.Run(name, func(t *testing.T) { checkOAuthCode(t, s.do(t, "POST", "/token", body, formType), "invalid_request") })
 	}
-	checkOAuthCode(t, s.do(t, "POST", "/token", form+g.Refresh+"&scope=admin", formType), "invalid_scope")
 	checkStatus(t, s.do(t, "POST", "/token?"+form+g.Refresh, "", formType), 422) // no form: a login without a name
 	checkStatus(t, s.do(t, "POST", "/token", form+g.Refresh, "Content-Type: text/plain"), 422)
 	checkGoesOn(t, s, g, "alice")

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// wholeTable is a step of a plan that reads every row of a table, or sorts what an index
+// could have in order. A subquery that SQLite has called users is no table, and neither is
+// an index of those users only who are looked for.
+var wholeTable = regexp.MustCompile(`Seq Scan|TEMP B-TREE|SCAN (sessions|login_failures)`)
+
+// TestPlans: what is asked at every login, often, or in the background goes by an index.
+func TestPlans(t *testing.T) {
+	for database, open := range map[string]func(*testing.T) planner{"SQLite": planSQLite, "PostgreSQL": planPostgres} {
+		t.Run(database, func(t *testing.T) {
+			plan := open(t)
+			for _, tt := range []struct {
+				name  string
+				s     statement
+				args  []any
+				index string
+			}{
+				{"the list of sessions", selectSessions, []any{1, 1, 100}, "sessions_last_used"},
+				{"the end of those unused for longest", deleteUnusedSessions, []any{1, "s", 1, 1000, 999}, "sessions_last_used"},
+				{"the deletion of ended sessions", deleteEndedSessions, []any{1000}, "users_unswept"},
+				{"the note that none is left", updateSweptEpochs, []any{1000}, "users_unswept"},
+				{"the deletion of expired sessions", deleteExpiredSessions, []any{1, 1000}, "sessions_expires_at"},
+			} {
+				if steps := plan(t, tt.s, tt.args...); !strings.Contains(steps, tt.index) || wholeTable.MatchString(steps) {
+					t.Errorf("%s: want a plan by the index %s, not\n%s", tt.name, tt.index, steps)
+				}
+			}
+		})
+	}
+}
+
+// A planner says how a database would carry out a statement.
+type planner func(t *testing.T, s statement, args ...any) string
+
+func planSQLite(t *testing.T) planner {
+	db, err := openDatabase(newSQLite(t), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	if err := db.migrate(t.Context(), slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	return func(t *testing.T, s statement, args ...any) string {
+		t.Helper()
+		rows, err := db.schemaDB.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+statementTexts[s], args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		var steps []string
+		err = scanAll(rows, func(r row) error {
+			var id, parent, unused int
+			var step string
+			err := r.Scan(&id, &parent, &unused, &step)
+			steps = append(steps, step)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(steps, "\n")
+	}
+}
+
+// planPostgres asks for the plan that there would be with many rows: of a few it is
+// quicker to read all.
+func planPostgres(t *testing.T) planner {
+	url := newPostgres(t)
+	mustOpen(t, url)
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close(context.WithoutCancel(t.Context())) })
+	if _, err := conn.Exec(t.Context(), "SET enable_seqscan = off"); err != nil {
+		t.Fatal(err)
+	}
+	return func(t *testing.T, s statement, args ...any) string {
+		t.Helper()
+		rows, err := conn.Query(t.Context(), "EXPLAIN "+statementTexts[s], args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		steps, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(steps, "\n")
+	}
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"runtime/debug"
+	"time"
+)
+
+// sweepBatch is how many rows are deleted at once, so that nobody waits long for the
+// store.
+const sweepBatch = 1000
+
+// sweep calls sweepOnce regularly until ctx is done. It also logs when the clock was set,
+// because tokens and sessions live by it.
+func (a *accounts) sweep(ctx context.Context, every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	at, seen := a.now(), time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			now := a.now()
+			if jump := clockJump(at, now, time.Since(seen)); jump != 0 {
+				a.log.LogAttrs(ctx, slog.LevelWarn, "the clock was set, or the machine has slept",
+					slog.String("by", jump.String()), slog.Time("from", at), slog.Time("to", now))
+			}
+			at, seen = now, time.Now()
+			a.sweepOnce(ctx)
+		}
+	}
+}
+
+// maxDrift is how far the clock may be corrected between two sweeps without a warning.
+const maxDrift = time.Minute
+
+// clockJump returns by how much the wall clock was set between two readings, or 0 if that
+// is at most maxDrift. elapsed is the time between them by a clock that cannot be set.
+func clockJump(before, after time.Time, elapsed time.Duration) time.Duration {
+	jump := after.Round(0).Sub(before.Round(0)) - elapsed // Round strips the monotonic reading
+	if jump.Abs() <= maxDrift {
+		return 0
+	}
+	return jump.Round(time.Second)
+}
+
+// sweepOnce deletes what is of no use any more.
+func (a *accounts) sweepOnce(ctx context.Context) {
+	now := a.now()
+	a.deleteInBatches(ctx, "expired sessions", func(limit int) (int, error) {
+		return a.store.DeleteExpiredSessions(ctx, now, limit)
+	})
+	a.deleteInBatches(ctx, "ended sessions", func(limit int) (int, error) {
+		return a.store.DeleteEndedSessions(ctx, limit)
+	})
+	a.deleteInBatches(ctx, "old failures", func(limit int) (int, error) {
+		return a.store.DeleteOldGuesses(ctx, now.Add(-forgetGuesses), limit)
+	})
+}
+
+// deleteInBatches calls del until it returns less than it was allowed to delete. A panic in
+// it must not end the process; the next sweep tries again.
+func (a *accounts) deleteInBatches(ctx context.Context, what string, del func(limit int) (int, error)) {
+	defer func() {
+		if p := recover(); p != nil {
+			a.log.ErrorContext(ctx, "cannot delete "+what, "panic", p, "stack", string(debug.Stack()))
+		}
+	}()
+	for ctx.Err() == nil {
+		n, err := del(sweepBatch)
+		if err != nil {
+			a.log.ErrorContext(ctx, "cannot delete "+what, "err", err)
+		}
+		if n < sweepBatch {
+			return
+		}
+	}
+}
