@@ -99,7 +99,7 @@ func (w *fileWatch) look() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err != nil && !w.lost {
-		w.log.Error("the database is lost: nothing can be read or written until the very file is back; restart to use what is there now", "err", err)
+		w.log.Error("the database is lost", "err", err, "want", "the very file back, or a restart to use what is there now")
 	}
 	if err == nil && w.lost {
 		w.log.Info("the database is back", "file", w.path)
