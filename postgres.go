@@ -68,8 +68,8 @@ func openSchemaDB(cfg *pgx.ConnConfig) *sql.DB {
 
 // pgSchema changes the schema that is the first of the search_path. Its lock is on a row,
 // because not every relative of PostgreSQL has advisory locks; while there is none, the
-// name of the table is the lock. Others wait behind a statement that waits for a table in
-// use: better fail soon, and start again.
+// name of the table is the lock. While a migration waits for a table in use, all requests
+// for that table wait too: it is better to fail soon, and to start again.
 var pgSchema = schemaDialect{
 	folder: "postgres",
 	findTable: `SELECT EXISTS (
@@ -109,7 +109,7 @@ type pgConnections struct {
 	// fewer, a refused caller keeps its place out of turns for growAfter, and waits for a
 	// connection that is there: first come, first served.
 	turns     chan struct{}
-	sitOut    atomic.Int64 // how many places are kept out
+	keptOut   atomic.Int64 // how many places are kept out
 	growAfter time.Duration
 
 	unprepared atomic.Bool  // whether to do without prepared statements
@@ -209,14 +209,14 @@ func (c *pgConnections) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 }
 
 // keepOut keeps a place out of turns for a while: it is of no use before the server
-// allows another connection. The last comes back soon, for there may be none at all.
+// allows another connection. The last comes back soon, because there may be no connection at all.
 func (c *pgConnections) keepOut() {
 	wait := c.growAfter
-	if int(c.sitOut.Add(1)) == cap(c.turns) {
+	if int(c.keptOut.Add(1)) == cap(c.turns) {
 		wait = min(wait, pgRetryAfter)
 	}
 	time.AfterFunc(wait, func() {
-		c.sitOut.Add(-1)
+		c.keptOut.Add(-1)
 		c.turns <- struct{}{}
 	})
 }

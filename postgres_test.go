@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -143,7 +144,7 @@ func TestPoolGrowsAgain(t *testing.T) {
 	}
 }
 
-// TestNoConnectionAtAll: a server that takes none is known as such within five seconds,
+// TestNoConnectionAtAll: a server that takes none is known as such when the time is up,
 // for its own reason, and is not asked all the time.
 func TestNoConnectionAtAll(t *testing.T) {
 	base := newPostgres(t)
@@ -152,17 +153,23 @@ func TestNoConnectionAtAll(t *testing.T) {
 	execute(t, base, fmt.Sprintf("GRANT USAGE ON SCHEMA %[1]s TO %[2]s; GRANT ALL ON ALL TABLES IN SCHEMA %[1]s TO %[2]s", schemaOf(t, base), role))
 	s, pool := openPool(t, its, slog.New(slog.DiscardHandler))
 	execute(t, base, fmt.Sprintf("ALTER ROLE %s CONNECTION LIMIT 0", role))
-	began := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	var reasons atomic.Int64
 	together(20, func(int) {
-		if err := s.Ping(t.Context()); !errors.Is(err, errUnavailable) {
+		err := s.Ping(ctx)
+		if !errors.Is(err, errUnavailable) {
 			t.Errorf("Ping: %v", err)
 		}
+		if strings.Contains(err.Error(), "53300") {
+			reasons.Add(1)
+		}
 	})
-	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("it took %v; want 5 s at most", took)
+	if reasons.Load() == 0 {
+		t.Error("no error says that there are too many connections")
 	}
-	if n := pool.pool.Stat().NewConnsCount(); n > 60 {
-		t.Errorf("%d connections were tried in 4 s; want a few each second", n)
+	if n := pool.pool.Stat().NewConnsCount(); n > 30 {
+		t.Errorf("%d connections were tried in a second; want one for each of the pool, and a few more", n)
 	}
 	tried := pool.pool.Stat().NewConnsCount()
 	var waiting sync.WaitGroup

@@ -137,7 +137,7 @@ func hosts(cfg *pgx.ConnConfig) []string {
 	return all
 }
 
-// describe returns a name for people, without any secret.
+// describePostgres returns a name for people, without any secret.
 func describePostgres(cfg *pgx.ConnConfig) string {
 	return fmt.Sprintf("PostgreSQL database %s at %s", cfg.Database, strings.Join(hosts(cfg), ", "))
 }
