@@ -3,18 +3,11 @@ package main
 import (
 	"context"
 	"database/sql"
-	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
-	"log/slog"
 	"math/rand/v2"
 	"strings"
 	"time"
-
-	"github.com/pressly/goose/v3"
-	goosedb "github.com/pressly/goose/v3/database"
-	"github.com/pressly/goose/v3/lock"
 )
 
 // A row is one that a statement has found: of database/sql or of pgx.
@@ -60,12 +53,24 @@ func scanAll(rows interface {
 type fault int
 
 const (
-	faultOther   fault = iota // it would fail again, or may have been carried out
-	faultUndone               // it was not carried out, and may succeed the next time
-	faultDemoted              // it was not carried out: this server takes no writes any more
-	faultLost                 // the connection is lost, and nobody knows
-	faultNoUser               // it was not carried out: it refers to a user who is gone
+	faultOther      fault = iota // it would fail again, or may have been carried out
+	faultUndone                  // it was not carried out, and may succeed the next time
+	faultDemoted                 // it was not carried out: this server takes no writes any more
+	faultUnprepared              // it was not carried out: the server does not know what was prepared on this connection
+	faultStalePlan               // it was not carried out: a table has changed since it was prepared
+	faultLost                    // the connection is lost, and nobody knows
+	faultNoUser                  // it was not carried out: it refers to a user who is gone
 )
+
+// isUndone reports whether the statement was not carried out, and may be if it is sent
+// again.
+func (f fault) isUndone() bool {
+	switch f {
+	case faultUndone, faultDemoted, faultUnprepared, faultStalePlan:
+		return true
+	}
+	return false
+}
 
 // A database is an open SQLite file or PostgreSQL server, and what differs
 // between the two.
@@ -73,33 +78,28 @@ type database struct {
 	connections
 	name     string  // for people, without any secret
 	schemaDB *sql.DB // the same database, for looking at the schema and changing it
-	dialect  goosedb.Dialect
+	schema   schemaDialect
 
-	// findTable is a query that says whether the table $1 is there.
-	findTable string
+	// ready makes connections that need a schema. It is called once.
+	ready func(context.Context) error
 
 	// faultOf says what an error of the driver means.
 	faultOf func(error) fault
 
-	// explain adds to an error of the driver what people should look at.
-	explain func(error) error
+	// isTemporary reports whether a failure to open the database may end by itself:
+	// it is starting up, for example.
+	isTemporary func(error) bool
 
-	// newLock returns what lets one process at a time change the schema.
-	newLock func(*slog.Logger) (lock.Locker, error)
+	// explain says first what people should look at in an error of the driver.
+	explain func(error) error
 
 	// warnings is what an operator should know before it matters.
 	warnings []string
 }
 
-const (
-	schemaTable     = "schema_version"
-	schemaLockTable = "schema_lock"
-)
-
 // How long the start and the end wait for a database to answer.
 const (
 	connectTimeout = 10 * time.Second
-	migrateTimeout = 5 * time.Minute
 	closeTimeout   = 3 * time.Second
 )
 
@@ -107,7 +107,7 @@ const (
 // of each connection the driver takes leave for seconds.
 func (d *database) Close() error {
 	closed := make(chan error, 1)
-	go func() { closed <- errors.Join(d.schemaDB.Close(), d.connections.Close()) }() // SQLite's writer twice, which is no error
+	go func() { closed <- errors.Join(d.schemaDB.Close(), d.connections.Close()) }()
 	select {
 	case err := <-closed:
 		return err
@@ -116,78 +116,14 @@ func (d *database) Close() error {
 	}
 }
 
-//go:embed migrations
-var migrations embed.FS
-
-// migrate brings the schema up to what this program needs. Several processes may
-// try at once: one does it, and the others wait. It refuses a schema that is newer
-// than the program.
-func (d *database) migrate(ctx context.Context, log *slog.Logger) error {
-	current, target, err := d.schemaVersions(ctx)
-	if err != nil || current == target {
-		return err
-	}
-	locker, err := d.newLock(log)
-	if err != nil {
-		return err
-	}
-	provider, err := d.migrator(goose.WithLocker(locker))
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, migrateTimeout)
-	defer cancel()
-	if _, err := provider.Up(ctx); err != nil {
-		return fmt.Errorf("cannot migrate the schema of %s; want a user who may create tables there: %s", d.name, oneLine(err))
-	}
-	log.Info("schema migrated", "from", current, "to", target)
-	return nil
+// explained is an error of a driver in words for people.
+type explained struct {
+	text string
+	error
 }
 
-// schemaVersions returns the version of the schema, 0 for an empty database, and
-// the one that this program needs. It is an error if the first is newer. Nothing
-// is written.
-func (d *database) schemaVersions(ctx context.Context) (current, target int64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	provider, err := d.migrator()
-	if err != nil {
-		return 0, 0, err
-	}
-	sources := provider.ListSources()
-	target = sources[len(sources)-1].Version
-	current, err = d.currentVersion(ctx)
-	if err != nil {
-		return 0, 0, fmt.Errorf("cannot open %s: %s", d.name, oneLine(err))
-	}
-	if current > target {
-		return 0, 0, fmt.Errorf("%s has version %d of the schema, and this program knows none after %d; want a newer latchkey, or a backup from before", d.name, current, target)
-	}
-	return current, target, nil
-}
-
-// currentVersion returns the version of the schema, 0 if no table says one.
-func (d *database) currentVersion(ctx context.Context) (int64, error) {
-	var exists bool
-	err := d.schemaDB.QueryRowContext(ctx, d.findTable, schemaTable).Scan(&exists)
-	if err != nil || !exists {
-		return 0, err
-	}
-	versions, err := goosedb.NewStore(d.dialect, schemaTable)
-	if err != nil {
-		return 0, err
-	}
-	return versions.GetLatestVersion(ctx, d.schemaDB)
-}
-
-func (d *database) migrator(options ...goose.ProviderOption) (*goose.Provider, error) {
-	files, err := fs.Sub(migrations, "migrations/"+string(d.dialect))
-	if err != nil {
-		return nil, err
-	}
-	options = append(options, goose.WithTableName(schemaTable), goose.WithDisableGlobalRegistry(true))
-	return goose.NewProvider(d.dialect, d.schemaDB, files, options...)
-}
+func (e explained) Error() string { return e.text }
+func (e explained) Unwrap() error { return e.error }
 
 // oneLine returns the text of an error for one line of the log: pgx has a line for
 // every host.
@@ -196,10 +132,15 @@ func oneLine(err error) string { return strings.Join(strings.Fields(err.Error())
 // pause waits a little, never as long as the others that wait for the same row,
 // and reports whether ctx is still good.
 func pause(ctx context.Context) bool {
+	return sleep(ctx, 5*time.Millisecond+rand.N(20*time.Millisecond))
+}
+
+// sleep waits, and reports whether ctx is still good.
+func sleep(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
 		return false
-	case <-time.After(5*time.Millisecond + rand.N(20*time.Millisecond)):
+	case <-time.After(d):
 		return true
 	}
 }

@@ -100,11 +100,11 @@ func isTerminal(f *os.File) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// check reports on settings that readConfig has found good, and on the database
-// that they name. It leaves nothing behind in them.
+// check reports on settings that readConfig has found good, and on the address and the
+// database that they name: it fails if the start would. It leaves nothing behind in them.
 func check(ctx context.Context, cfg config, stdout io.Writer) error {
 	where, warnings, err := inspectStore(ctx, cfg.DatabaseURL)
-	if err != nil {
+	if err := errors.Join(checkAddress(cfg.Addr), err); err != nil {
 		return err
 	}
 	for _, warning := range append(cfg.Warnings, warnings...) {
@@ -114,12 +114,30 @@ func check(ctx context.Context, cfg config, stdout io.Writer) error {
 	return nil
 }
 
-// inspectStore returns what is to be said of the store at a URL.
+// checkAddress listens for a moment.
+func checkAddress(addr string) error {
+	ln, err := listen(addr)
+	if err != nil {
+		return err
+	}
+	return ln.Close()
+}
+
+func listen(addr string) (net.Listener, error) {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s: %w; want another address, by -addr or ADDR", addr, err)
+	}
+	return ln, nil
+}
+
+// inspectStore returns what is to be said of the store at a URL. The database has to
+// answer at once, and do what the start would want of it.
 func inspectStore(ctx context.Context, url string) (where string, warnings []string, err error) {
 	if url == "" {
 		return "memory", nil, nil
 	}
-	db, err := openDatabase(url, false)
+	db, err := openDatabase(url, false, slog.New(slog.DiscardHandler))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "a new SQLite file, " + strings.TrimPrefix(url, sqlitePrefix), nil, nil
 	}
@@ -127,7 +145,7 @@ func inspectStore(ctx context.Context, url string) (where string, warnings []str
 		return "", nil, err
 	}
 	defer db.Close()
-	current, target, err := db.schemaVersions(ctx)
+	current, target, err := db.rehearse(ctx)
 	if err != nil {
 		return "", nil, err
 	}
@@ -144,9 +162,9 @@ func serveHTTP(ctx context.Context, cfg config, out *logWriter) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP) // from here on the signal does not end the process
 	defer signal.Stop(hangups)
-	ln, err := net.Listen("tcp", cfg.Addr)
+	ln, err := listen(cfg.Addr)
 	if err != nil {
-		return fmt.Errorf("cannot listen on %s: %w", cfg.Addr, err)
+		return err
 	}
 	defer ln.Close()
 	log := newLogger(cfg, out)
@@ -154,6 +172,10 @@ func serveHTTP(ctx context.Context, cfg config, out *logWriter) error {
 		log.Warn(warning)
 	}
 	users, err := openStore(ctx, cfg.DatabaseURL, log)
+	if err != nil && ctx.Err() != nil { // told to stop while the database did not answer
+		log.Info("stopped")
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -184,20 +206,27 @@ func serveHTTP(ctx context.Context, cfg config, out *logWriter) error {
 	return serveUntil(ctx, srv, ln, shutdown{acc.stop, cfg.ShutdownDelay, cfg.Shutdown}, log)
 }
 
+// startPatience is how long the start waits for a database that does not answer yet.
+const startPatience = 30 * time.Second
+
 // openStore opens the store at a URL, with the schema that this program needs.
 func openStore(ctx context.Context, url string, log *slog.Logger) (store, error) {
+	return openStoreWithin(ctx, url, startPatience, log)
+}
+
+func openStoreWithin(ctx context.Context, url string, patience time.Duration, log *slog.Logger) (store, error) {
 	if url == "" {
 		log.Warn("users and sessions are kept in memory and are lost when this process ends")
 		return newMemStore(), nil
 	}
-	db, err := openDatabase(url, true)
+	db, err := openDatabase(url, true, log)
 	if err != nil {
 		return nil, err
 	}
 	for _, warning := range db.warnings {
 		log.Warn(warning)
 	}
-	if err := db.migrate(ctx, log); err != nil {
+	if err := db.migrateWithin(ctx, patience, log); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	log.Info("users are kept in " + db.name)

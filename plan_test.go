@@ -44,7 +44,7 @@ func TestPlans(t *testing.T) {
 type planner func(t *testing.T, s statement, args ...any) string
 
 func planSQLite(t *testing.T) planner {
-	db, err := openDatabase(newSQLite(t), true)
+	db, err := openDatabase(newSQLite(t), true, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,27 +1,25 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"slices"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
-	goosedb "github.com/pressly/goose/v3/database"
-	"github.com/pressly/goose/v3/lock"
 )
 
 const (
+	pgGrowAfter  = 5 * time.Second        // until another connection is tried that the server has refused
+	pgRetryAfter = 250 * time.Millisecond // the same while there is none
+	pgStaleTime  = time.Minute            // how long nothing is prepared after a table has changed
+
 	pgMaxConns       = 10              // at most, unless the URL says pool_max_conns
 	pgConnectTimeout = 2 * time.Second // per host, within storeTimeout
 
@@ -34,79 +32,105 @@ const (
 // is gone.
 var pgKeepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
 
-// parsePostgres reads a libpq URL, with the parameters of pgxpool. What is wrong
-// with it is said without the URL, which has a password in it; the parser's own
-// error repeats parts of it. Unless the URL says otherwise, only a server that can be
-// written to will do: a standby may not have heard of a session yet, and the answer
-// would be a wrong 401.
-func parsePostgres(url string) (*pgxpool.Config, error) {
-	cfg, err := pgxpool.ParseConfig(url)
-	if err != nil || strings.Contains(cfg.ConnConfig.Database, "@") { // behind a slash in the password
-		return nil, errors.New("want a PostgreSQL URL such as postgres://user:password@host:5432/name?sslmode=verify-full, with special characters in the password as %XX")
-	}
-	if !strings.Contains(url, "pool_max_conns=") { // cfg does not say whether it was set
-		cfg.MaxConns = pgMaxConns
-	}
-	if cfg.MaxConns < 2 { // goose holds one, and its lock needs another
-		return nil, errors.New("pool_max_conns: want at least 2")
-	}
-	conn := cfg.ConnConfig
-	if conn.ConnectTimeout == 0 {
-		conn.ConnectTimeout = pgConnectTimeout
-	}
-	if !strings.Contains(url, "target_session_attrs=") {
-		conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
-	}
-	cfg.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false } // acquire does
-	conn.DialFunc = (&net.Dialer{Timeout: pgConnectTimeout, KeepAliveConfig: pgKeepAlive}).DialContext
-	return cfg, nil
-}
-
-// hosts returns the addresses that cfg names, each once.
-func hosts(cfg *pgx.ConnConfig) []string {
-	all := []string{net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port)))}
-	for _, other := range cfg.Fallbacks { // a host is there twice if TLS is only preferred
-		addr := net.JoinHostPort(other.Host, strconv.Itoa(int(other.Port)))
-		if !slices.Contains(all, addr) {
-			all = append(all, addr)
-		}
-	}
-	return all
-}
-
 // openPostgres returns a pool of connections, of which none is made yet.
-func openPostgres(url string) (*database, error) {
+func openPostgres(url string, log *slog.Logger) (*database, error) {
 	cfg, err := parsePostgres(url)
 	if err != nil {
 		return nil, err
 	}
-	pool, err := pgxpool.NewWithConfig(context.Background(), cfg)
+	connections, err := newPGConnections(cfg, log)
 	if err != nil {
 		return nil, err
 	}
 	return &database{
-		connections: &pgConnections{pool: pool},
-		name:        fmt.Sprintf("PostgreSQL database %s at %s", cfg.ConnConfig.Database, strings.Join(hosts(cfg.ConnConfig), ", ")),
-		schemaDB:    stdlib.OpenDBFromPool(pool),
-		dialect:     goosedb.DialectPostgres,
-		findTable: `SELECT EXISTS (
-			SELECT 1 FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = $1)`,
-		faultOf: pgFault,
-		explain: func(err error) error { return err },
-		newLock: pgLock,
+		connections: connections,
+		name:        describePostgres(cfg.ConnConfig),
+		schemaDB:    openSchemaDB(cfg.ConnConfig),
+		schema:      pgSchema,
+		ready:       func(context.Context) error { return nil },
+		faultOf:     pgFault,
+		isTemporary: isTemporaryPG,
+		explain:     explainPG,
 	}, nil
+}
+
+// openSchemaDB returns connections that last only while they are used, and work behind
+// any pooler.
+func openSchemaDB(cfg *pgx.ConnConfig) *sql.DB {
+	cfg = cfg.Copy()
+	if cfg.DefaultQueryExecMode != pgx.QueryExecModeSimpleProtocol {
+		cfg.DefaultQueryExecMode = pgx.QueryExecModeExec
+	}
+	db := stdlib.OpenDB(*cfg)
+	db.SetMaxIdleConns(-1)
+	return db
+}
+
+// pgSchema changes the schema that is the first of the search_path. Its lock is on a row,
+// because not every relative of PostgreSQL has advisory locks; while there is none, the
+// name of the table is the lock. While a migration waits for a table in use, all requests
+// for that table wait too: it is better to fail soon, and to start again.
+var pgSchema = schemaDialect{
+	folder: "postgres",
+	findTable: `SELECT EXISTS (
+		SELECT 1 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+		WHERE n.nspname = current_schema() AND c.relname = '` + schemaTable + `')`,
+	createTable: `
+		CREATE TABLE ` + schemaTable + ` (
+			id         INTEGER PRIMARY KEY GENERATED BY DEFAULT AS IDENTITY,
+			version_id BIGINT NOT NULL,
+			is_applied BOOLEAN NOT NULL,
+			tstamp     TIMESTAMP NOT NULL DEFAULT now()
+		);
+		INSERT INTO ` + schemaTable + ` (version_id, is_applied) VALUES (0, true);`,
+	lockTable: `SELECT 1 FROM ` + schemaTable + ` WHERE version_id = 0 FOR UPDATE;`,
+	settle:    `SET LOCAL lock_timeout = '3s';`,
+	prepare:   preparePG,
+	cure:      curePG,
+}
+
+// preparePG uses the statement without a name, which does not collide with any that
+// another client of a pooler has left on the server.
+func preparePG(ctx context.Context, conn *sql.Conn, text string) error {
+	return conn.Raw(func(c any) error {
+		_, err := c.(*stdlib.Conn).Conn().PgConn().Prepare(ctx, "", text, nil)
+		return err
+	})
 }
 
 // pgConnections is a pool of pgx, which prepares what it is given once for every
 // connection.
 type pgConnections struct {
 	pool    *pgxpool.Pool
+	log     *slog.Logger
 	faultAt atomic.Int64 // when a statement has failed last, in nanoseconds since 1970
+
+	// turns has a place for every connection that may be in use. Where the server allows
+	// fewer, a refused caller keeps its place out of turns for growAfter, and waits for a
+	// connection that is there: first come, first served.
+	turns     chan struct{}
+	keptOut   atomic.Int64 // how many places are kept out
+	growAfter time.Duration
+
+	unprepared atomic.Bool  // whether to do without prepared statements
+	staleUntil atomic.Int64 // the same until then, in nanoseconds since 1970
+}
+
+func newPGConnections(cfg *pgxpool.Config, log *slog.Logger) (*pgConnections, error) {
+	pool, err := pgxpool.NewWithConfig(context.Background(), cfg)
+	if err != nil {
+		return nil, err
+	}
+	c := &pgConnections{pool: pool, log: log, turns: make(chan struct{}, cfg.MaxConns), growAfter: pgGrowAfter}
+	for range cfg.MaxConns {
+		c.turns <- struct{}{}
+	}
+	return c, nil
 }
 
 func (c *pgConnections) exec(ctx context.Context, s statement, args ...any) (n int64, err error) {
 	err = c.use(ctx, func(conn *pgxpool.Conn) error {
-		tag, err := conn.Exec(ctx, statementTexts[s], args...)
+		tag, err := conn.Exec(ctx, statementTexts[s], c.withMode(args)...)
 		n = tag.RowsAffected()
 		return err
 	})
@@ -127,13 +151,13 @@ type pgRow struct {
 
 func (r pgRow) Scan(fields ...any) error {
 	return r.use(r.ctx, func(conn *pgxpool.Conn) error {
-		return conn.QueryRow(r.ctx, statementTexts[r.s], r.args...).Scan(fields...)
+		return conn.QueryRow(r.ctx, statementTexts[r.s], r.withMode(r.args)...).Scan(fields...)
 	})
 }
 
 func (c *pgConnections) queryAll(ctx context.Context, scan func(row) error, s statement, args ...any) error {
 	return c.use(ctx, func(conn *pgxpool.Conn) error {
-		rows, err := conn.Query(ctx, statementTexts[s], args...)
+		rows, err := conn.Query(ctx, statementTexts[s], c.withMode(args)...)
 		if err != nil {
 			return err
 		}
@@ -152,10 +176,55 @@ func (c *pgConnections) use(ctx context.Context, op func(*pgxpool.Conn) error) e
 	return op(conn)
 }
 
-// acquire returns a connection that is to be released. One that was not used for a
+// withMode returns the arguments of a statement for pgx, with the word not to prepare
+// it if that does not work here.
+func (c *pgConnections) withMode(args []any) []any {
+	if c.unprepared.Load() || time.Now().UnixNano() < c.staleUntil.Load() {
+		return slices.Concat([]any{pgx.QueryExecModeExec}, args)
+	}
+	return args
+}
+
+// acquire returns a connection that is to be released. If the server allows no new one,
+// it waits for one that is there.
+func (c *pgConnections) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	var refused error
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, cmp.Or(refused, ctx.Err())
+		case <-c.turns:
+		}
+		conn, err := c.acquireAlive(ctx)
+		if err == nil {
+			return conn, nil
+		}
+		if !isRefusedPG(err) {
+			c.turns <- struct{}{}
+			return nil, err
+		}
+		refused = err
+		c.keepOut()
+	}
+}
+
+// keepOut keeps a place out of turns for a while: it is of no use before the server
+// allows another connection. The last comes back soon, because there may be no connection at all.
+func (c *pgConnections) keepOut() {
+	wait := c.growAfter
+	if int(c.keptOut.Add(1)) == cap(c.turns) {
+		wait = min(wait, pgRetryAfter)
+	}
+	time.AfterFunc(wait, func() {
+		c.keptOut.Add(-1)
+		c.turns <- struct{}{}
+	})
+}
+
+// acquireAlive is acquire for a place that one has. A connection that was not used for a
 // second, or not since a statement has failed, has to prove first that it is alive:
 // what has happened to one has often happened to all.
-func (c *pgConnections) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+func (c *pgConnections) acquireAlive(ctx context.Context) (*pgxpool.Conn, error) {
 	for {
 		conn, err := c.pool.Acquire(ctx)
 		if err != nil {
@@ -168,7 +237,7 @@ func (c *pgConnections) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 		if isAlive(ctx, conn) {
 			return conn, nil
 		}
-		c.release(conn)
+		giveBack(conn)
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -184,10 +253,15 @@ func isAlive(ctx context.Context, conn *pgxpool.Conn) bool {
 	return conn.Ping(ctx) == nil
 }
 
-// release gives a connection back. One that has failed is taken out of the pool at
+func (c *pgConnections) release(conn *pgxpool.Conn) {
+	giveBack(conn)
+	c.turns <- struct{}{}
+}
+
+// giveBack gives a connection back to the pool. One that has failed is taken out of it at
 // once: the pool would count it for as long as pgx takes leave of the server, which
 // is 15 s if that has gone silent.
-func (c *pgConnections) release(conn *pgxpool.Conn) {
+func giveBack(conn *pgxpool.Conn) {
 	if conn.Conn().IsClosed() {
 		conn.Hijack()
 		return
@@ -196,55 +270,26 @@ func (c *pgConnections) release(conn *pgxpool.Conn) {
 	conn.Release()
 }
 
-// noteFault drops all connections to a server that takes no writes any more, and
-// makes them suspect after any other fault; see acquire.
+// noteFault drops all connections to a server that takes no writes any more, stops
+// preparing statements where that does not work, and makes connections suspect after any
+// other fault; see acquireAlive.
 func (c *pgConnections) noteFault(kind fault) {
-	if kind == faultDemoted {
+	switch kind {
+	case faultDemoted:
 		c.pool.Reset()
-		return
+	case faultUnprepared:
+		if !c.unprepared.Swap(true) {
+			c.log.Warn("prepared statements get lost on the way to PostgreSQL, as they do in PgBouncer's transaction mode: going on without them; put default_query_exec_mode=exec into DATABASE_URL")
+		}
+	case faultStalePlan: // every connection has plans of its own, and behind a pooler they outlive it
+		c.pool.Reset()
+		c.staleUntil.Store(time.Now().Add(pgStaleTime).UnixNano())
+	default:
+		c.faultAt.Store(time.Now().UnixNano())
 	}
-	c.faultAt.Store(time.Now().UnixNano())
 }
 
 func (c *pgConnections) Close() error {
 	c.pool.Close()
 	return nil
-}
-
-// pgLock is a row of a table, for not every relative of PostgreSQL has advisory
-// locks. A process that dies with it keeps the others waiting for 30 s (goose's
-// lease); they try for a minute.
-func pgLock(log *slog.Logger) (lock.Locker, error) {
-	return lock.NewPostgresTableLocker(
-		lock.WithTableName(schemaLockTable),
-		lock.WithTableLockTimeout(200*time.Millisecond, 300),
-		lock.WithTableLogger(log))
-}
-
-// pgFaults says what an answer of the server means, by its SQLSTATE
-// (https://www.postgresql.org/docs/current/errcodes-appendix.html). Any other is
-// faultOther.
-var pgFaults = map[string]fault{
-	"40001": faultUndone,  // serialization_failure
-	"40P01": faultUndone,  // deadlock_detected
-	"25006": faultDemoted, // read_only_sql_transaction: a failover has made it a standby
-	"23503": faultNoUser,  // foreign_key_violation
-	"57P01": faultLost,    // admin_shutdown
-	"57P02": faultLost,    // crash_shutdown
-	"57P03": faultLost,    // cannot_connect_now
-}
-
-// pgFault says what an error of pgx means: the server's answer, or that there was
-// none.
-func pgFault(err error) fault {
-	if answer, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return pgFaults[answer.Code]
-	}
-	switch {
-	case pgconn.SafeToRetry(err):
-		return faultUndone // it was not even sent
-	case errors.Is(err, sql.ErrNoRows), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return faultOther
-	}
-	return faultLost
 }

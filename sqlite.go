@@ -5,21 +5,16 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/url"
-	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
 	"sync/atomic"
 	"time"
 
-	"github.com/gofrs/flock"
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/driver"
-	goosedb "github.com/pressly/goose/v3/database"
-	"github.com/pressly/goose/v3/lock"
 )
 
 // sqliteBusyTimeout is how long a statement waits for a writer in another
@@ -29,7 +24,7 @@ const sqliteBusyTimeout = 3 * time.Second
 // openSQLite opens a file with one connection that writes and several that read
 // beside it. A second process may open the same file, if it is on the same
 // machine: SQLite's locks see to it.
-func openSQLite(path string, create bool) (*database, error) {
+func openSQLite(path string, create bool, log *slog.Logger) (*database, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
@@ -38,70 +33,115 @@ func openSQLite(path string, create bool) (*database, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the SQLite file %s: %w", path, err)
 	}
-	busy := "busy_timeout(" + strconv.FormatInt(sqliteBusyTimeout.Milliseconds(), 10) + ")"
-	pragmas := []string{busy, "synchronous(full)", "foreign_keys(on)"}
-	if create {
-		pragmas = append(pragmas, "journal_mode(wal)") // which the file remembers
-	}
-	writer, err := sql.Open("sqlite3", sqliteDSN(path, pragmas...))
+	c := &sqliteConnections{watch: fileWatch{path: path, log: log}}
+	busy := busyTimeout(sqliteBusyTimeout)
+	c.writer, err = sql.Open("sqlite3", sqliteDSN(path, busy, "synchronous(full)", "foreign_keys(on)", "journal_mode(wal)")) // WAL: which the file remembers
 	if err != nil {
 		return nil, err
 	}
-	writer.SetMaxOpenConns(1)
-	if create {
-		if err := connect(writer); err != nil {
-			return nil, errors.Join(fmt.Errorf("cannot open the SQLite file %s: %w", path, err), writer.Close())
-		}
-	}
-	reader, err := driver.Open(sqliteDSN(path, busy, "query_only(on)"), compileOnce)
+	c.writer.SetMaxOpenConns(1)
+	c.reader, err = driver.Open(sqliteDSN(path, busy, "query_only(on)"), c.beginReader)
 	if err != nil {
-		return nil, errors.Join(err, writer.Close())
+		return nil, errors.Join(err, c.writer.Close())
 	}
 	readers := max(4, runtime.GOMAXPROCS(0))
-	reader.SetMaxOpenConns(readers)
-	reader.SetMaxIdleConns(readers)
+	c.reader.SetMaxOpenConns(readers)
+	c.reader.SetMaxIdleConns(readers)
+	schemaDB, err := sql.Open("sqlite3", sqliteDSN(path, busyTimeout(connectTimeout), "foreign_keys(on)"))
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	schemaDB.SetMaxIdleConns(-1)
 	return &database{
-		connections: &sqliteConnections{reader: reader, writer: writer},
+		connections: c,
 		name:        "SQLite file " + path,
-		schemaDB:    writer,
-		dialect:     goosedb.DialectSQLite3,
-		findTable:   `SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = $1)`,
+		schemaDB:    schemaDB,
+		schema:      sqliteSchema,
+		ready:       c.begin,
 		faultOf:     func(error) fault { return faultOther }, // one writer: nobody undoes its work
+		isTemporary: func(error) bool { return false },
 		explain:     explainSQLite,
-		newLock: func(*slog.Logger) (lock.Locker, error) {
-			return fileLock{flock.New(path+"-lock", flock.SetPermissions(0o600))}, nil
-		},
-		warnings: warnings,
+		warnings:    warnings,
 	}, nil
 }
 
-// connect makes the first connection. Two processes that turn a file to WAL at the
+// sqliteSchema needs no lock of its own: the transaction has the whole file.
+var sqliteSchema = schemaDialect{
+	folder:    "sqlite3",
+	findTable: `SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = '` + schemaTable + `')`,
+	createTable: `
+		CREATE TABLE ` + schemaTable + ` (
+			id         INTEGER PRIMARY KEY AUTOINCREMENT,
+			version_id INTEGER NOT NULL,
+			is_applied INTEGER NOT NULL,
+			tstamp     TIMESTAMP DEFAULT (datetime('now'))
+		);
+		INSERT INTO ` + schemaTable + ` (version_id, is_applied) VALUES (0, 1);`,
+	prepare: func(ctx context.Context, conn *sql.Conn, text string) error {
+		stmt, err := conn.PrepareContext(ctx, text)
+		if err != nil {
+			return err
+		}
+		return stmt.Close()
+	},
+	cure: cureSQLite,
+}
+
+// cureSQLite says what to do about an error of the start. SQLite has one code for every
+// statement that does not fit the tables.
+func cureSQLite(err error) string {
+	switch {
+	case errors.Is(err, sqlite3.ERROR):
+		return "another application keeps its tables there: want a file of its own"
+	case errors.Is(err, sqlite3.NOTADB):
+		return "it is another kind of file, or encrypted: want a SQLite database, or a path where there is no file"
+	case errors.Is(err, sqlite3.CORRUPT):
+		return "it is damaged: want a backup"
+	case errors.Is(err, sqlite3.BUSY):
+		return "another process is writing to it"
+	}
+	return ""
+}
+
+// begin makes the first connection. Two processes that turn a file to WAL at the
 // same moment are in each other's way, and SQLite gives one of them up without
 // waiting.
-func connect(db *sql.DB) error {
-	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
+func (c *sqliteConnections) begin(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	for {
-		err := db.PingContext(ctx)
+		var n int // a read, with which SQLite opens all its files
+		err := c.writer.QueryRowContext(ctx, "SELECT count(*) FROM "+schemaTable).Scan(&n)
+		if err == nil {
+			return c.watch.begin()
+		}
 		if !errors.Is(err, sqlite3.BUSY) || !pause(ctx) {
-			return err
+			return fmt.Errorf("cannot use the SQLite file %s: %w", c.watch.path, explainSQLite(err))
 		}
 	}
 }
 
-// compileOnce makes plans independent of values. In a file that somebody has ANALYZEd,
-// SQLite would otherwise compile a statement anew for every value (sqlite.org/queryplanner-ng.html,
-// "Query Planner Stability Guarantee"), which takes twice as long as to look it up.
-func compileOnce(c *sqlite3.Conn) error {
-	_, err := c.Config(sqlite3.DBCONFIG_ENABLE_QPSG, true)
+// beginReader is called for every new connection that reads. It makes plans independent of
+// values: in a file that somebody has ANALYZEd, SQLite would otherwise compile a statement
+// anew for every value (sqlite.org/queryplanner-ng.html, "Query Planner Stability
+// Guarantee"), which takes twice as long as to look it up.
+func (c *sqliteConnections) beginReader(conn *sqlite3.Conn) error {
+	if err := c.watch.look(); err != nil {
+		return err
+	}
+	_, err := conn.Config(sqlite3.DBCONFIG_ENABLE_QPSG, true)
 	return err
 }
 
 // explainSQLite says more of a failed write than "disk I/O error": go-sqlite3
-// 0.37 loses what the system has said, even that the disk is full.
+// 0.37 loses what the system has said, even that the disk is full. It says nothing of
+// the statement in which SQLite has first read the file, which is one of the driver's.
 func explainSQLite(err error) error {
 	if errors.Is(err, sqlite3.IOERR_WRITE) {
 		return fmt.Errorf("%w: cannot write: the disk may be full, or the file read-only", err)
+	}
+	if reason, ok := errors.AsType[*sqlite3.Error](err); ok {
+		return reason
 	}
 	return err
 }
@@ -109,6 +149,7 @@ func explainSQLite(err error) error {
 // sqliteConnections are one that writes and several that read.
 type sqliteConnections struct {
 	reader, writer *sql.DB
+	watch          fileWatch
 	prepared       [len(statementTexts)]atomic.Pointer[sql.Stmt]
 }
 
@@ -121,6 +162,9 @@ func (c *sqliteConnections) exec(ctx context.Context, s statement, args ...any) 
 	if err != nil {
 		return 0, err
 	}
+	if err := c.watch.look(); err != nil {
+		return 0, err
+	}
 	return result.RowsAffected()
 }
 
@@ -129,7 +173,24 @@ func (c *sqliteConnections) queryRow(ctx context.Context, s statement, args ...a
 	if err != nil {
 		return failedRow{err}
 	}
-	return stmt.QueryRowContext(ctx, args...)
+	r := stmt.QueryRowContext(ctx, args...)
+	if s.writes() {
+		return writtenRow{r, &c.watch}
+	}
+	return r
+}
+
+// A writtenRow is one that a statement has written, if the file is still there.
+type writtenRow struct {
+	row
+	watch *fileWatch
+}
+
+func (r writtenRow) Scan(fields ...any) error {
+	if err := r.row.Scan(fields...); err != nil {
+		return err
+	}
+	return r.watch.look()
 }
 
 func (c *sqliteConnections) queryAll(ctx context.Context, scan func(row) error, s statement, args ...any) error {
@@ -145,9 +206,12 @@ func (c *sqliteConnections) queryAll(ctx context.Context, scan func(row) error, 
 	return scanAll(rows, scan)
 }
 
-// stmt returns s, prepared when it is first used: when the pool opens there may be
-// no tables yet.
+// stmt returns s if the file is still there, prepared when it is first used: when the pool
+// opens there may be no tables yet.
 func (c *sqliteConnections) stmt(ctx context.Context, s statement) (*sql.Stmt, error) {
+	if err := c.watch.lookNowAndThen(); err != nil {
+		return nil, err
+	}
 	if stmt := c.prepared[s].Load(); stmt != nil {
 		return stmt, nil
 	}
@@ -176,6 +240,10 @@ type failedRow struct{ error }
 
 func (r failedRow) Scan(...any) error { return r.error }
 
+func busyTimeout(d time.Duration) string {
+	return "busy_timeout(" + strconv.FormatInt(d.Milliseconds(), 10) + ")"
+}
+
 // sqliteDSN returns the name under which every connection that the pool opens has
 // these pragmas. Its transactions take the write lock when they begin: one that
 // has read first could fail to get it. They never create the file: one that is moved
@@ -184,61 +252,3 @@ func sqliteDSN(path string, pragmas ...string) string {
 	query := url.Values{"mode": {"rw"}, "_txlock": {"immediate"}, "_pragma": pragmas}
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + query.Encode()
 }
-
-// prepareFile returns what keeps SQLite from working with a file, in words that
-// SQLite has not, and warnings. A file that is not there is an fs.ErrNotExist, or is
-// created if create is true, for its owner only; keepFilesPrivate sees to those that
-// SQLite puts beside it.
-func prepareFile(path string, create bool) (warnings []string, err error) {
-	if err := checkDirectory(filepath.Dir(path)); err != nil {
-		return nil, err
-	}
-	flags := os.O_RDWR
-	if create {
-		flags |= os.O_CREATE
-	}
-	file, err := os.OpenFile(path, flags, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("want a file that this user may read and write: %w", withoutPath(err))
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, withoutPath(err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("want a regular file")
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		warnings = append(warnings, fmt.Sprintf("others on this machine may open %s, with every password hash in it; want mode 0600", path))
-	}
-	return warnings, nil
-}
-
-// checkDirectory returns what keeps SQLite from putting its files beside the users'.
-func checkDirectory(dir string) error {
-	probe, err := os.CreateTemp(dir, ".latchkey-*")
-	if err != nil { // %v: without its directory, the file is not just one to be created
-		return fmt.Errorf("want a directory that takes new files, for SQLite puts some beside it: %v", withoutPath(err))
-	}
-	probe.Close()
-	return os.Remove(probe.Name())
-}
-
-// withoutPath takes away what the caller says better.
-func withoutPath(err error) error {
-	if bad, ok := errors.AsType[*fs.PathError](err); ok {
-		return bad.Err
-	}
-	return err
-}
-
-// fileLock is a lock that a process has until it ends, however that happens.
-type fileLock struct{ *flock.Flock }
-
-func (l fileLock) Lock(ctx context.Context, _ *sql.DB) error {
-	_, err := l.TryLockContext(ctx, 20*time.Millisecond)
-	return err
-}
-
-func (l fileLock) Unlock(context.Context, *sql.DB) error { return l.Close() }

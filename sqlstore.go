@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 )
@@ -52,11 +53,11 @@ func isPostgres(url string) bool {
 // openDatabase opens the database at a URL that checkDatabaseURL has found good.
 // A SQLite file that is not there is created if create is true, and is an
 // fs.ErrNotExist otherwise.
-func openDatabase(url string, create bool) (*database, error) {
+func openDatabase(url string, create bool, log *slog.Logger) (*database, error) {
 	if path, ok := strings.CutPrefix(url, sqlitePrefix); ok {
-		return openSQLite(path, create)
+		return openSQLite(path, create, log)
 	}
-	return openPostgres(url)
+	return openPostgres(url, log)
 }
 
 func (s sqlStore) CreateUser(ctx context.Context, u User) (User, error) {
@@ -373,7 +374,7 @@ func (s sqlStore) attempt(ctx context.Context, op func(context.Context) error, r
 			return errNotFound
 		}
 		s.noteFault(kind)
-		again := kind == faultUndone || kind == faultDemoted || kind == faultLost && repeatable
+		again := kind.isUndone() || kind == faultLost && repeatable
 		if !again || n == maxAttempts || !pause(limited) {
 			return fmt.Errorf("%w: %w", errUnavailable, s.explain(err))
 		}

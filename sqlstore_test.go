@@ -140,7 +140,7 @@ func TestSchemaVersions(t *testing.T) {
 	for name, empty := range everyDatabase {
 		t.Run(name, func(t *testing.T) {
 			url := empty(t)
-			db, err := openDatabase(url, true)
+			db, err := openDatabase(url, true, slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -183,6 +183,9 @@ func TestAttempts(t *testing.T) {
 		{"a deadlock", []error{pgError("40P01"), pgError("40P01")}, nil, nil, 3, 3},
 		{"conflicts without end", []error{pgError("40001"), pgError("40001"), pgError("40001"), pgError("40001")}, errUnavailable, errUnavailable, 3, 3},
 		{"a server that has become a standby", []error{pgError("25006")}, nil, nil, 2, 2},
+		{"a statement that another client has prepared", []error{pgError("42P05")}, nil, nil, 2, 2},
+		{"a statement that was prepared on another connection", []error{pgError("26000")}, nil, nil, 2, 2},
+		{"a plan that is stale, on two connections", []error{pgError("0A000"), pgError("0A000")}, nil, nil, 3, 3},
 		{"a connection that is lost", []error{lost}, nil, errUnavailable, 2, 1},
 		{"a server that shuts down", []error{pgError("57P01")}, nil, errUnavailable, 2, 1},
 		{"a connection that is lost, and then no row", []error{lost, sql.ErrNoRows}, errNotFound, errUnavailable, 2, 1},
@@ -243,12 +246,18 @@ func TestAttemptTimesOut(t *testing.T) {
 // migrateTo brings an empty database to an older version of the schema.
 func migrateTo(t *testing.T, db *database, version int64) {
 	t.Helper()
-	provider, err := db.migrator()
+	all, err := db.schema.migrations()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := provider.UpTo(t.Context(), version); err != nil {
-		t.Fatal(err)
+	texts := []string{db.schema.createTable}
+	for _, m := range all[:version] {
+		texts = append(texts, m.text, fmt.Sprintf("INSERT INTO %s (version_id, is_applied) VALUES (%d, true)", schemaTable, m.version))
+	}
+	for _, text := range texts {
+		if _, err := db.schemaDB.ExecContext(t.Context(), text); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -291,7 +300,7 @@ func TestMigrateWhileServing(t *testing.T) {
 	for name, empty := range everyDatabase {
 		t.Run(name, func(t *testing.T) {
 			url := empty(t)
-			db, err := openDatabase(url, true)
+			db, err := openDatabase(url, true, slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -60,8 +60,8 @@ func TestCommands(t *testing.T) {
 		{"serve -h is help", []string{"serve", "-h"}, 0, "VARIABLE", ""},
 		{"check -h is help", []string{"check", "-h"}, 0, "VARIABLE", ""},
 		{"version names the program", []string{"version"}, 0, "latchkey ", ""},
-		{"check finds no settings good", []string{"check"}, 0, "ok: ", ""},
-		{"check takes a flag", []string{"check", "-addr", "localhost:8123"}, 0, "localhost:8123", ""},
+		{"check finds the defaults good", []string{"check", "-addr", "localhost:0"}, 0, "ok: ", ""},
+		{"check takes a flag", []string{"check", "-addr", "127.0.0.3:0"}, 0, "127.0.0.3:0", ""},
 		{"check finds a bad flag", []string{"check", "-addr", "localhost"}, 2, "", "ADDR: "},
 		{"serve finds a bad flag", []string{"serve", "-addr", "localhost"}, 2, "", "ADDR: "},
 		{"an unknown command is refused", []string{"server"}, 2, "", `"server"`},
@@ -114,8 +114,8 @@ func TestHelpNamesEverySetting(t *testing.T) {
 
 func TestFlagWinsOverVariable(t *testing.T) {
 	t.Parallel()
-	got := invocation{args: []string{"check", "-addr=localhost:8123"}, env: []string{"ADDR=nonsense"}}.run(t)
-	if got.code != 0 || !strings.Contains(got.stdout, "localhost:8123") {
+	got := invocation{args: []string{"check", "-addr=127.0.0.3:0"}, env: []string{"ADDR=nonsense"}}.run(t)
+	if got.code != 0 || !strings.Contains(got.stdout, "127.0.0.3:0") {
 		t.Errorf("exit code %d, %s%s; want 0 and the flag's address", got.code, got.stdout, got.stderr)
 	}
 }
@@ -133,16 +133,18 @@ func TestAddressThatCannotBeHad(t *testing.T) {
 		{"a name that does not exist", "no-such-host.invalid:8000"},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			begin := time.Now()
-			got := invocation{env: []string{"ADDR=" + tt.addr}}.run(t)
-			if got.code != 1 || !strings.Contains(got.stderr, tt.addr) || strings.Contains(got.stderr, "listening") {
-				t.Errorf("exit code %d, %q; want 1 and the address", got.code, got.stderr)
-			}
-			if took := time.Since(begin); tt.name == "a busy port" && took > 5*time.Second {
-				t.Errorf("took %v; want it at once", took)
-			}
-		})
+		for _, command := range []string{"serve", "check"} {
+			t.Run(tt.name+", "+command, func(t *testing.T) {
+				begin := time.Now()
+				got := invocation{args: []string{command}, env: []string{"ADDR=" + tt.addr}}.run(t)
+				if got.code != 1 || got.stdout != "" || !strings.Contains(got.stderr, tt.addr) || !strings.Contains(got.stderr, "-addr") || strings.Contains(got.stderr, "listening") {
+					t.Errorf("exit code %d, %q, %q; want 1, the address, and how to choose another", got.code, got.stdout, got.stderr)
+				}
+				if took := time.Since(begin); tt.name == "a busy port" && took > 5*time.Second {
+					t.Errorf("took %v; want it at once", took)
+				}
+			})
+		}
 	}
 }
 

@@ -418,33 +418,59 @@ func testRefusedStarts(t *testing.T, c *pgtest.Cluster) {
 	deaf := startProxy(t, c.Port)
 	deaf.silence(true)
 	host := fmt.Sprintf("127.0.0.1:%d", c.Port)
+	preferred := strings.Replace(c.URL(database), "sslmode=disable", "sslmode=prefer", 1)
 	tests := []struct {
 		name, url string
+		waits     bool     // the start, for it may be there soon
 		want      []string // in the one line
 	}{
-		{"a wrong password", guarded(c.URL(database), "wrong-9931"), []string{database, host}},
-		{"a database that is not there", c.URL("nowhere"), []string{"nowhere", host}},
-		{"a host that refuses", "postgres://latchkey:wrong-9931@127.0.0.1:1/users", []string{"users", "127.0.0.1:1"}},
-		{"a host that says nothing", through(deaf, database), []string{database, fmt.Sprint(deaf.port)}},
-		{"a host that does not exist", "postgres://latchkey:wrong-9931@no-such-host.invalid/users", []string{"users", "no-such-host.invalid:5432"}},
-		{"a newer schema", c.URL(newer), []string{newer, host, "99"}},
+		{"a wrong password", guarded(c.URL(database), "wrong-9931"), false, []string{database, host, `password authentication failed for user "guarded"`}},
+		{"a wrong password, with TLS if possible", guarded(preferred, "wrong-9931"), false, []string{database, host, `password authentication failed for user "guarded"`}},
+		{"a database that is not there", c.URL("nowhere"), false, []string{"nowhere", host}},
+		{"a host that refuses", "postgres://latchkey:wrong-9931@127.0.0.1:1/users", true, []string{"users", "127.0.0.1:1"}},
+		{"a host that says nothing", through(deaf, database), true, []string{database, fmt.Sprint(deaf.port)}},
+		{"a host that does not exist", "postgres://latchkey:wrong-9931@no-such-host.invalid/users", true, []string{"users", "no-such-host.invalid:5432"}},
+		{"a newer schema", c.URL(newer), false, []string{newer, host, "99"}},
 	}
 	for _, tt := range tests {
 		for _, command := range []string{"serve", "check"} {
 			t.Run(tt.name+", "+command, func(t *testing.T) {
 				t.Parallel()
-				got := invocation{args: []string{command}, env: keptIn(tt.url)}.run(t)
+				i := invocation{args: []string{command}, env: keptIn(tt.url)}
+				if command == "serve" && tt.waits {
+					checkWaits(t, i, tt.want)
+					return
+				}
+				got := i.run(t)
 				if got.code != 1 || got.stdout != "" || strings.Count(got.stderr, "\n") != 1 {
 					t.Errorf("exit code %d, %q, %q; want 1 and one line", got.code, got.stdout, got.stderr)
 				}
 				for _, want := range tt.want {
 					checkOutput(t, "standard error", got.stderr, want)
 				}
-				if strings.Contains(got.stderr, "9931") {
-					t.Errorf("the password is in %q", got.stderr)
+				if strings.Contains(got.stderr, "9931") || strings.Contains(got.stderr, "TLS") {
+					t.Errorf("the password, or what does not matter, is in %q", got.stderr)
 				}
 			})
 		}
+	}
+}
+
+// checkWaits reports a start that does not say that it waits for its database, and why,
+// or does not end when it is told to.
+func checkWaits(t *testing.T, i invocation, want []string) {
+	t.Helper()
+	s := launch(t, i)
+	waitFor(t, "a line about waiting", func() bool { return len(s.log.events("waiting for the database")) > 0 })
+	begin := time.Now()
+	if code := s.stop(t); code != 0 || time.Since(begin) > allow(5*time.Second) {
+		t.Errorf("exit code %d after %v; want 0, soon", code, time.Since(begin))
+	}
+	for _, want := range want {
+		checkOutput(t, "the log", s.log.String(), want)
+	}
+	if strings.Contains(s.log.String(), "9931") || s.listens() {
+		t.Errorf("the password is in the log, or it listens: %s", s.log)
 	}
 }
 

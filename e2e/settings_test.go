@@ -243,6 +243,10 @@ func TestAllBadSettingsAtOnce(t *testing.T) {
 	}
 }
 
+// anyPort returns settings with a port that is free, unless they name one: check
+// listens there for a moment.
+func anyPort(env []string) []string { return append([]string{"ADDR=localhost:0"}, env...) }
+
 func TestGoodSettings(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -252,7 +256,7 @@ func TestGoodSettings(t *testing.T) {
 		env  []string
 	}{
 		{"ADDR without a host", []string{"ADDR=:0"}},
-		{"ADDR in IPv6", []string{"ADDR=[::1]:8000"}},
+		{"ADDR in IPv6", []string{"ADDR=[::1]:0"}},
 		{"ADDR with port 65535", []string{"ADDR=localhost:65535"}},
 		{"SECRET_KEY of 32 bytes", []string{"SECRET_KEY=" + aKey[:32]}},
 		{"SECRET_KEY_FILE", []string{"SECRET_KEY_FILE=secret"}},
@@ -271,9 +275,9 @@ func TestGoodSettings(t *testing.T) {
 		{"a secret beside a private key", []string{"SECRET_KEY=" + aKey, "DATABASE_URL=sqlite:new.db", "ALGORITHM=ES256", "PRIVATE_KEY_FILE=p256.pem"}},
 		{"DATABASE_URL of a new file", []string{"SECRET_KEY=" + aKey, "DATABASE_URL=sqlite:new.db"}},
 		{"EXPOSE_USERS on localhost", []string{"EXPOSE_USERS=true"}},
-		{"EXPOSE_USERS on 127.0.0.2", []string{"EXPOSE_USERS=true", "ADDR=127.0.0.2:8000"}},
-		{"EXPOSE_USERS on [::1]", []string{"EXPOSE_USERS=true", "ADDR=[::1]:8000"}},
-		{"EXPOSE_USERS false on every address", []string{"EXPOSE_USERS=false", "ADDR=:8000"}},
+		{"EXPOSE_USERS on 127.0.0.2", []string{"EXPOSE_USERS=true", "ADDR=127.0.0.2:0"}},
+		{"EXPOSE_USERS on [::1]", []string{"EXPOSE_USERS=true", "ADDR=[::1]:0"}},
+		{"EXPOSE_USERS false on every address", []string{"EXPOSE_USERS=false", "ADDR=:0"}},
 		{"CORS_ORIGINS of * alone", []string{"CORS_ORIGINS=*"}},
 		{"CORS_ORIGINS of two with a space between", []string{"CORS_ORIGINS=https://app.example, http://localhost:*"}},
 		{"CORS_ORIGINS that is empty", []string{"CORS_ORIGINS="}},
@@ -286,7 +290,7 @@ func TestGoodSettings(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := invocation{args: []string{"check"}, env: tt.env, dir: dir}.run(t)
+			got := invocation{args: []string{"check"}, env: anyPort(tt.env), dir: dir}.run(t)
 			if got.code != 0 || got.stderr != "" || !strings.Contains(got.stdout, "ok: ") {
 				t.Errorf("exit code %d, %s%s; want 0 and ok", got.code, got.stdout, got.stderr)
 			}
@@ -376,7 +380,7 @@ func TestSettingsWarnings(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := invocation{args: []string{"check"}, env: tt.env}.run(t)
+			got := invocation{args: []string{"check"}, env: anyPort(tt.env)}.run(t)
 			if got.code != 0 || strings.Contains(got.stdout, "warning: "+tt.says) != tt.warned {
 				t.Errorf("exit code %d, %s; want 0, and the warning %q: %v", got.code, got.stdout, tt.says, tt.warned)
 			}
@@ -414,7 +418,7 @@ func TestReadableKeys(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
 			writeKeys(t, dir)
-			check := invocation{args: []string{"check"}, env: tt.env, dir: dir}
+			check := invocation{args: []string{"check"}, env: anyPort(tt.env), dir: dir}
 			if got := check.run(t); strings.Contains(got.stdout+got.stderr, tt.path) {
 				t.Errorf("mode 0600 is complained about: %s%s", got.stdout, got.stderr)
 			}

@@ -125,7 +125,7 @@ func TestSQLiteFileNames(t *testing.T) {
 			dir := t.TempDir()
 			s := startOn(t, filepath.Join(dir, name))
 			s.register(t, "alice")
-			want := []string{name, name + "-lock", name + "-shm", name + "-wal"}
+			want := []string{name, name + "-shm", name + "-wal"}
 			if got := filesIn(t, dir); !slices.Equal(got, want) {
 				t.Errorf("the directory holds %q; want %q", got, want)
 			}
@@ -143,7 +143,7 @@ func TestSQLiteFileModes(t *testing.T) {
 	path := newFile(t)
 	s := startAs(t, invocation{env: onFile(path), under: []string{"sh", "-c", `umask 0 && exec "$0" "$@"`}})
 	s.register(t, "alice")
-	for _, name := range []string{path, path + "-wal", path + "-shm", path + "-lock"} {
+	for _, name := range []string{path, path + "-wal", path + "-shm"} {
 		if info, err := os.Stat(name); err != nil || info.Mode() != 0o600 {
 			t.Errorf("%v, %v; want the mode -rw-------", info.Mode(), err)
 		}
@@ -164,7 +164,7 @@ func TestSQLiteFileForEverybody(t *testing.T) {
 	if !regexp.MustCompile(`"WARN".*` + regexp.QuoteMeta(path) + `.*0600`).MatchString(s.log.String()) {
 		t.Errorf("no warning names the file and 0600: %s", s.log)
 	}
-	got := invocation{args: []string{"check"}, env: onFile(path)}.run(t)
+	got := invocation{args: []string{"check"}, env: onFile(path, "ADDR=localhost:0")}.run(t)
 	if got.code != 0 || !strings.Contains(got.stdout, "warning: ") || !strings.Contains(got.stdout, "0600") {
 		t.Errorf("check: exit code %d, %s%s; want 0 and a warning with 0600", got.code, got.stdout, got.stderr)
 	}
@@ -311,7 +311,7 @@ func TestSQLiteCheck(t *testing.T) {
 			path := newFile(t)
 			tt.make(t, path)
 			before := contents(t, filepath.Dir(path))
-			got := invocation{args: []string{"check"}, env: onFile(path)}.run(t)
+			got := invocation{args: []string{"check"}, env: onFile(path, "ADDR=localhost:0")}.run(t)
 			if got.code != 0 || !strings.HasPrefix(got.stdout, "ok: ") || !strings.Contains(got.stdout, tt.says) {
 				t.Errorf("exit code %d, %s%s; want 0 and ok: … %s", got.code, got.stdout, got.stderr, tt.says)
 			}

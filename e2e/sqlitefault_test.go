@@ -205,8 +205,8 @@ func TestSQLiteTerminated(t *testing.T) {
 		t.Errorf("exit code %d; want 0", code)
 	}
 	c.members.Wait()
-	if got, want := filesIn(t, filepath.Dir(path)), []string{"users.db", "users.db-lock"}; !slices.Equal(got, want) {
-		t.Errorf("it has left %q; want %q, with everything in the first", got, want)
+	if got, want := filesIn(t, filepath.Dir(path)), []string{"users.db"}; !slices.Equal(got, want) {
+		t.Errorf("it has left %q; want %q, with everything in it", got, want)
 	}
 	c.checkMembers(t, startOn(t, path), path)
 	checkIntegrity(t, path)
@@ -454,6 +454,38 @@ func TestSQLiteReadOnly(t *testing.T) {
 	command(t, "chattr", "-i", path, path+"-wal")
 	checkRecovered(t, s, alice)
 	checkIntegrity(t, path)
+}
+
+// TestSQLiteFileGone moves the file of a server away, and back.
+func TestSQLiteFileGone(t *testing.T) {
+	t.Parallel()
+	path := newFile(t)
+	s := startOn(t, path)
+	s.register(t, "alice")
+	alice := s.signIn(t, "alice")
+	if err := os.Rename(path, path+".old"); err != nil {
+		t.Fatal(err)
+	}
+	checkUnavailable(t, s.do(t, "POST", "/users/", newUser("late", password), jsonType))
+	checkUnavailable(t, s.do(t, "POST", "/token", loginForm("alice"), formType))
+	checkUnavailable(t, s.refresh(t, alice.Refresh))
+	checkUnavailable(t, s.me(t, alice.Access))
+	if a := s.do(t, "GET", "/readyz", ""); a.StatusCode != 503 {
+		t.Errorf("/readyz: %d %s; want 503", a.StatusCode, a.body)
+	}
+	waitFor(t, "a line about it", func() bool { return len(s.log.events("the database is lost")) > 0 })
+	if err := os.Rename(path+".old", path); err != nil {
+		t.Fatal(err)
+	}
+	checkMe(t, s.me(t, alice.Access), "alice")
+	checkMe(t, s.me(t, s.logIn(t, "alice")), "alice")
+	if a := s.do(t, "GET", "/readyz", ""); a.StatusCode != 200 {
+		t.Errorf("/readyz: %d %s; want 200", a.StatusCode, a.body)
+	}
+	waitFor(t, "a line about its return", func() bool { return len(s.log.events("the database is back")) > 0 })
+	if n := len(s.log.events("the database is lost")); n != 1 {
+		t.Errorf("the log says %d times that it was lost; want once", n)
+	}
 }
 
 // TestSQLiteLocked has another process write for long.

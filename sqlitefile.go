@@ -1,0 +1,137 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// prepareFile returns what keeps SQLite from working with a file, in words that
+// SQLite has not, and warnings. A file that is not there is an fs.ErrNotExist, or is
+// created if create is true, for its owner only; keepFilesPrivate sees to those that
+// SQLite puts beside it.
+func prepareFile(path string, create bool) (warnings []string, err error) {
+	if err := checkDirectory(filepath.Dir(path)); err != nil {
+		return nil, err
+	}
+	flags := os.O_RDWR
+	if create {
+		flags |= os.O_CREATE
+	}
+	file, err := os.OpenFile(path, flags, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("want a file that this user may read and write: %w", withoutPath(err))
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, withoutPath(err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("want a regular file")
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		warnings = append(warnings, fmt.Sprintf("others on this machine may open %s, with every password hash in it; want mode 0600", path))
+	}
+	return warnings, nil
+}
+
+// checkDirectory returns what keeps SQLite from putting its files beside the users'.
+func checkDirectory(dir string) error {
+	probe, err := os.CreateTemp(dir, ".latchkey-*")
+	if err != nil { // %v: without its directory, the file is not just one to be created
+		return fmt.Errorf("want a directory that takes new files, for SQLite puts some beside it: %v", withoutPath(err))
+	}
+	probe.Close()
+	return os.Remove(probe.Name())
+}
+
+// withoutPath takes away what the caller says better.
+func withoutPath(err error) error {
+	if bad, ok := errors.AsType[*fs.PathError](err); ok {
+		return bad.Err
+	}
+	return err
+}
+
+// lookInterval is how often reads look whether the file is still there; writes always do.
+const lookInterval = 500 * time.Millisecond
+
+// A fileWatch notices when one of SQLite's files is removed or replaced while they are
+// open. SQLite would go on with the old ones, which nobody will ever open again, and might
+// mix them with the new.
+type fileWatch struct {
+	path string
+	log  *slog.Logger
+
+	opened map[string]fs.FileInfo // by path, as they were in the beginning
+	lookAt atomic.Int64           // when the next look is due, in nanoseconds since 1970
+
+	mu   sync.Mutex // guards lost
+	lost bool
+}
+
+// begin remembers the files, which SQLite has opened: not every system has all of them.
+func (w *fileWatch) begin() error {
+	w.opened = make(map[string]fs.FileInfo)
+	for _, path := range []string{w.path, w.path + "-wal", w.path + "-shm"} {
+		info, err := os.Stat(path)
+		if err == nil {
+			w.opened[path] = info
+		}
+		if err != nil && (path == w.path || !errors.Is(err, fs.ErrNotExist)) {
+			return fmt.Errorf("cannot find the SQLite file %s again: %w", w.path, withoutPath(err))
+		}
+	}
+	return nil
+}
+
+// look returns an error unless every file is the one that was opened. The log says so
+// once, and also if all are back.
+func (w *fileWatch) look() error {
+	err := w.compare()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err != nil && !w.lost {
+		w.log.Error("the database is lost", "err", err, "want", "the very file back, or a restart to use what is there now")
+	}
+	if err == nil && w.lost {
+		w.log.Info("the database is back", "file", w.path)
+	}
+	w.lost = err != nil
+	due := time.Now().Add(lookInterval).UnixNano()
+	if w.lost {
+		due = 0
+	}
+	w.lookAt.Store(due)
+	return err
+}
+
+// lookNowAndThen is look for callers who may be wrong for lookInterval.
+func (w *fileWatch) lookNowAndThen() error {
+	if time.Now().UnixNano() < w.lookAt.Load() {
+		return nil
+	}
+	return w.look()
+}
+
+func (w *fileWatch) compare() error {
+	for path, opened := range w.opened {
+		now, err := os.Stat(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return fmt.Errorf("%s was removed while in use", path)
+		case err != nil:
+			return fmt.Errorf("%s cannot be found: %w", path, withoutPath(err))
+		case !os.SameFile(now, opened):
+			return fmt.Errorf("%s was replaced while in use", path)
+		}
+	}
+	return nil
+}
