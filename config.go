@@ -1,17 +1,10 @@
 package main
 
 import (
-	"bytes"
-	"cmp"
 	"errors"
-	"flag"
 	"fmt"
-	"io"
-	"io/fs"
 	"log/slog"
 	"net"
-	"net/netip"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -49,13 +42,13 @@ type config struct {
 
 	// Warnings is what an operator should know before it matters.
 	Warnings []string
+
+	// InEffect is what latchkey check prints.
+	InEffect []settingInEffect
 }
 
-// exampleKeys are secrets that stand in tutorials: everybody knows them.
-var exampleKeys = []string{
-	"your-secret-key",
-	"09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7", // FastAPI's documentation
-}
+// A settingInEffect is a setting as it was understood, without secrets.
+type settingInEffect struct{ name, value, source string }
 
 // A configError is all that is wrong with the settings, one line each. No line
 // shows a secret.
@@ -63,106 +56,57 @@ type configError []string
 
 func (e configError) Error() string { return strings.Join(e, "\n") }
 
-// readConfig reads the settings from flags and the environment. It returns
-// flag.ErrHelp if they ask for help, and otherwise a configError. terminal says
-// whether the log goes to one.
-func readConfig(args []string, lookup func(string) (string, bool), terminal bool) (config, error) {
-	r := settingReader{values: make(map[string]string), set: make(map[string]bool), unread: make(map[string]bool)}
-	r.environment(lookup)
+// What flags ask for instead of a run.
+var (
+	errHelp    = errors.New("help requested")
+	errVersion = errors.New("version requested")
+)
+
+// readConfig reads the settings from flags and from the environment, whose entries
+// have the form "NAME=value". It returns errHelp or errVersion if the flags ask for
+// that, and otherwise a configError. terminal says whether the log goes to one.
+func readConfig(args, environ []string, terminal bool) (config, error) {
+	r := settingReader{values: make(map[string]string), source: make(map[string]string), unread: make(map[string]bool)}
+	r.environment(environ)
 	if err := r.flags(args); err != nil {
 		return config{}, err
 	}
+	r.cutEnds()
+	unknown := r.unknownVariables()
 	cfg := r.config(terminal)
 	if len(r.problems) > 0 {
-		return config{}, configError(r.problems)
+		return config{}, configError(append(r.problems, unknown...)) // a missing setting may be a misspelt one
 	}
+	cfg.Warnings = append(unknown, r.warnings...)
+	cfg.InEffect = r.inEffect()
 	return cfg, nil
 }
 
 // A settingReader turns texts into a config and collects what is wrong with
 // them.
 type settingReader struct {
+	environ  []variable
 	values   map[string]string
-	set      map[string]bool // by somebody, not by the table
-	unread   map[string]bool // set to a file that cannot be read
+	source   map[string]string // of a value that is not the table's
+	unread   map[string]bool   // set to a file that cannot be read
 	warnings []string
 	problems []string
 }
+
+// A variable is one of the environment.
+type variable struct{ name, value string }
+
+// isSet reports whether a setting has been given a value.
+func (r *settingReader) isSet(name string) bool { return r.source[name] != "" }
 
 // bad notes a problem with a setting.
 func (r *settingReader) bad(name, format string, args ...any) {
 	r.problems = append(r.problems, name+": "+fmt.Sprintf(format, args...))
 }
 
-// environment takes every setting's text from the environment, or its default.
-func (r *settingReader) environment(lookup func(string) (string, bool)) {
-	for _, s := range settings {
-		r.values[s.name] = s.fallback
-		if value, ok := lookup(s.name); ok {
-			r.values[s.name], r.set[s.name] = value, true
-		}
-		if path, ok := lookup(s.name + "_FILE"); ok && s.secret {
-			r.secretFile(s.name, path)
-		}
-	}
-	if value, _ := lookup("METRICS_ADDR"); value != "" {
-		r.warnings = append(r.warnings, "METRICS_ADDR: this version does not know it yet")
-	}
-}
-
-// secretFile takes a secret's text from a file.
-func (r *settingReader) secretFile(name, path string) {
-	if r.set[name] {
-		r.bad(name, "%s_FILE is set too; want only one of them", name)
-		return
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		if bad, ok := errors.AsType[*fs.PathError](err); ok {
-			err = bad.Err // the path may be the secret, given by mistake
-		}
-		r.bad(name+"_FILE", "%v; want the path of a file that holds the value", err)
-		r.unread[name] = true
-		return
-	}
-	r.warnIfReadable(name+"_FILE", path)
-	value, ok := strings.CutSuffix(string(text), "\r\n")
-	if !ok {
-		value = strings.TrimSuffix(value, "\n")
-	}
-	r.values[name], r.set[name] = value, true
-}
-
-// warnIfReadable warns of a file with a secret that everybody on the machine
-// can read.
-func (r *settingReader) warnIfReadable(name, path string) {
-	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o004 != 0 {
-		r.warnings = append(r.warnings, fmt.Sprintf("%s: everybody on this machine can read %s; want mode 0600", name, path))
-	}
-}
-
-// flags takes the texts that stand on the command line.
-func (r *settingReader) flags(args []string) error {
-	set := flag.NewFlagSet("latchkey", flag.ContinueOnError)
-	set.SetOutput(io.Discard)
-	for _, s := range settings {
-		if s.flag != "" {
-			set.Func(s.flag, s.meaning, func(value string) error {
-				r.values[s.name], r.set[s.name] = value, true
-				return nil
-			})
-		}
-	}
-	switch err := set.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		return err
-	case err != nil:
-		problem, _, _ := strings.Cut(err.Error(), "=") // what follows may be a secret
-		r.problems = append(r.problems, problem+"; see latchkey -h")
-	case set.NArg() > 0:
-		r.problems = append(r.problems, fmt.Sprintf("unexpected argument %q; see latchkey -h", strings.SplitN(set.Arg(0), "=", 2)[0]))
-	}
-	return nil
+// warn notes what is doubtful about a setting.
+func (r *settingReader) warn(name, format string, args ...any) {
+	r.warnings = append(r.warnings, name+": "+fmt.Sprintf(format, args...))
 }
 
 func (r *settingReader) config(terminal bool) config {
@@ -192,23 +136,40 @@ func (r *settingReader) config(terminal bool) config {
 		TrustedProxies: r.prefixes("TRUSTED_PROXIES"),
 		ExposeUsers:    r.boolean("EXPOSE_USERS"),
 	}
-	if cfg.ExposeUsers && !local {
+	switch {
+	case cfg.ExposeUsers && !local:
 		r.bad("EXPOSE_USERS", "shows every password hash; want ADDR on a loopback address, such as localhost:8000")
+	case cfg.ExposeUsers:
+		r.warn("EXPOSE_USERS", "GET / shows every password hash to every program on this machine; want false for all but the exercise")
 	}
 	if r.throttle() {
 		cfg.Throttle = newThrottle(secret, fallbacks)
 	}
 	cfg.Sessions = r.sessions(cfg.AccessTokenLife)
-	cfg.Warnings = r.warnings
 	return cfg
 }
 
-func (r *settingReader) throttle() bool {
-	value := r.values["THROTTLE"]
-	if value != "on" && value != "off" {
-		r.bad("THROTTLE", "%q; want on or off", value)
+func (r *settingReader) throttle() bool { return r.either("THROTTLE", "on", "off") }
+
+func (r *settingReader) boolean(name string) bool { return r.either(name, "true", "false") }
+
+// either reads one of two words, in any case: Python writes True. It refuses other words for
+// them, and says which of the two is meant.
+func (r *settingReader) either(name, yes, no string) bool {
+	value := strings.ToLower(r.values[name])
+	if value == yes || value == no {
+		r.values[name] = value
+		return value == yes
 	}
-	return value == "on"
+	hint := ""
+	switch {
+	case slices.Contains([]string{"1", "yes", "y", "t", "true", "on", "enabled"}, value):
+		hint = ": " + yes
+	case slices.Contains([]string{"0", "no", "n", "f", "false", "off", "disabled"}, value):
+		hint = ": " + no
+	}
+	r.bad(name, "%s; want %s or %s%s", shown(r.values[name]), yes, no, hint)
+	return false
 }
 
 // sessions reads how long sessions last: no shorter than an access token, which would
@@ -233,21 +194,13 @@ func (r *settingReader) sessions(accessTokenLife time.Duration) sessionLimits {
 func (r *settingReader) integer(name string, least, most int) int {
 	n, err := strconv.Atoi(r.values[name])
 	if err != nil || n < least || n > most {
-		r.bad(name, "%q; want a whole number from %d to %d", r.values[name], least, most)
+		r.bad(name, "%s; want a whole number from %d to %d", shown(r.values[name]), least, most)
 	}
 	return n
 }
 
 func (r *settingReader) seconds(name string, least, most int) time.Duration {
 	return time.Duration(r.integer(name, least, most)) * time.Second
-}
-
-func (r *settingReader) boolean(name string) bool {
-	value := r.values[name]
-	if value != "true" && value != "false" {
-		r.bad(name, "%q; want true or false", value)
-	}
-	return value == "true"
 }
 
 // claim reads a text that every token will hold.
@@ -259,20 +212,15 @@ func (r *settingReader) claim(name string) string {
 	return text
 }
 
-func (r *settingReader) address(name string) string {
-	addr := r.values[name]
-	_, port, err := net.SplitHostPort(addr)
-	if _, err2 := strconv.ParseUint(port, 10, 16); err != nil || err2 != nil {
-		r.bad(name, "%q; want host:port, such as localhost:8000 or :8000", addr)
-	}
-	return addr
-}
-
 func (r *settingReader) databaseURL(name string) string {
-	url := r.values[name]
+	url := fromSQLAlchemy(r.values[name])
 	if err := checkDatabaseURL(url); err != nil {
 		r.bad(name, "%v", err)
 	}
+	if path, ok := strings.CutPrefix(url, sqlitePrefix); ok && url != r.values[name] && strings.Contains(path, "/") && !strings.ContainsAny(path[:1], "./") {
+		r.warn(name, "three slashes begin a path from the working directory, as in SQLAlchemy; want four for an absolute one, or sqlite: and the path")
+	}
+	r.values[name] = url
 	return url
 }
 
@@ -288,69 +236,20 @@ func (r *settingReader) list(name string) []string {
 	return items
 }
 
-func (r *settingReader) prefixes(name string) []netip.Prefix {
-	var prefixes []netip.Prefix
-	for _, item := range r.list(name) {
-		prefix, err := netip.ParsePrefix(item)
-		if addr, err2 := netip.ParseAddr(item); err2 == nil {
-			prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
-		}
-		if err != nil || prefix.Addr().Is4In6() {
-			r.bad(name, "%q; want a CIDR, such as 10.0.0.0/8", item)
-			continue
-		}
-		prefixes = append(prefixes, prefix.Masked())
-	}
-	return prefixes
-}
-
-func (r *settingReader) origins(name string, local bool) []string {
-	if !r.set[name] && local {
-		return strings.Split(loopbackOrigins, ",")
-	}
-	origins := r.list(name)
-	for _, origin := range origins {
-		switch {
-		case origin == "*" && len(origins) > 1:
-			r.bad(name, "* together with other origins; want either * alone or a list of origins")
-		case origin != "*" && !isOrigin(origin):
-			r.bad(name, "%q; want origins such as https://app.example or http://localhost:*", origin)
-		}
-	}
-	return origins
-}
-
-// isOrigin reports whether text is an origin as browsers send it, or one on this
-// machine with * for the port.
-func isOrigin(text string) bool {
-	base, anyPort := strings.CutSuffix(text, ":*")
-	u, err := url.Parse(base)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-		return false
-	}
-	if anyPort && (u.Port() != "" || !isLoopback(u.Hostname())) {
-		return false
-	}
-	if _, err := strconv.ParseUint(cmp.Or(u.Port(), "80"), 10, 16); err != nil || strings.ContainsAny(u.Hostname(), "*,") {
-		return false
-	}
-	return base == u.Scheme+"://"+strings.ToLower(u.Host) && !strings.HasSuffix(base, ":")
-}
-
 // keys reads the keys for tokens. Their settings hang together.
 func (r *settingReader) keys(secret []byte, fallbacks [][]byte) keySet {
 	algorithm := r.values["ALGORITHM"]
 	switch _, asymmetric := keyKinds[algorithm]; {
-	case algorithm == "HS256" && r.set["PRIVATE_KEY"]:
+	case algorithm == "HS256" && r.isSet("PRIVATE_KEY"):
 		r.bad("PRIVATE_KEY", "is not used with HS256; want ALGORITHM set to RS256, ES256 or EdDSA, or no key")
 	case algorithm == "HS256" && r.values["PRIVATE_KEY_FALLBACKS_DIR"] != "":
 		r.bad("PRIVATE_KEY_FALLBACKS_DIR", "is not used with HS256; want it empty, or another ALGORITHM")
 	case algorithm == "HS256":
 		return newSecretKeys(secret, fallbacks)
 	case !asymmetric:
-		r.bad("ALGORITHM", "%q; want HS256, RS256, ES256 or EdDSA", algorithm)
+		r.bad("ALGORITHM", "%s; want HS256, RS256, ES256 or EdDSA", shown(algorithm))
 	case r.unread["PRIVATE_KEY"]:
-	case !r.set["PRIVATE_KEY"]:
+	case !r.isSet("PRIVATE_KEY"):
 		r.bad("PRIVATE_KEY", "is not set; %s needs %s", algorithm, keyKinds[algorithm])
 	default:
 		keys, err := newPrivateKeys(algorithm, []byte(r.values["PRIVATE_KEY"]), r.publicKeys("PRIVATE_KEY_FALLBACKS_DIR", algorithm))
@@ -371,7 +270,7 @@ func (r *settingReader) secrets() (secret []byte, fallbacks [][]byte) {
 			fallbacks = append(fallbacks, []byte(older))
 		}
 	}
-	if !r.set["SECRET_KEY"] {
+	if !r.isSet("SECRET_KEY") {
 		switch {
 		case r.unread["SECRET_KEY"]:
 		case r.values["DATABASE_URL"] != "":
@@ -389,11 +288,11 @@ func (r *settingReader) secrets() (secret []byte, fallbacks [][]byte) {
 }
 
 func (r *settingReader) checkSecret(name, secret string) {
-	switch {
-	case slices.Contains(exampleKeys, secret):
-		r.bad(name, "is an example from a tutorial, which everybody knows; want the output of: openssl rand -hex 32")
-	case len(secret) < minSecretSize:
-		r.bad(name, "has %d bytes; want at least %d, such as the output of: openssl rand -hex 32", len(secret), minSecretSize)
+	switch problem := weakness(secret); {
+	case problem != "":
+		r.bad(name, "%s; %s", problem, wantKey)
+	case trimEnds(secret) != secret || hasQuoteAtEnd(secret):
+		r.warn(name, "the key begins or ends with white space or a quote, which is part of it; want it without, unless other programs sign with it, too")
 	}
 }
 
@@ -405,7 +304,7 @@ func (r *settingReader) publicKeys(name, algorithm string) []any {
 	}
 	paths, _ := filepath.Glob(filepath.Join(dir, "*.pem"))
 	if len(paths) == 0 {
-		r.bad(name, "no *.pem file in %q", dir)
+		r.bad(name, "no *.pem file in %s", shown(dir))
 	}
 	var keys []any
 	for _, path := range paths {
@@ -419,7 +318,7 @@ func (r *settingReader) publicKeys(name, algorithm string) []any {
 			r.bad(name, "%s: %v", path, err)
 			continue
 		}
-		if bytes.Contains(text, []byte("PRIVATE KEY")) {
+		if holdsPrivateKey(text) {
 			r.warnIfReadable(name, path)
 		}
 		keys = append(keys, key)
@@ -453,7 +352,7 @@ func (r *settingReader) certificate() *certificate {
 func (r *settingReader) isReadable(name string) bool {
 	_, err := os.ReadFile(r.values[name])
 	if err != nil {
-		r.bad(name, "%v; want a PEM file", err)
+		r.bad(name, "%s: %v; want a PEM file", shown(r.values[name]), withoutPath(err))
 	}
 	return err == nil
 }
@@ -461,20 +360,26 @@ func (r *settingReader) isReadable(name string) bool {
 func (r *settingReader) logLevel() slog.Level {
 	levels := map[string]slog.Level{
 		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
+		"warning": slog.LevelWarn, // Python's name
 	}
-	level, ok := levels[r.values["LOG_LEVEL"]]
+	level, ok := levels[strings.ToLower(r.values["LOG_LEVEL"])]
 	if !ok {
-		r.bad("LOG_LEVEL", "%q; want debug, info, warn or error", r.values["LOG_LEVEL"])
+		r.bad("LOG_LEVEL", "%s; want debug, info, warn or error", shown(r.values["LOG_LEVEL"]))
 	}
+	r.values["LOG_LEVEL"] = strings.ToLower(level.String())
 	return level
 }
 
 func (r *settingReader) logJSON(terminal bool) bool {
-	switch format := r.values["LOG_FORMAT"]; {
-	case format == "json", format == "" && !terminal:
-		return true
-	case format != "text" && format != "":
-		r.bad("LOG_FORMAT", "%q; want text or json", format)
+	format := strings.ToLower(r.values["LOG_FORMAT"])
+	switch {
+	case format == "" && terminal:
+		format = "text"
+	case format == "":
+		format = "json"
+	case format != "text" && format != "json":
+		r.bad("LOG_FORMAT", "%s; want text or json", shown(r.values["LOG_FORMAT"]))
 	}
-	return false
+	r.values["LOG_FORMAT"] = format
+	return format == "json"
 }

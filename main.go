@@ -6,7 +6,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -20,6 +19,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"text/tabwriter"
 	"time"
 )
 
@@ -30,7 +30,7 @@ func main() {
 	keepFilesPrivate()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr)
+	err := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
 	if err != nil && !errors.Is(err, errCutShort) {
 		fmt.Fprintln(os.Stderr, err)
 	}
@@ -54,26 +54,27 @@ func exitCode(err error) int {
 // run does what args say, until ctx is done. Everything it takes from the
 // operating system it takes as an argument, so that a test can start the whole
 // program.
-func run(ctx context.Context, args []string, lookup func(string) (string, bool), stdout io.Writer, stderr *os.File) error {
+func run(ctx context.Context, args, environ []string, stdout io.Writer, stderr *os.File) error {
 	command := "serve"
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		command, args = args[0], args[1:]
 	}
 	switch command {
 	case "version":
-		fmt.Fprintln(stdout, "latchkey", buildVersion())
-		return nil
+		return printVersion(stdout)
+	case "help":
+		return usage(stdout)
 	case "serve", "check":
 	default:
-		name, _, _ := strings.Cut(command, "=") // what follows may be a secret
-		return configError{fmt.Sprintf("unknown command %q; want serve, check or version", name)}
+		return configError{fmt.Sprintf("unknown command%s; want serve, check, version or help", shownWord("", command))}
 	}
-	cfg, err := readConfig(args, lookup, isTerminal(stderr))
-	if errors.Is(err, flag.ErrHelp) {
-		usage(stdout)
-		return nil
-	}
-	if err != nil {
+	cfg, err := readConfig(args, environ, isTerminal(stderr))
+	switch {
+	case errors.Is(err, errHelp):
+		return usage(stdout)
+	case errors.Is(err, errVersion):
+		return printVersion(stdout)
+	case err != nil:
 		return err
 	}
 	if command == "check" {
@@ -85,6 +86,11 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 	out := startLogWriter(context.WithoutCancel(ctx), stderr)
 	defer out.Flush()
 	return serveHTTP(ctx, cfg, out)
+}
+
+func printVersion(w io.Writer) error {
+	_, err := fmt.Fprintln(w, "latchkey", buildVersion())
+	return err
 }
 
 func buildVersion() string {
@@ -111,7 +117,18 @@ func check(ctx context.Context, cfg config, stdout io.Writer) error {
 		fmt.Fprintln(stdout, "warning:", warning)
 	}
 	fmt.Fprintf(stdout, "ok: would listen on %s, sign with %s, keep users in %s\n", cfg.Addr, cfg.Keys.method.Alg(), where)
-	return nil
+	return printSettings(cfg.InEffect, stdout)
+}
+
+// printSettings prints settings, and where each has come from.
+func printSettings(all []settingInEffect, w io.Writer) error {
+	fmt.Fprintln(w)
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "SETTING\tFROM\tVALUE")
+	for _, s := range all {
+		fmt.Fprintf(tw, "%s\t%s\t%s\n", s.name, s.source, s.value)
+	}
+	return tw.Flush()
 }
 
 // checkAddress listens for a moment.

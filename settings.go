@@ -3,7 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
-	"text/tabwriter"
+	"strings"
 )
 
 // A setting is one row of the table that latchkey -h prints. A secret can also
@@ -18,22 +18,22 @@ type setting struct {
 
 var settings = []setting{
 	{"ADDR", "addr", "localhost:8000", "listen address; port 0 picks one, which the \"listening\" log line names", false},
-	{"DATABASE_URL", "db", "", "empty: memory. sqlite:path/to/file.db. postgres://… (any libpq URL, several hosts allowed)", true},
+	{"DATABASE_URL", "db", "", "empty: memory. sqlite:path/to/file.db. postgres://... (any libpq URL, several hosts allowed). SQLAlchemy's spelling will do", true},
 	{"SECRET_KEY", "", "", "signs refresh tokens, and with HS256 access tokens; at least 32 bytes. Default with users in memory: random for this run", true},
 	{"SECRET_KEY_FALLBACKS", "", "", "comma-separated older keys that still verify", true},
 	{"ALGORITHM", "", "HS256", "HS256, RS256, ES256 or EdDSA; all but HS256 need PRIVATE_KEY", false},
-	{"PRIVATE_KEY", "", "", "PEM text of the key (PKCS #8, SEC 1 or PKCS #1)", true},
+	{"PRIVATE_KEY", "", "", "PEM text of the key (PKCS #8, SEC 1 or PKCS #1), also in base64 or with \\n for line ends", true},
 	{"PRIVATE_KEY_FALLBACKS_DIR", "", "", "directory of PEM files whose keys still verify", false},
 	{"ACCESS_TOKEN_EXPIRE_MINUTES", "", "30", "life of an access token", false},
 	{"REFRESH_TOKEN_EXPIRE_DAYS", "", "30", "life of a session from its login, 1 to 3650", false},
-	{"REFRESH_TOKEN_IDLE_DAYS", "", "14", "a session ends that was not refreshed for so long, 1 to 3650", false},
+	{"REFRESH_TOKEN_IDLE_DAYS", "", "14", "a session ends if it is not refreshed for this many days, 1 to 3650", false},
 	{"REFRESH_GRACE_SECONDS", "", "60", "how long a refresh token that was just replaced gets the same successor again, 0 to 600", false},
 	{"PBKDF2_ITERATIONS", "", "600000", "rounds of a new password hash, 100000 to 10000000", false},
 	{"MIN_PASSWORD_LENGTH", "", "8", "code points, 1 to 64; checked at registration and change, never at login", false},
 	{"ALLOW_REGISTRATION", "", "true", "false: POST /users/ answers 403", false},
 	{"CORS_ORIGINS", "", "", "comma-separated origins whose pages may call; * for all. Default on a loopback address: " + loopbackOrigins, false},
 	{"TRUSTED_PROXIES", "", "", "comma-separated CIDRs whose X-Forwarded-For is believed", false},
-	{"THROTTLE", "", "on", "off: nobody who guesses passwords or registers has to wait (behind a gateway, or for a load test)", false},
+	{"THROTTLE", "", "on", "off: no limits on guessing passwords and on registering (behind a gateway, or for a load test)", false},
 	{"ISSUER", "", "", "if set: put into tokens as iss and required of them", false},
 	{"AUDIENCE", "", "", "if set: put into tokens as aud and required of them", false},
 	{"EXPOSE_USERS", "", "false", "the original's GET /, which shows every password hash; on loopback only", false},
@@ -48,26 +48,65 @@ var settings = []setting{
 
 const loopbackOrigins = "http://localhost:*,http://127.0.0.1:*"
 
-// usage prints how the program is called.
-func usage(w io.Writer) {
-	fmt.Fprint(w, `Latchkey is a small server for users and tokens.
+// usage prints how the program is called, for a terminal of 80 columns.
+func usage(w io.Writer) error {
+	var text strings.Builder
+	text.WriteString(`Latchkey is a small server for users and tokens.
 
   latchkey [serve] [flags]   run the server
   latchkey check [flags]     read the settings, say what is wrong, exit
-  latchkey version
+  latchkey version           print the version
+  latchkey help              print this
 
 Settings are environment variables; a flag wins over its variable. For a secret,
 NAME_FILE can name a file that holds the value.
 
 `)
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "VARIABLE\tFLAG\tDEFAULT\tMEANING")
+	const line = "%-*s  %s\n"
+	width := 0
 	for _, s := range settings {
-		flagName := ""
-		if s.flag != "" {
-			flagName = "-" + s.flag
-		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\n", s.name, flagName, s.fallback, s.meaning)
+		width = max(width, len(s.name))
 	}
-	tw.Flush()
+	fmt.Fprintf(&text, line, width, "VARIABLE", "MEANING")
+	for _, s := range settings {
+		name := s.name
+		for _, part := range wrap(s.describe(), 78-width) {
+			fmt.Fprintf(&text, line, width, name, part)
+			name = ""
+		}
+	}
+	_, err := io.WriteString(w, text.String())
+	return err
+}
+
+// describe returns what a setting means, with its flag and its default.
+func (s setting) describe() string {
+	var extras []string
+	if s.flag != "" {
+		extras = append(extras, "flag -"+s.flag)
+	}
+	if s.fallback != "" {
+		extras = append(extras, "default "+s.fallback)
+	}
+	if len(extras) == 0 {
+		return s.meaning
+	}
+	return s.meaning + " (" + strings.Join(extras, ", ") + ")"
+}
+
+// wrap breaks text into lines of at most width bytes, if no word is longer.
+func wrap(text string, width int) []string {
+	lines := []string{""}
+	for word := range strings.FieldsSeq(text) {
+		last := &lines[len(lines)-1]
+		switch {
+		case *last == "":
+			*last = word
+		case len(*last)+1+len(word) <= width:
+			*last += " " + word
+		default:
+			lines = append(lines, word)
+		}
+	}
+	return lines
 }

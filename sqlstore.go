@@ -26,30 +26,6 @@ type sqlStore struct{ *database }
 
 var _ store = sqlStore{}
 
-const sqlitePrefix = "sqlite:"
-
-// checkDatabaseURL returns what is wrong with a URL, without repeating it: it may
-// have a password in it.
-func checkDatabaseURL(url string) error {
-	path, isFile := strings.CutPrefix(url, sqlitePrefix)
-	switch {
-	case url == "":
-		return nil
-	case isFile && (path == "" || path == ":memory:" || strings.HasPrefix(path, "//")):
-		return errors.New("want the path of a file behind sqlite:, such as sqlite:users.db or sqlite:/var/lib/latchkey/users.db")
-	case isFile:
-		return nil
-	case isPostgres(url):
-		_, err := parsePostgres(url)
-		return err
-	}
-	return errors.New("want sqlite:path/to/file.db, postgres://user:password@host:5432/name, or nothing for memory")
-}
-
-func isPostgres(url string) bool {
-	return strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://")
-}
-
 // openDatabase opens the database at a URL that checkDatabaseURL has found good.
 // A SQLite file that is not there is created if create is true, and is an
 // fs.ErrNotExist otherwise.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -155,6 +156,39 @@ func TestPrivilegedPort(t *testing.T) {
 	}
 	if got := (invocation{env: []string{"ADDR=127.0.0.1:80"}}).run(t); got.code != 1 || !strings.Contains(got.stderr, "127.0.0.1:80") {
 		t.Errorf("exit code %d, %q; want 1 and the address", got.code, got.stderr)
+	}
+}
+
+// TestStopByCtrlC: a stop that somebody asked for is no failure, whichever signal asks.
+func TestStopByCtrlC(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.signal(syscall.SIGINT)
+	if code := s.exitCode(t); code != 0 || len(s.log.events("stopped")) != 1 {
+		t.Errorf("exit code %d, %s; want 0", code, s.log)
+	}
+}
+
+// TestMakeRun presses Ctrl-C, which reaches make and everything that it started.
+func TestMakeRun(t *testing.T) {
+	long(t)
+	needTools(t, "make")
+	cmd := exec.Command("make", "run")
+	cmd.Dir = ".."
+	cmd.Env = append(os.Environ(), "ADDR=localhost:0", "LOG_FORMAT=json")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	var out record
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	group := -cmd.Process.Pid
+	t.Cleanup(func() { syscall.Kill(group, syscall.SIGKILL) })
+	waitFor(t, "the server to listen", func() bool { return len(out.events("listening")) == 1 })
+	syscall.Kill(group, syscall.SIGINT)
+	cmd.Wait() // make ends by the signal, which is no failure to whoever sent it
+	if len(out.events("stopped")) != 1 || strings.Contains(out.String(), "***") {
+		t.Errorf("make run prints %s", &out)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"errors"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -33,7 +34,6 @@ var badSettings = []badSetting{
 	{"ADDR with an empty port", "ADDR=localhost:", "host:port", nil},
 	{"ADDR with port 65536", "ADDR=localhost:65536", "host:port", nil},
 	{"ADDR with port -1", "ADDR=localhost:-1", "host:port", nil},
-	{"ADDR with a space behind it", "ADDR=localhost:8000 ", "host:port", nil},
 	{"ADDR that is a URL", "ADDR=http://localhost:8000", "host:port", nil},
 	{"ADDR in IPv6 without brackets", "ADDR=::1:8000", "host:port", nil},
 	{"ADDR that is empty", "ADDR=", "host:port", nil},
@@ -86,7 +86,6 @@ var badSettings = []badSetting{
 	{"SHUTDOWN_SECONDS 30s", "SHUTDOWN_SECONDS=30s", "whole number", nil},
 
 	{"ALLOW_REGISTRATION no", "ALLOW_REGISTRATION=no", "true or false", nil},
-	{"ALLOW_REGISTRATION False", "ALLOW_REGISTRATION=False", "true or false", nil},
 	{"ALLOW_REGISTRATION that is empty", "ALLOW_REGISTRATION=", "true or false", nil},
 	{"EXPOSE_USERS 1", "EXPOSE_USERS=1", "true or false", nil},
 	{"EXPOSE_USERS on every address", "EXPOSE_USERS=true", "loopback", []string{"ADDR=:8000"}},
@@ -115,8 +114,6 @@ var badSettings = []badSetting{
 	{"TRUSTED_PROXIES with a comma at the end", "TRUSTED_PROXIES=10.0.0.0/8,", "CIDR", nil},
 
 	{"THROTTLE true", "THROTTLE=true", "on or off", nil},
-	{"THROTTLE Off", "THROTTLE=Off", "on or off", nil},
-	{"THROTTLE with a space behind it", "THROTTLE=on ", "on or off", nil},
 	{"THROTTLE 0", "THROTTLE=0", "on or off", nil},
 	{"THROTTLE that is empty", "THROTTLE=", "on or off", nil},
 
@@ -130,7 +127,7 @@ var badSettings = []badSetting{
 	{"DATABASE_URL with capitals", "DATABASE_URL=SQLITE:users.db", "sqlite:path/to/file.db", []string{"SECRET_KEY=" + aKey}},
 	{"DATABASE_URL without a path", "DATABASE_URL=sqlite:", "path of a file", []string{"SECRET_KEY=" + aKey}},
 	{"DATABASE_URL of SQLite's memory", "DATABASE_URL=sqlite::memory:", "path of a file", []string{"SECRET_KEY=" + aKey}},
-	{"DATABASE_URL whose slashes may mean two things", "DATABASE_URL=sqlite:///users.db", "path of a file", []string{"SECRET_KEY=" + aKey}},
+	{"DATABASE_URL whose slashes may mean two things", "DATABASE_URL=sqlite://users.db", "path of a file", []string{"SECRET_KEY=" + aKey}},
 	{"DATABASE_URL with a port that is none", "DATABASE_URL=postgres://u:opensesame@db:http/x", "postgres://user:password@host", []string{"SECRET_KEY=" + aKey}},
 	{"DATABASE_URL with a raw password", "DATABASE_URL=postgres://u:open#sesame/x@db/x", "%XX", []string{"SECRET_KEY=" + aKey}},
 	{"DATABASE_URL with a TLS mode that is none", "DATABASE_URL=postgres://u:opensesame@db/x?sslmode=on", "postgres://user:password@host", []string{"SECRET_KEY=" + aKey}},
@@ -401,7 +398,7 @@ func checkForeignToken(k key, status int) func(*testing.T, *server) {
 }
 
 // TestReadableKeys wants a warning of, or no start with, a private key that
-// everybody on the machine can read.
+// everybody on the machine can read: in a directory that is open, too.
 func TestReadableKeys(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -422,7 +419,8 @@ func TestReadableKeys(t *testing.T) {
 			if got := check.run(t); strings.Contains(got.stdout+got.stderr, tt.path) {
 				t.Errorf("mode 0600 is complained about: %s%s", got.stdout, got.stderr)
 			}
-			if err := os.Chmod(filepath.Join(dir, tt.path), 0o604); err != nil {
+			path := filepath.Join(dir, tt.path)
+			if err := errors.Join(os.Chmod(path, 0o604), os.Chmod(filepath.Dir(path), 0o755)); err != nil {
 				t.Fatal(err)
 			}
 			if got := check.run(t); !strings.Contains(got.stdout+got.stderr, tt.path) {

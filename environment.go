@@ -1,0 +1,173 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// environment takes every setting's text from the environment, or its default.
+func (r *settingReader) environment(environ []string) {
+	for _, entry := range environ {
+		if name, value, ok := strings.Cut(entry, "="); ok && name != "" {
+			r.environ = append(r.environ, variable{name, value})
+		}
+	}
+	for _, s := range settings {
+		r.values[s.name] = s.fallback
+		if value, ok := r.lookup(s.name); ok {
+			r.values[s.name], r.source[s.name] = value, "environment"
+		}
+		if path, ok := r.lookup(s.name + "_FILE"); ok && s.secret {
+			r.secretFile(s.name, r.cut(s.name+"_FILE", path))
+		}
+	}
+	if value, _ := r.lookup("METRICS_ADDR"); value != "" {
+		r.warn("METRICS_ADDR", "this version does not know it yet")
+	}
+}
+
+// lookup is os.LookupEnv for the environment that we were given.
+func (r *settingReader) lookup(name string) (string, bool) {
+	for _, v := range r.environ {
+		if v.name == name {
+			return v.value, true
+		}
+	}
+	return "", false
+}
+
+// secretFile takes a secret's text from a file.
+func (r *settingReader) secretFile(name, path string) {
+	if r.isSet(name) {
+		r.bad(name, "%s_FILE is set too; want only one of them", name)
+		return
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		r.bad(name+"_FILE", "%v; want the path of a file that holds the value", withoutPath(err)) // the path may be the secret, given by mistake
+		r.unread[name] = true
+		return
+	}
+	r.warnIfReadable(name+"_FILE", path)
+	value, ok := strings.CutSuffix(string(text), "\r\n")
+	if !ok {
+		value = strings.TrimSuffix(value, "\n")
+	}
+	r.values[name], r.source[name] = value, "file"
+}
+
+// flags takes the texts that stand on the command line. Package flag would do, but its
+// errors repeat arguments, which may be secrets.
+func (r *settingReader) flags(args []string) error {
+	for len(args) > 0 && strings.HasPrefix(args[0], "-") && args[0] != "--" {
+		name, value, hasValue := strings.Cut(strings.TrimPrefix(args[0][1:], "-"), "=")
+		args = args[1:]
+		i := slices.IndexFunc(settings, func(s setting) bool { return s.flag != "" && s.flag == name })
+		switch {
+		case name == "h" || name == "help":
+			return errHelp
+		case name == "version":
+			return errVersion
+		case i < 0:
+			r.problems = append(r.problems, unknownFlag(name))
+			return nil
+		case !hasValue && len(args) == 0:
+			r.bad("-"+name, "want a value after it")
+			return nil
+		case !hasValue:
+			value, args = args[0], args[1:]
+		}
+		s := settings[i]
+		if r.source[s.name] == "flag" {
+			r.bad("-"+name, "is given twice; want it once")
+		}
+		r.values[s.name], r.source[s.name] = value, "flag"
+	}
+	if len(args) > 0 && args[0] == "--" {
+		args = args[1:]
+	}
+	if len(args) > 0 {
+		r.problems = append(r.problems, fmt.Sprintf("unexpected argument%s; see latchkey -h", shownWord("", args[0])))
+	}
+	return nil
+}
+
+// unknownFlag says which flags there are.
+func unknownFlag(name string) string {
+	variable := strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+	var flags []string
+	for _, s := range settings {
+		if s.name == variable && s.flag == "" {
+			return fmt.Sprintf("-%s: %s has no flag; want it in the environment", name, variable)
+		}
+		if s.flag != "" {
+			flags = append(flags, "-"+s.flag)
+		}
+	}
+	return fmt.Sprintf("unknown flag%s; want %s, -version or -h", shownWord("-", name), strings.Join(flags, ", "))
+}
+
+// shownWord returns a word of the command line in quotes, after a space. It returns nothing
+// for one that may be a secret: what is neither close to one of our own words nor too
+// short to be one.
+func shownWord(prefix, word string) string {
+	if isShort.MatchString(word) || nearest(strings.ToLower(word), ownWords) != "" {
+		return fmt.Sprintf(" %q", prefix+word)
+	}
+	return ""
+}
+
+var (
+	isShort  = regexp.MustCompile(`^[a-z]{1,5}$`)
+	ownWords = []string{"serve", "check", "version", "help", "addr", "db"}
+)
+
+// cutEnds cuts white space and quotes off the ends of values, where dotenv files, Compose
+// and copying leave them. It leaves the secret keys as they are: tokens may have been signed
+// with what is there.
+func (r *settingReader) cutEnds() {
+	for _, s := range settings {
+		switch value := r.values[s.name]; {
+		case strings.HasPrefix(s.name, "SECRET_KEY"): // checkSecret warns
+		case s.name == "PRIVATE_KEY": // PEM ends with a newline
+			r.values[s.name] = r.cut(s.name, strings.TrimFunc(value, isBlank))
+		default:
+			r.values[s.name] = r.cut(s.name, value)
+		}
+	}
+}
+
+// cut returns a value without white space and quotes at its ends, and warns of them.
+func (r *settingReader) cut(name, value string) string {
+	cut := trimEnds(value)
+	switch {
+	case cut != value:
+		r.warn(name, "white space or quotes at the ends of the value are ignored; want it without")
+	case hasQuoteAtEnd(value):
+		r.warn(name, "the value begins or ends with a quote; want it without")
+	}
+	return cut
+}
+
+// inEffect returns every setting as it was understood. Parsers have put what they made of
+// a text in its place.
+func (r *settingReader) inEffect() []settingInEffect {
+	var all []settingInEffect
+	for _, s := range settings {
+		value := r.values[s.name]
+		switch {
+		case s.name == "DATABASE_URL":
+			value = cmp.Or(describeDatabaseURL(value), "memory")
+		case s.secret && value == "":
+			value = "not set"
+		case s.secret, mayHoldSecret(value), s.name == "TLS_KEY_FILE" && value != "": // where a private key lies
+			value = "set"
+		}
+		all = append(all, settingInEffect{s.name, cmp.Or(value, "-"), cmp.Or(r.source[s.name], "default")})
+	}
+	return all
+}

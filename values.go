@@ -1,0 +1,53 @@
+package main
+
+import (
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// shown returns a value in quotes, unless it looks as if it had a password in it: a
+// database's URL may stand in the wrong place.
+func shown(value string) string {
+	if mayHoldSecret(value) {
+		return "a value that is not shown, because it may hold a secret"
+	}
+	return strconv.Quote(value)
+}
+
+func mayHoldSecret(value string) bool {
+	scheme, _, isURL := strings.Cut(value, "://")
+	return strings.ContainsAny(value, "@=") || isURL && scheme != "http" && scheme != "https"
+}
+
+// quotes are those that stand at both ends of a value, by the first of the pair.
+var quotes = map[rune]rune{'"': '"', '\'': '\'', '`': '`', '“': '”', '‘': '’', '„': '“', '«': '»'}
+
+// trimEnds cuts white space and pairs of quotes off the ends of a value.
+func trimEnds(value string) string {
+	for {
+		cut := strings.TrimFunc(value, isBlank)
+		first, n := utf8.DecodeRuneInString(cut)
+		last, m := utf8.DecodeLastRuneInString(cut)
+		if end, ok := quotes[first]; ok && end == last && n+m <= len(cut) {
+			cut = cut[n : len(cut)-m]
+		}
+		if cut == value {
+			return value
+		}
+		value = cut
+	}
+}
+
+// isBlank reports whether c is white space, or a byte order mark as Windows' editors
+// write it.
+func isBlank(c rune) bool { return unicode.IsSpace(c) || c == '\ufeff' || c == '\u200b' }
+
+// hasQuoteAtEnd reports whether a value begins or ends with a quote.
+func hasQuoteAtEnd(value string) bool {
+	const all = "\"'`“”‘’„«»"
+	first, _ := utf8.DecodeRuneInString(value)
+	last, _ := utf8.DecodeLastRuneInString(value)
+	return value != "" && (strings.ContainsRune(all, first) || strings.ContainsRune(all, last))
+}
