@@ -60,14 +60,14 @@ func checkPostgresURL(url string) error {
 	if err != nil {
 		return err
 	}
-	user, after := "", ""
+	user := ""
 	_, rest, _ := strings.Cut(url, "://")
 	if i := strings.IndexAny(rest, "@/"); i >= 0 && rest[i] == '@' { // as the parser and libpq find it
-		user, after = rest[:i], rest[i+1:]
+		user = rest[:i]
 	}
 	conn := cfg.ConnConfig
 	names := slices.AppendSeq(append(hosts(conn), conn.Database), maps.Keys(conn.RuntimeParams))
-	if parameter.MatchString(user) || strings.Contains(after, "@") || strings.Contains(conn.User, ":") ||
+	if parameter.MatchString(user) || strings.Contains(conn.User, ":") ||
 		slices.ContainsFunc(names, func(name string) bool { return strings.ContainsAny(name, noName) }) {
 		return errMisreadURL
 	}

@@ -41,7 +41,7 @@ func TestPostgresURLs(t *testing.T) {
 		{"a name for a parameter that is a secret", "postgres://u:p@127.0.0.1:1/db?S3CRET", "its parameters are not understood"},
 		{"nobody there", "postgres://u:S3CRET@127.0.0.1:1/db", "connection refused"},
 		{"nobody there, and a password with a # in it", "postgres://u:1#S3CRET@127.0.0.1:1/db", "connection refused"},
-		{"nobody there, and a password with a ? in it", "postgres://u:1?S3CRET=x@127.0.0.1:1/db", "connection refused"},
+		{"a password with a ? and a = in it", "postgres://u:1?S3CRET=x@127.0.0.1:1/db", "special characters in the password"},
 		{"nobody there, and a password with a : in it", "postgres://u:1:S3CRET@127.0.0.1:1/db", "connection refused"},
 		{"nobody there, and an escaped password", "postgres://u:%40%2FS3CRET@127.0.0.1:1/db", "connection refused"},
 		{"nobody there, and a password among the parameters", "postgres://u@127.0.0.1:1/db?password=S3CRET@", "connection refused"},
