@@ -84,8 +84,7 @@ func revokeToken(acc *accounts) handlerFunc {
 		if err := acc.revoke(r.Context(), token, sender(r)); err != nil {
 			return err
 		}
-		w.WriteHeader(http.StatusOK)
-		return nil
+		return writeJSON(w, http.StatusOK, struct{}{})
 	}
 }
 
