@@ -33,5 +33,11 @@ fuzz: ## every fuzz target for a minute
 	@for target in $$(go test -list '^Fuzz' . | grep '^Fuzz'); do \
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime 60s . || exit 1; done
 
+CLIENT_TOOLS ?= $(HOME)/.cache/latchkey-clients
+.PHONY: clients
+clients: ## generators, OAuth libraries, Postman and linters; needs Node 20.19, Python, Java and Maven
+	e2e/clients/install.sh $(CLIENT_TOOLS)
+	CLIENT_TOOLS=$(CLIENT_TOOLS) LONG=1 go -C e2e test -run 'Clients$$' -count 1 .
+
 build: ## one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o latchkey .

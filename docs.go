@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"compress/gzip"
 	"embed"
+	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/swaggest/swgui/v5/static"
@@ -22,12 +25,27 @@ var web embed.FS
 const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; " +
 	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// readOpenAPI answers with the description of the API (OpenAPI 3.1).
-func readOpenAPI(w http.ResponseWriter, _ *http.Request) error {
+// readOpenAPI answers with the description of the API (OpenAPI 3.1). Its server is ".",
+// the folder that the document is in, as a proxy that adds a prefix needs. Postman and
+// most generators do not resolve that, so a request that comes straight from this machine
+// gets the address it was sent to.
+func readOpenAPI(w http.ResponseWriter, r *http.Request) error {
 	w.Header()["Content-Type"] = jsonContentType
 	w.Header().Set("Cache-Control", "no-cache")
-	w.Write(openAPI)
+	w.Write(bytes.Replace(openAPI, []byte(`"url": "."`), serverURL(r), 1))
 	return nil
+}
+
+// serverURL returns the member of the document that says where the API is.
+func serverURL(r *http.Request) []byte {
+	address := url.URL{Scheme: "http", Host: r.Host}
+	if r.TLS != nil {
+		address.Scheme = "https"
+	}
+	if !isLoopback(address.Hostname()) || isForwarded(r) {
+		return []byte(`"url": "."`)
+	}
+	return fmt.Appendf(nil, `"url": %q`, address.String())
 }
 
 // readDocs answers with the page that shows it.
@@ -56,6 +74,7 @@ type embeddedFile struct {
 
 const (
 	javaScript = "text/javascript; charset=utf-8"
+	css        = "text/css; charset=utf-8"
 	aDay       = "public, max-age=86400"
 )
 
@@ -63,9 +82,10 @@ var docsPage = embeddedFile{web, "web/docs.html", "text/html; charset=utf-8", "n
 
 // docsFiles are a script of ours and what the page needs of Swagger UI.
 var docsFiles = map[string]embeddedFile{
+	"docs.css":             {web, "web/docs.css", css, "no-cache"},
 	"docs.js":              {web, "web/docs.js", javaScript, "no-cache"},
 	"swagger-ui-bundle.js": {static.FS, "swagger-ui-bundle.js.gz", javaScript, aDay},
-	"swagger-ui.css":       {static.FS, "swagger-ui.css.gz", "text/css; charset=utf-8", aDay},
+	"swagger-ui.css":       {static.FS, "swagger-ui.css.gz", css, aDay},
 	"favicon-32x32.png":    {static.FS, "favicon-32x32.png", "image/png", aDay},
 }
 

@@ -1,0 +1,3 @@
+ln -s "$TOOLS/node_modules" .
+node_modules/.bin/tsc -p .
+node out/main.js

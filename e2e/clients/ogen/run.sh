@@ -1,0 +1,3 @@
+go tool ogen --target api --package api --clean "$SPEC"
+go vet ./...
+go run .

@@ -1,0 +1,1 @@
+"$TOOLS/python/bin/python" main.py
