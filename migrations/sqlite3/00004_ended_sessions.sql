@@ -1,6 +1,0 @@
--- +goose Up
-
--- Sessions that a user has ended all at once stay in the table until they are deleted in the
--- background. Some may be left where session_epoch is above swept_epoch. Replicas of an
--- older version may go on serving: they need not know this column.
-ALTER TABLE users ADD COLUMN swept_epoch INTEGER NOT NULL DEFAULT 0;
