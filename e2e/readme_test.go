@@ -211,7 +211,7 @@ func otherOrigin(t *testing.T) string {
 // the README's nothing else.
 func TestDocumentedSettings(t *testing.T) {
 	help := invocation{args: []string{"-h"}}.run(t).stdout
-	_, table, _ := strings.Cut(help, "VARIABLE")
+	_, table, _ := strings.Cut(help, "MEANING\n")
 	text, err := os.ReadFile("../docs/settings.md")
 	if err != nil {
 		t.Fatal(err)
