@@ -151,10 +151,8 @@ func TestAddressThatCannotBeHad(t *testing.T) {
 
 func TestPrivilegedPort(t *testing.T) {
 	t.Parallel()
-	if os.Geteuid() == 0 {
-		t.Skip("SKIPPED: root may listen on every port")
-	}
-	if got := (invocation{env: []string{"ADDR=127.0.0.1:80"}}).run(t); got.code != 1 || !strings.Contains(got.stderr, "127.0.0.1:80") {
+	needTools(t, "setpriv")
+	if got := (invocation{env: []string{"ADDR=127.0.0.1:80"}, under: unprivileged}).run(t); got.code != 1 || !strings.Contains(got.stderr, "127.0.0.1:80") {
 		t.Errorf("exit code %d, %q; want 1 and the address", got.code, got.stderr)
 	}
 }
