@@ -293,6 +293,8 @@ func (r *settingReader) checkSecret(name, secret string) {
 		r.bad(name, "%s; %s", problem, wantKey)
 	case trimEnds(secret) != secret || hasQuoteAtEnd(secret):
 		r.warn(name, "the key begins or ends with white space or a quote, which is part of it; want it without, unless other programs sign with it, too")
+	case doubt(secret) != "":
+		r.warn(name, "the key %s; %s", doubt(secret), wantKey)
 	}
 }
 

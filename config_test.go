@@ -331,13 +331,8 @@ func TestWeakKeys(t *testing.T) {
 		{"one byte 40 times", strings.Repeat("k", 40), "pattern of 1 byte"},
 		{"zeros", strings.Repeat("\x00", 32), "pattern of 1 byte"},
 		{"spaces", strings.Repeat(" ", 40), "white space"},
-		{"a word again and again", strings.Repeat("opensesame", 4), "pattern of 10 bytes"},
-		{"a word again and again, cut off", strings.Repeat("opensesame", 4)[:37], "pattern of 10 bytes"},
-		{"half a key, twice", strings.Repeat(goodKey[:16], 2), "pattern of 16 bytes"},
-		{"digits again and again", "12345678901234567890123456789012", "pattern of 10 bytes"},
-		{"the alphabet", "abcdefghijklmnopqrstuvwxyz012345", "sequence"},
-		{"the alphabet backwards", "zyxwvutsrqponmlkjihgfedcba987654", "sequence"},
-		{"runs of digits", "0000111122223333444455556666777788889999", "sequence"},
+		{"a word again and again", strings.Repeat("password", 4), "pattern of 8 bytes"},
+		{"a word again and again, cut off", strings.Repeat("sesame", 7)[:37], "pattern of 6 bytes"},
 		{"two bytes in some order", "azzazaazzaazazzazaazazzaazzazaaz", "2 different bytes"},
 
 		{"FastAPI's key", "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7", "everybody knows"},
@@ -381,6 +376,26 @@ func TestWeakKeys(t *testing.T) {
 	}
 }
 
+// TestDoubtfulKeys: a key that somebody thought up is taken, with a warning.
+func TestDoubtfulKeys(t *testing.T) {
+	for _, tt := range []struct{ name, key, reason string }{
+		{"a longer word again and again", strings.Repeat("opensesame", 4), "pattern of 10 bytes"},
+		{"half a key, twice", strings.Repeat(goodKey[:16], 2), "pattern of 16 bytes"},
+		{"hexadecimal digits in order", "0123456789abcdef0123456789abcdef", "pattern of 16 bytes"},
+		{"the alphabet", "abcdefghijklmnopqrstuvwxyz012345", "sequence"},
+		{"the alphabet backwards", "zyxwvutsrqponmlkjihgfedcba987654", "sequence"},
+		{"runs of digits", "0000111122223333444455556666777788889999", "sequence"},
+		{"words", "my-super-secret-key-for-development-only", "thought up"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg, err := readConfig(nil, []string{"SECRET_KEY=" + tt.key}, false)
+			if err != nil || len(cfg.Warnings) != 1 || !strings.Contains(cfg.Warnings[0], tt.reason) || strings.Contains(cfg.Warnings[0], tt.key) {
+				t.Errorf("%v, %q; want a warning of %q", err, cfg.Warnings, tt.reason)
+			}
+		})
+	}
+}
+
 // TestRandomKeysAreTaken: of ten thousand random keys none is refused.
 func TestRandomKeysAreTaken(t *testing.T) {
 	encodings := map[string]func([]byte) string{
@@ -397,7 +412,7 @@ func TestRandomKeysAreTaken(t *testing.T) {
 			for range 10_000 {
 				key := make([]byte, 32)
 				rand.Read(key)
-				if problem := weakness(encode(key)); problem != "" {
+				if problem := weakness(encode(key)) + doubt(encode(key)); problem != "" {
 					t.Fatalf("%q %s", encode(key), problem)
 				}
 			}

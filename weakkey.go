@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -23,24 +24,32 @@ var exampleKeys = []string{
 	"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CA", // RFC 7515 A.1
 }
 
-// placeholders are what people write where a key should be. Each has 7 letters or more,
-// so that a random key contains one of them less than once in 10^7.
+// placeholders are what documentation writes where a key should be. Each has 7 letters or
+// more, so that a random key contains one of them less than once in 10^7.
 var placeholders = []string{
-	"yoursecret", "secretkey", "supersecret", "mysecret", "jwtsecret", "tokensecret",
-	"256bitsecret", "384bitsecret", "512bitsecret", "256bitslong", "384bitslong", "512bitslong", // jwt.io
-	"changeme", "changethis", "changeit", "changein", "replaceme", "replacethis", "replacewith", "updateme", "insertyour",
-	"donotuse", "dontuse", "notforproduction", "notsecure", "placeholder", "examplekey", "exampleonly", "samplekey",
-	"randomstring", "longstring", "32characters", "32chars", "opensslrand", "generatewith", "keyboardcat", "shhhhhh",
+	"yoursecret", "256bitsecret", "384bitsecret", "512bitsecret", "256bitslong", "384bitslong", "512bitslong", // jwt.io
+	"changeme", "changethis", "changeit", "replaceme", "replacethis", "replacewith", "insertyour", "placeholder", "opensslrand",
+}
+
+// inventions are what people think up for a key. They are a warning only: many a server
+// runs with one.
+var inventions = []string{
+	"secretkey", "supersecret", "mysecret", "jwtsecret", "tokensecret", "changein", "updateme",
+	"donotuse", "dontuse", "notforproduction", "notsecure", "examplekey", "exampleonly", "samplekey",
+	"randomstring", "longstring", "32characters", "32chars", "generatewith", "keyboardcat", "shhhhhh",
 	"passwordpassword", "loremipsum",
 }
 
-// weakness says why others could guess a secret key, or returns "". White space and
-// quotes at its ends make it no better.
+// longestPattern is how long a text may be, in bytes, that nobody may repeat for a key.
+const longestPattern = 8
+
+// weakness says why a secret key is refused, or returns "". White space and quotes at its
+// ends make it no better.
 func weakness(secret string) string {
 	key := trimEnds(secret)
 	period := period(key)
 	switch {
-	case isExample(plainText(key)):
+	case containsAny(plainText(key), exampleKeys), containsAny(plainText(key), placeholders):
 		return "is an example or a placeholder, which everybody knows"
 	case isKeyText(key):
 		return "is a PEM text or an SSH key, which belongs in PRIVATE_KEY if it is private, and is no secret if it is public"
@@ -48,12 +57,24 @@ func weakness(secret string) string {
 		return "has " + count(len(secret), "byte")
 	case key == "":
 		return "is nothing but white space"
-	case period < minSecretSize && 2*period <= len(key):
+	case period <= longestPattern:
 		return fmt.Sprintf("repeats a pattern of %s", count(period, "byte"))
-	case isSequence(key):
-		return "is a sequence, as the alphabet is"
 	case float64(len(key))*math.Log2(float64(distinct(key))) < minKeyBits:
 		return fmt.Sprintf("has only %s", count(distinct(key), "different byte"))
+	}
+	return ""
+}
+
+// doubt says why others might guess a secret key that is not refused, or returns "".
+func doubt(secret string) string {
+	period := period(secret)
+	switch {
+	case containsAny(plainText(secret), inventions):
+		return "looks like a text that somebody thought up"
+	case 2*period <= len(secret):
+		return fmt.Sprintf("repeats a pattern of %s", count(period, "byte"))
+	case isSequence(secret):
+		return "is a sequence, as the alphabet is"
 	}
 	return ""
 }
@@ -65,18 +86,9 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-func isExample(plain string) bool {
-	for _, example := range exampleKeys {
-		if strings.Contains(plain, plainText(example)) {
-			return true
-		}
-	}
-	for _, placeholder := range placeholders {
-		if strings.Contains(plain, placeholder) {
-			return true
-		}
-	}
-	return false
+// containsAny reports whether a plain text contains one of the others.
+func containsAny(plain string, others []string) bool {
+	return slices.ContainsFunc(others, func(other string) bool { return strings.Contains(plain, plainText(other)) })
 }
 
 // plainText returns the ASCII letters of text in lower case, and its digits.
