@@ -13,8 +13,8 @@ import (
 // and tokens, and nothing of HTTP.
 //
 // Its methods go on when the client hangs up (context.WithoutCancel), for a client may
-// close its half of the connection once it has sent everything. Only who has to wait for
-// a hash loses its place.
+// close its half of the connection once it has sent everything. The exception is a
+// request that waits in a queue: it gives up when the client hangs up.
 type accounts struct {
 	store         store
 	passwords     *hasher
@@ -23,7 +23,8 @@ type accounts struct {
 	log           *slog.Logger // security events, by the names of OWASP's logging vocabulary
 	now           func() time.Time
 
-	hashes            *hashQueue
+	hashes            *queue
+	lists             *queue    // of sessions, which take a hundred times as long as other requests
 	throttle          *throttle // nil: nobody is throttled
 	pace              pace
 	limits            sessionLimits

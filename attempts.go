@@ -10,13 +10,13 @@ import (
 
 // An attempt is one guess at the password of a user.
 type attempt struct {
-	key      string // of the name, which may be nobody's
+	key      string // usernameKey of the name; there may be no such user
 	user     User   // the zero User if it is
 	password string
 	from     client
 	wrong    error  // the answer to a wrong password
 	event    string // and what the log calls it
-	signedIn bool   // whoever asks has a token of the user's: there is nothing to hide
+	signedIn bool   // the caller is signed in as the user, so the answer need not hide anything
 }
 
 // guess returns nil if the password is that of the user, and they are not disabled. If not,
@@ -34,7 +34,9 @@ func (a *accounts) guess(ctx context.Context, t attempt) error {
 		return err
 	}
 	if !g.admitted {
-		a.pace.pretendToQueue(ctx)
+		if a.hashes.pass(ctx) {
+			a.pace.pretendToHash()
+		}
 		return a.refuse(lasting, t, g)
 	}
 	g, right, err := a.guessInTurn(ctx, t, g)
@@ -43,6 +45,7 @@ func (a *accounts) guess(ctx context.Context, t attempt) error {
 		a.noteSuccess(lasting, g, t.user)
 		return nil
 	case err == nil && !g.admitted:
+		a.pace.pretendToHash()
 		return a.refuse(lasting, t, g)
 	case err == nil:
 		// The name only if it is one: people type their password there too.
@@ -57,9 +60,8 @@ func (a *accounts) guess(ctx context.Context, t attempt) error {
 	return err
 }
 
-// refuse answers an attempt whose password was not compared, as late as if it had been.
+// refuse answers an attempt whose password was not compared.
 func (a *accounts) refuse(ctx context.Context, t attempt, g guesser) error {
-	a.pace.pretendToHash()
 	a.event(ctx, slog.LevelWarn, "excess_rate_limit_exceeded", t.user.Username, t.from)
 	return throttledError{g.wait}
 }
@@ -68,7 +70,6 @@ func (a *accounts) refuse(ctx context.Context, t attempt, g guesser) error {
 // it frees the slot. It returns what is known of g by then, and whether the password is
 // right.
 func (a *accounts) guessInTurn(ctx context.Context, t attempt, g guesser) (guesser, bool, error) {
-	arrived := time.Now()
 	if err := a.hashes.enter(ctx); err != nil {
 		return g, false, err
 	}
@@ -89,7 +90,7 @@ func (a *accounts) guessInTurn(ctx context.Context, t attempt, g guesser) (guess
 	if right {
 		return again, true, nil
 	}
-	a.pace.note(entered.Sub(arrived), time.Since(entered))
+	a.pace.note(time.Since(entered))
 	a.reportUnusable(ctx, t)
 	return again, false, a.noteFailure(ctx, again, made)
 }
@@ -158,26 +159,24 @@ func (a *accounts) noteSuccess(ctx context.Context, g guesser, u User) {
 // longestPretence is the most that a pace makes anybody wait.
 const longestPretence = 5 * time.Second
 
-// A pace remembers how long the latest failed guess took: in the queue, and after that
-// until its password was compared.
-type pace struct{ queued, hashed atomic.Int64 }
+// A pace remembers how long the latest failed guess took, from its place in the queue until
+// it was counted.
+type pace struct{ hashed atomic.Int64 }
 
-func (p *pace) note(queued, hashed time.Duration) {
-	p.queued.Store(int64(min(queued, longestPretence)))
-	p.hashed.Store(int64(min(hashed, longestPretence)))
-}
-
-// pretendToQueue takes as long as the queue did. Like the queue it ends early if the client
-// hangs up.
-func (p *pace) pretendToQueue(ctx context.Context) {
-	wait := time.NewTimer(time.Duration(p.queued.Load()))
-	defer wait.Stop()
-	select {
-	case <-wait.C:
-	case <-ctx.Done():
-	}
-}
+func (p *pace) note(hashed time.Duration) { p.hashed.Store(int64(min(hashed, longestPretence))) }
 
 // pretendToHash takes as long as the hash did. Like the hash it goes on if the client hangs
 // up: one that has only closed its half of the connection could measure the difference.
 func (p *pace) pretendToHash() { time.Sleep(time.Duration(p.hashed.Load())) }
+
+// learnPace makes one guess at nobody's password, so that the first refusal after a start
+// takes as long as later ones.
+func (a *accounts) learnPace(ctx context.Context) {
+	if a.hashes.enter(ctx) != nil {
+		return
+	}
+	defer a.hashes.leave()
+	began := time.Now()
+	a.passwords.verifyPassword("", "", false)
+	a.pace.note(time.Since(began))
+}

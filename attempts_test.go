@@ -131,7 +131,7 @@ func TestCurrentPasswordUnderAttack(t *testing.T) {
 // millisecond: alice, who has logged in at home.
 func slowAccounts(t *testing.T, rounds int) *accounts {
 	acc := quietAccounts(t, newMemStore())
-	acc.hashes = newHashQueue(1)
+	acc.hashes = newQueue(1)
 	acc.throttle = newThrottle([]byte(testSecret), nil)
 	acc.passwords = newHasher(rounds)
 	acc.passwords.derive = func(password string, salt []byte, rounds int) []byte {
@@ -229,10 +229,10 @@ func TestRefusalsWhileBusy(t *testing.T) {
 		if err := acc.hashes.enter(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if d := took(t, t.Context(), acc, home, "alice", refusal); d != hashPatience {
-			t.Errorf("after %v; want %v", d, hashPatience)
+		if d := took(t, t.Context(), acc, home, "alice", refusal); d != queuePatience {
+			t.Errorf("after %v; want %v", d, queuePatience)
 		}
-		took(t, t.Context(), acc, "203.0.113.7", "alice", "too many passwords are being hashed")
+		took(t, t.Context(), acc, "203.0.113.7", "alice", errBusy.Error())
 	})
 }
 
@@ -241,18 +241,50 @@ func TestRefusalsWhileBusy(t *testing.T) {
 func TestPretenceIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var p pace
-		p.note(time.Hour, time.Hour)
+		p.note(time.Hour)
 		began := time.Now()
-		p.pretendToQueue(t.Context())
 		p.pretendToHash()
-		if d := time.Since(began); d != 2*longestPretence {
+		if d := time.Since(began); d != longestPretence {
 			t.Errorf("%v", d)
 		}
-		gone, hangUp := context.WithCancel(t.Context())
-		hangUp()
-		p.pretendToQueue(gone)
-		if d := time.Since(began); d != 2*longestPretence {
-			t.Errorf("who has hung up waits until %v", d)
+	})
+}
+
+// TestRefusalsAfterABurst: a refusal waits for those who hash now, and not as long as one
+// that has failed before did.
+func TestRefusalsAfterABurst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		acc := slowAccounts(t, 100)
+		acc.learnPace(t.Context())
+		for i := range freeOfSource {
+			took(t, t.Context(), acc, home, fmt.Sprint("name", i), failure)
+		}
+		var burst sync.WaitGroup
+		for i := range 5 {
+			burst.Go(func() { took(t, t.Context(), acc, "203.0.113.7", fmt.Sprint("other", i), failure) })
+		}
+		burst.Wait()
+		for _, name := range []string{"alice", "nobody"} {
+			if d := took(t, t.Context(), acc, home, name, refusal); d != 100*time.Millisecond {
+				t.Errorf("%s: %v; want 100 ms", name, d)
+			}
+		}
+	})
+}
+
+// TestFirstRefusal: after a start, a refusal takes as long as a hash too.
+func TestFirstRefusal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		acc := slowAccounts(t, 100)
+		acc.learnPace(t.Context())
+		account := acc.throttle.accountNames("nobody")[0]
+		for range freeGuesses {
+			if err := acc.store.AddFailure(t.Context(), account, time.Now(), time.Time{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if d := took(t, t.Context(), acc, "203.0.113.7", "nobody", refusal); d != 100*time.Millisecond {
+			t.Errorf("%v; want 100 ms", d)
 		}
 	})
 }
@@ -556,7 +588,7 @@ func TestUnusableHash(t *testing.T) {
 func TestPanicInAHash(t *testing.T) {
 	s := startServer(t)
 	s.signUp()
-	s.acc.hashes = newHashQueue(1)
+	s.acc.hashes = newQueue(1)
 	s.acc.passwords.derive = func(string, []byte, int) []byte { panic("no more") }
 	for range 2 {
 		if got := s.login(goodLogin); got.status != http.StatusInternalServerError {

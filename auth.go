@@ -72,8 +72,8 @@ func (h *hasher) verifyPassword(password, stored string, mayPass bool) (ok bool,
 	return false, made
 }
 
-// price returns how many rounds a no costs: those of the dearest hash that this process
-// has met, of which one with so many rounds is the latest, and at least today's.
+// price records a hash of this many rounds, and returns the cost of a no: the most rounds
+// seen so far, and at least today's.
 func (h *hasher) price(rounds int) int {
 	for {
 		dearest := h.dearest.Load()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net/http"
 	"net/netip"
@@ -146,12 +147,27 @@ func readSessions(acc *accounts) userHandlerFunc {
 		if err != nil {
 			return err
 		}
-		sessions, err := acc.listSessions(r.Context(), u, s, limit)
+		body, err := encodeSessions(r.Context(), acc, u, s, limit)
 		if err != nil {
 			return err
 		}
-		return writeJSON(w, http.StatusOK, sessions)
+		body.send(w, http.StatusOK)
+		return nil
 	}
+}
+
+// encodeSessions encodes a list of sessions, in its turn. It is sent after that, because a
+// client that is slow to take it must not keep others waiting.
+func encodeSessions(ctx context.Context, acc *accounts, u User, s Session, limit int) (*encoder, error) {
+	if err := acc.lists.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer acc.lists.leave()
+	sessions, err := acc.listSessions(ctx, u, s, limit)
+	if err != nil {
+		return nil, err
+	}
+	return encodeJSON(sessions)
 }
 
 // deleteSessions ends all sessions of the signed-in user, or with ?keep=current all

@@ -8,34 +8,34 @@ import (
 	"time"
 )
 
-// A hashQueue lets only a few passwords be hashed at once, because each takes a core for
-// some 115 ms; the others wait, first come first served.
-type hashQueue struct {
-	running chan struct{} // has one element for each hash that is computed
-	waiting chan struct{} // and for each request that waits
+// A queue lets only a few requests at once do what takes a core for long, such as hashing a
+// password, some 115 ms. The others wait, first come first served.
+type queue struct {
+	running chan struct{} // has one element for each request that is at work
+	waiting chan struct{} // and for each that waits
 }
 
 const (
-	// maxHashWaiting is how many requests may wait: far more than can be served within
-	// hashPatience, so that clients are refused only after they have waited, for those
+	// maxWaiting is how many requests may wait: far more than can be served within
+	// queuePatience, so that clients are refused only after they have waited, for those
 	// that are refused at once come back at once.
-	maxHashWaiting = 1000
-	hashPatience   = 2 * time.Second
+	maxWaiting    = 1000
+	queuePatience = 2 * time.Second
 )
 
-// errBusy means that too many passwords wait to be hashed.
-var errBusy = errors.New("too many passwords are being hashed")
+// errBusy means that too many requests wait in a queue.
+var errBusy = errors.New("too many others are waiting")
 
-// newHashQueue returns a queue that runs at most atOnce hashes concurrently.
-func newHashQueue(atOnce int) *hashQueue {
-	return &hashQueue{make(chan struct{}, atOnce), make(chan struct{}, maxHashWaiting)}
+// newQueue returns a queue that lets at most atOnce requests work concurrently.
+func newQueue(atOnce int) *queue {
+	return &queue{make(chan struct{}, atOnce), make(chan struct{}, maxWaiting)}
 }
 
-// enter waits for a place among those who hash, to be left again by leave. It returns
+// enter waits for a place among those at work, to be left again by leave. It returns
 // errBusy if that takes too long, if too many wait already, or if ctx is done before:
 // whoever hangs up makes room for the next. When a place is free it does not look at ctx,
 // for a client may close its half of the connection once it has sent everything.
-func (q *hashQueue) enter(ctx context.Context) error {
+func (q *queue) enter(ctx context.Context) error {
 	select {
 	case q.running <- struct{}{}:
 		return nil
@@ -47,7 +47,7 @@ func (q *hashQueue) enter(ctx context.Context) error {
 	default:
 		return errBusy
 	}
-	limit := time.NewTimer(hashPatience)
+	limit := time.NewTimer(queuePatience)
 	defer limit.Stop()
 	select {
 	case q.running <- struct{}{}:
@@ -58,7 +58,31 @@ func (q *hashQueue) enter(ctx context.Context) error {
 	return errBusy
 }
 
-func (q *hashQueue) leave() { <-q.running }
+// pass waits as enter does, and makes way at once. It reports whether it would have got a
+// place. It takes none among those that wait, so that it keeps nobody out.
+func (q *queue) pass(ctx context.Context) bool {
+	select {
+	case q.running <- struct{}{}:
+		<-q.running
+		return true
+	default:
+	}
+	if len(q.waiting) == cap(q.waiting) {
+		return false
+	}
+	limit := time.NewTimer(queuePatience)
+	defer limit.Stop()
+	select {
+	case q.running <- struct{}{}:
+		<-q.running
+		return true
+	case <-ctx.Done():
+	case <-limit.C:
+	}
+	return false
+}
+
+func (q *queue) leave() { <-q.running }
 
 // spareThreads lets as many goroutines run beside the hashes as without them. The
 // system shares the cores out among their threads, more often and more fairly than Go

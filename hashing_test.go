@@ -12,7 +12,7 @@ import (
 // TestHashQueue: so many hash at once, the others wait their turn, and not for ever.
 func TestHashQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := newHashQueue(2)
+		q := newQueue(2)
 		var running, most, served, refused atomic.Int64
 		for range 20 {
 			go func() {
@@ -31,7 +31,7 @@ func TestHashQueue(t *testing.T) {
 			}()
 		}
 		began := time.Now()
-		time.Sleep(hashPatience + time.Second)
+		time.Sleep(queuePatience + time.Second)
 		synctest.Wait()
 		// Places are free at 0, 300, … 1800 ms.
 		if most.Load() != 2 || served.Load() != 14 || refused.Load() != 6 {
@@ -46,11 +46,11 @@ func TestHashQueue(t *testing.T) {
 // TestHashQueueFull: of more than may wait the rest is refused at once.
 func TestHashQueueFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := newHashQueue(1)
+		q := newQueue(1)
 		if err := q.enter(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		for range maxHashWaiting {
+		for range maxWaiting {
 			go q.enter(t.Context())
 		}
 		synctest.Wait()
@@ -58,7 +58,7 @@ func TestHashQueueFull(t *testing.T) {
 		if err := q.enter(t.Context()); !errors.Is(err, errBusy) || time.Since(began) > 0 {
 			t.Errorf("%v after %v; want errBusy at once", err, time.Since(began))
 		}
-		time.Sleep(hashPatience)
+		time.Sleep(queuePatience)
 		synctest.Wait()
 		if n := len(q.waiting); n != 0 {
 			t.Errorf("%d still wait", n)
@@ -70,7 +70,7 @@ func TestHashQueueFull(t *testing.T) {
 // once is served even if they have closed their half of the connection.
 func TestHashQueueHangUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := newHashQueue(1)
+		q := newQueue(1)
 		gone, hangUp := context.WithCancel(t.Context())
 		hangUp()
 		if err := q.enter(gone); err != nil {

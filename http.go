@@ -229,16 +229,30 @@ func isJSON(mediaType string) bool {
 // writeJSON encodes v before it sends the status, so that a value that cannot
 // be encoded is never reported as a success.
 func writeJSON(w http.ResponseWriter, status int, v any) error {
+	enc, err := encodeJSON(v)
+	if err == nil {
+		enc.send(w, status)
+	}
+	return err
+}
+
+// encodeJSON returns an encoder that holds v, to be sent.
+func encodeJSON(v any) (*encoder, error) {
 	enc := encoders.Get().(*encoder)
-	defer encoders.Put(enc)
 	enc.buf.Reset()
 	if err := enc.json.Encode(v); err != nil {
-		return err
+		encoders.Put(enc)
+		return nil, err
 	}
+	return enc, nil
+}
+
+// send answers with what e holds. e is not used after that.
+func (e *encoder) send(w http.ResponseWriter, status int) {
+	defer encoders.Put(e)
 	w.Header()["Content-Type"] = jsonContentType
 	w.WriteHeader(status)
-	w.Write(bytes.TrimSuffix(enc.buf.Bytes(), []byte("\n")))
-	return nil
+	w.Write(bytes.TrimSuffix(e.buf.Bytes(), []byte("\n")))
 }
 
 // noContent answers 204 if err is nil, and returns it otherwise.

@@ -212,6 +212,7 @@ func serveHTTP(ctx context.Context, cfg config, out *logWriter) error {
 	headroom := make([]byte, 8<<20)
 	defer runtime.KeepAlive(headroom)
 
+	go acc.learnPace(ctx)
 	go acc.sweep(ctx, time.Minute)
 	srv := newServer(newHandler(cfg.edgeSettings, acc, log), cfg.IdleTimeout, log)
 	if cfg.Certificate != nil {
@@ -260,7 +261,8 @@ func newAccounts(cfg config, users store, log *slog.Logger) (*accounts, error) {
 		passwords:         newHasher(cfg.Rounds),
 		tokens:            tokens,
 		refreshTokens:     cfg.RefreshKeys,
-		hashes:            newHashQueue(runtime.GOMAXPROCS(0)),
+		hashes:            newQueue(runtime.GOMAXPROCS(0)),
+		lists:             newQueue((runtime.GOMAXPROCS(0) + 1) / 2), // which leaves cores to all others
 		throttle:          cfg.Throttle,
 		limits:            cfg.Sessions,
 		log:               log,

@@ -259,8 +259,8 @@ func (c *pgConnections) release(conn *pgxpool.Conn) {
 }
 
 // giveBack gives a connection back to the pool. One that has failed is taken out of it at
-// once: the pool would count it for as long as pgx takes leave of the server, which
-// is 15 s if that has gone silent.
+// once: the pool would count it until pgx has finished closing it, which takes 15 s if
+// the server has gone silent.
 func giveBack(conn *pgxpool.Conn) {
 	if conn.Conn().IsClosed() {
 		conn.Hijack()

@@ -35,8 +35,8 @@ func newRepeats() *repeats {
 	return &repeats{randomBytes(32), newCache[string, [repeatsKept]repeat](maxRepeats)}
 }
 
-// note remembers what the slow hash made of a wrong password at now, and reports whether
-// the same who gave the same password a short time ago.
+// note remembers what the slow hash made of a wrong password at now, and reports whether who
+// tried the same password within repeatWindow.
 func (r *repeats) note(who string, made []byte, now time.Time) bool {
 	tag := binary.BigEndian.Uint32(mac(r.key, append([]byte(who+" "), made...)))
 	recent, _ := r.recent.Get(who)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"strings"
 	"sync"
 	"time"
 )
@@ -45,8 +46,14 @@ func (s sampler) WithGroup(name string) slog.Handler {
 	return sampler{s.Handler.WithGroup(name), s.samples}
 }
 
+// failedHandshake begins net/http's lines about clients that do not get as far as a request.
+const failedHandshake = "http: TLS handshake error"
+
 // refusalKind returns what kind of cheap refusal a line is about, or "" for all other lines.
 func refusalKind(line slog.Record) string {
+	if strings.HasPrefix(line.Message, failedHandshake) {
+		return failedHandshake
+	}
 	switch line.Message {
 	case "excess_rate_limit_exceeded", foreignOrigin:
 		return line.Message

@@ -87,8 +87,6 @@ func (d *database) migrate(ctx context.Context, log *slog.Logger) error {
 // rehearse fails if migrate would, and leaves the database as it is. It returns the
 // version of the schema, 0 for an empty database, and the one that this program needs.
 func (d *database) rehearse(ctx context.Context) (current, target int64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
 	return d.bringUp(ctx, false)
 }
 

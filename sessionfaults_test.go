@@ -30,7 +30,8 @@ func quietAccounts(t testing.TB, s store) *accounts {
 	return &accounts{
 		store: s, passwords: newHasher(1), tokens: secretSigner(t), log: slog.New(slog.DiscardHandler), now: time.Now,
 		refreshTokens:    newRefreshKeys([]byte(testSecret), nil),
-		hashes:           newHashQueue(4),
+		hashes:           newQueue(4),
+		lists:            newQueue(4),
 		limits:           sessionLimits{absolute: 30 * day, idle: 14 * day, grace: 10 * time.Second},
 		registrationOpen: true,
 	}

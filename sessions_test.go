@@ -718,3 +718,25 @@ func TestUpdatePasswordWhileReregistered(t *testing.T) {
 		}
 	})
 }
+
+// TestSessionListsWaitForEachOther: a list that finds no place is 503 after a while, and
+// nobody else has to wait.
+func TestSessionListsWaitForEachOther(t *testing.T) {
+	s := startServer(t)
+	s.register("alice", "correct horse battery")
+	p := s.begin("alice")
+	s.acc.lists = newQueue(1)
+	if err := s.acc.lists.enter(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.as(p, "GET", "/users/me/", ""); got.status != 200 {
+		t.Errorf("another request gets %d", got.status)
+	}
+	if got := s.as(p, "GET", "/users/me/sessions/", ""); got.status != 503 || got.header.Get("Retry-After") == "" {
+		t.Errorf("a list gets %d %v; want 503", got.status, got.header)
+	}
+	s.acc.lists.leave()
+	if got := s.as(p, "GET", "/users/me/sessions/", ""); got.status != 200 {
+		t.Errorf("with a place it gets %d", got.status)
+	}
+}

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// prepareFile returns what keeps SQLite from working with a file, in words that
-// SQLite has not, and warnings. A file that is not there is an fs.ErrNotExist, or is
+// prepareFile returns warnings, and a clear error if SQLite could not use the file: its own
+// are vague. A file that is not there is an fs.ErrNotExist, or is
 // created if create is true, for its owner only; keepFilesPrivate sees to those that
 // SQLite puts beside it.
 func prepareFile(path string, create bool) (warnings []string, err error) {
@@ -99,7 +99,7 @@ func (w *fileWatch) look() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err != nil && !w.lost {
-		w.log.Error("the database is lost", "err", err, "want", "the very file back, or a restart to use what is there now")
+		w.log.Error("the database is lost", "err", err, "want", "restore the original file, or restart to use the current one")
 	}
 	if err == nil && w.lost {
 		w.log.Info("the database is back", "file", w.path)

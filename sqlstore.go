@@ -21,7 +21,7 @@ const storeTimeout = 4 * time.Second
 const maxAttempts = 3
 
 // sqlStore keeps users in a database. Its statements are the same for SQLite and
-// PostgreSQL: what every database does alike, and no check before an insert.
+// PostgreSQL. They use only SQL that both treat alike, and never check before an insert.
 type sqlStore struct{ *database }
 
 var _ store = sqlStore{}

@@ -70,7 +70,7 @@ func (a *accounts) deleteInBatches(ctx context.Context, what string, del func(li
 	}()
 	for ctx.Err() == nil {
 		n, err := del(sweepBatch)
-		if err != nil {
+		if err != nil && ctx.Err() == nil { // a stop is no failure
 			a.log.ErrorContext(ctx, "cannot delete "+what, "err", err)
 		}
 		if n < sweepBatch {

@@ -138,8 +138,8 @@ type guesser struct {
 // isFamiliar reports whether the owner of the account has logged in from the source.
 func (g guesser) isFamiliar(now time.Time) bool { return now.Before(g.SeenAt.Add(forgetSource)) }
 
-// homeKey is under what the failures of a familiar source are counted: at each account by
-// itself, so that nobody who shares the source with the owner and guesses elsewhere is in
+// homeKey returns the key under which a familiar source's failures at this account are
+// counted, so that nobody who shares the source with the owner and guesses elsewhere is in
 // their way.
 func (g guesser) homeKey() string { return g.source + " " + g.accounts[0] }
 
