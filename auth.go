@@ -233,10 +233,11 @@ func unixSeconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }
 const roundedUp = 1
 
 // madeAfter returns the earliest time at which a token with these claims can have been
-// made. If its iat is ahead of now, the clock that wrote it is ahead of ours, possibly by
-// clockSkew. That shows only until our clock has caught up with the iat.
-func (c claims) madeAfter(now time.Time) float64 {
-	if c.IssuedAt > unixSeconds(now)+roundedUp {
+// made. If its iat is ahead of now by more than tolerance, in seconds, the clock that wrote it
+// is ahead of ours, possibly by clockSkew. That shows only until our clock has caught up with
+// the iat.
+func (c claims) madeAfter(now time.Time, tolerance float64) float64 {
+	if c.IssuedAt > unixSeconds(now)+tolerance {
 		return c.IssuedAt - clockSkew.Seconds()
 	}
 	return c.IssuedAt

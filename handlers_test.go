@@ -238,8 +238,8 @@ func TestTokensWithoutSessionEnd(t *testing.T) {
 		{"at that moment, and hours later", 0, 23 * time.Hour, true},
 		{"a millisecond before", -time.Millisecond, time.Minute, false},
 		{"in the same second, by a clock without fractions", -time.Second / 3, time.Minute, false},
-		{"in the same second, by a clock that rounds up", 2 * time.Second / 3, 0, true},
-		{"a second ahead", time.Second, 0, true},
+		{"in the same second, by a clock that rounds up", 2 * time.Second / 3, 0, false},
+		{"a second ahead", time.Second, 0, false},
 		{"a little more than a second ahead", time.Second + time.Millisecond, 0, false},
 		{"some seconds ahead", 5 * time.Second, 0, false},
 		{"some seconds ahead, some seconds later", 9 * time.Second, 2 * time.Second, false},
@@ -262,8 +262,10 @@ func TestTokensWithoutSessionEnd(t *testing.T) {
 					token := mint(hs256, fmt.Sprintf(`{"sub":%q,"iat":%f,"exp":%d}`,
 						name, unixSeconds(at.Add(tt.iat)), at.Add(24*time.Hour).Unix()), testSecret)
 					s.clock.Advance(tt.asked)
-					if got := s.me("Authorization: Bearer " + token); (got.status == 200) != tt.ok {
-						t.Errorf("%s: %d %s; want it accepted: %v", tt.name, got.status, got.body, tt.ok)
+					// Right after a registration, a date that was rounded up to the next second is good.
+					ok := tt.ok || event == "another person with the name" && tt.iat > 0 && tt.iat <= time.Second
+					if got := s.me("Authorization: Bearer " + token); (got.status == 200) != ok {
+						t.Errorf("%s: %d %s; want it accepted: %v", tt.name, got.status, got.body, ok)
 					}
 				}
 			})

@@ -104,7 +104,11 @@ func (a *accounts) currentUser(ctx context.Context, token string) (User, Session
 // isGood reports whether claims are good for the user and the session that they name.
 func isGood(c claims, u User, s Session, now time.Time) bool {
 	if c.SessionID == "" {
-		return c.madeAfter(now) >= unixSeconds(u.TokensValidAfter)
+		tolerance := 0.0
+		if u.TokensValidAfter.Equal(u.CreatedAt) { // nothing has ended their tokens yet
+			tolerance = roundedUp
+		}
+		return c.madeAfter(now, tolerance) >= unixSeconds(u.TokensValidAfter)
 	}
 	return u.Username == c.Subject && now.Before(s.ExpiresAt)
 }

@@ -55,9 +55,12 @@ func TestSweepOnce(t *testing.T) {
 			for id, expires := range map[string]time.Duration{"expired": 0, "open": time.Second} {
 				mustBegin(t, s, Session{ID: id, UserID: u.ID, ExpiresAt: now.Add(expires)})
 			}
-			for account, age := range map[string]time.Duration{"old": forgetGuesses + time.Second, "young": forgetGuesses - time.Second} {
-				at := now.Add(-age)
-				if err := s.AddFailure(t.Context(), account, at, at.Add(-time.Hour)); err != nil {
+			for _, failure := range []struct {
+				account string
+				age     time.Duration
+			}{{"old", forgetGuesses + time.Second}, {"young", forgetGuesses - time.Second}} { // as they happen
+				at := now.Add(-failure.age)
+				if err := s.AddFailure(t.Context(), failure.account, at, at.Add(-time.Hour)); err != nil {
 					t.Fatal(err)
 				}
 			}
