@@ -38,11 +38,12 @@ func readOpenAPI(w http.ResponseWriter, r *http.Request) error {
 
 // serverURL returns the member of the document that says where the API is.
 func serverURL(r *http.Request) []byte {
-	address := url.URL{Scheme: "http", Host: r.Host}
+	scheme := "http"
 	if r.TLS != nil {
-		address.Scheme = "https"
+		scheme = "https"
 	}
-	if !isLoopback(address.Hostname()) || isForwarded(r) {
+	address, err := url.Parse(scheme + "://" + r.Host)
+	if err != nil || !isLoopback(address.Hostname()) || isForwarded(r) {
 		return []byte(`"url": "."`)
 	}
 	return fmt.Appendf(nil, `"url": %q`, address.String())

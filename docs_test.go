@@ -172,6 +172,7 @@ func checkDocumented(t testing.TB, method, path string, a answer) {
 		resp = responses["default"].(object) // any other failure
 	}
 	resp = resolve(resp)
+	checkHeaders(t, method+" "+path, a)
 	content, _ := resp["content"].(object)
 	mediaType, _, _ := strings.Cut(a.header.Get("Content-Type"), ";")
 	media, ok := content[mediaType].(object)
@@ -181,6 +182,27 @@ func checkDocumented(t testing.TB, method, path string, a answer) {
 	case mediaType == "application/json":
 		if err := validate(media["schema"].(object), a.json()); err != nil {
 			t.Errorf("%s %s: %s does not fit openapi.json: %v", method, path, a.body, err)
+		}
+	}
+}
+
+// checkHeaders holds the headers of an answer against what the document says of all
+// answers.
+func checkHeaders(t testing.TB, what string, a answer) {
+	t.Helper()
+	want := map[string]*regexp.Regexp{"X-Request-ID": regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)}
+	switch a.status {
+	case 401:
+		want["WWW-Authenticate"] = regexp.MustCompile(`^Bearer$`)
+	case 429, 503:
+		want["Retry-After"] = regexp.MustCompile(`^[1-9][0-9]*$`)
+	}
+	for name, pattern := range want {
+		if !strings.Contains(apiDocument()["info"].(object)["description"].(string), name) {
+			t.Errorf("openapi.json does not say who has a header %s", name)
+		}
+		if values := a.header.Values(name); len(values) != 1 || !pattern.MatchString(values[0]) {
+			t.Errorf("%s: %d with the header %s: %q", what, a.status, name, values)
 		}
 	}
 }
@@ -276,6 +298,9 @@ func hasType(want, value any) bool {
 	return want == "boolean"
 }
 
+// validateObject is validate for the members of an object. The document does not say that
+// there may be no others, because clients are to take those of later versions; but today
+// there are none.
 func validateObject(schema, value object) error {
 	properties, _ := schema["properties"].(object)
 	required, _ := schema["required"].([]any)
@@ -287,12 +312,10 @@ func validateObject(schema, value object) error {
 	for _, name := range slices.Sorted(maps.Keys(value)) {
 		of, ok := properties[name].(object)
 		if !ok {
-			if schema["additionalProperties"] == false {
+			if properties != nil {
 				return fmt.Errorf("%s is not described", name)
 			}
-			if of, ok = schema["additionalProperties"].(object); !ok {
-				continue
-			}
+			continue
 		}
 		if err := validate(of, value[name]); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
@@ -397,6 +420,7 @@ func TestDocs(t *testing.T) {
 		{"/openapi.json", "", 200, "application/json", "", `"openapi": "3.1`},
 		{"/docs", "", 200, "text/html; charset=utf-8", "", `id="swagger-ui"`},
 		{"/docs/docs.js", "", 200, "text/javascript; charset=utf-8", "", "SwaggerUIBundle"},
+		{"/docs/docs.css", "gzip", 200, "text/css; charset=utf-8", "", "prefers-color-scheme"},
 		{"/docs/swagger-ui-bundle.js", "", 200, "text/javascript; charset=utf-8", "", "SwaggerUIBundle"},
 		{"/docs/swagger-ui-bundle.js", "br, gzip;q=0.5", 200, "text/javascript; charset=utf-8", "gzip", "\x1f\x8b"},
 		{"/docs/swagger-ui.css", "gzip;q=0, br", 200, "text/css; charset=utf-8", "", ".swagger-ui"},
@@ -418,5 +442,37 @@ func TestDocs(t *testing.T) {
 	}
 	if got := s.do("GET", "/docs", "").header.Get("Content-Security-Policy"); got != docsPolicy || strings.Contains(got, "unsafe") {
 		t.Errorf("Content-Security-Policy: %q", got)
+	}
+}
+
+// TestDocumentedServer: the document names the address that a client on this machine has
+// asked, and otherwise the folder that it is in.
+func TestDocumentedServer(t *testing.T) {
+	s := startServer(t)
+	for _, tt := range []struct {
+		name, want string
+		headers    []string
+	}{
+		{"on this machine", "http://localhost:8000", []string{"Host: localhost:8000"}},
+		{"by an IPv4 address", "http://127.0.0.1:8000", []string{"Host: 127.0.0.1:8000"}},
+		{"by an IPv6 address", "http://[::1]:8000", []string{"Host: [::1]:8000"}},
+		{"without a port", "http://localhost", []string{"Host: localhost"}},
+		{"by a name", ".", []string{"Host: auth.example.com"}},
+		{"by a name that begins with localhost", ".", []string{"Host: localhost.example.com:8000"}},
+		{"by an address of the network", ".", []string{"Host: 192.0.2.1:8000"}},
+		{"with no port that could be one", ".", []string{"Host: localhost:80$x"}},
+		{"through a proxy that says so", ".", []string{"Host: localhost:8000", "X-Forwarded-For: 192.0.2.1"}},
+		{"through a proxy that says so by the standard", ".", []string{"Host: localhost:8000", "Forwarded: for=192.0.2.1"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := s.do("GET", "/openapi.json", "", tt.headers...)
+			var doc struct{ Servers []struct{ URL string } }
+			if err := json.Unmarshal([]byte(got.body), &doc); err != nil {
+				t.Fatal(err)
+			}
+			if len(doc.Servers) != 1 || doc.Servers[0].URL != tt.want {
+				t.Errorf("got %v; want %s", doc.Servers, tt.want)
+			}
+		})
 	}
 }

@@ -18,38 +18,6 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// TestDocsInBrowser does in a browser what a newcomer does at /docs: registers,
-// presses Authorize, logs in, and asks who he is.
-func TestDocsInBrowser(t *testing.T) {
-	s := start(t)
-	b := openBrowser(t)
-	b.run(t,
-		chromedp.Navigate(s.url+"/docs"),
-		chromedp.WaitVisible(`#operations-users-createUser`),
-		// The example in the document is what POST /users/ is sent.
-		chromedp.Click(`#operations-users-createUser .opblock-summary-control`),
-		chromedp.Click(`#operations-users-createUser .execute`),
-		waitForText(`#operations-users-createUser .live-responses-table`, `"username": "testuser"`),
-
-		chromedp.Click(`.auth-wrapper .authorize`),
-		chromedp.SendKeys(`#oauth_username`, "testuser"),
-		chromedp.SendKeys(`#oauth_password`, "correct horse battery"),
-		chromedp.Click(`.auth-btn-wrapper .authorize`),
-		waitForText(`.modal-ux`, "Logout"),
-		chromedp.Click(`.auth-btn-wrapper .btn-done`),
-
-		chromedp.Click(`#operations-users-readUsersMe .opblock-summary-control`),
-		chromedp.Click(`#operations-users-readUsersMe .execute`),
-		waitForText(`#operations-users-readUsersMe .live-responses-table`, `"email": "testuser@example.com"`),
-	)
-	b.check(t, s.url)
-	var kept int
-	b.run(t, chromedp.Evaluate(`localStorage.length + sessionStorage.length`, &kept))
-	if kept != 0 {
-		t.Errorf("the page keeps %d things in the browser's storage, a token perhaps among them", kept)
-	}
-}
-
 // A browser is a tab of Chromium that remembers what went wrong in it.
 type browser struct {
 	ctx context.Context
@@ -145,9 +113,18 @@ func (b *browser) listen(event any) {
 		b.complaints = append(b.complaints, event.ExceptionDetails.Error())
 	case *runtime.EventConsoleAPICalled:
 		if event.Type == runtime.APITypeError {
-			b.complaints = append(b.complaints, "console.error")
+			b.complaints = append(b.complaints, "console.error: "+describeArgs(event.Args))
 		}
 	}
+}
+
+// describeArgs returns what a page has written to the console.
+func describeArgs(args []*runtime.RemoteObject) string {
+	var parts []string
+	for _, arg := range args {
+		parts = append(parts, string(arg.Value)+arg.Description)
+	}
+	return strings.Join(parts, " ")
 }
 
 // check reports complaints, and requests that left the origin of base.

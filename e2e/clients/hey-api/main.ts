@@ -23,7 +23,7 @@ const refresh = await loginForAccessToken({
 });
 assert(refresh.data);
 const { access_token, refresh_token } = refresh.data;
-const sessions = await readSessions({ auth: access_token });
+const sessions = await readSessions({ auth: access_token, query: { limit: 10 } });
 assert.deepEqual(sessions.data?.map((session) => session.current), [true]);
 
 const revoked = await revokeToken({ body: { token: refresh_token } });

@@ -51,7 +51,7 @@ func run(ctx context.Context, base, name, password string) error {
 
 // logOut lists the sessions, ends the only one, and looks whether it has ended.
 func logOut(ctx context.Context, client *api.ClientWithResponses, tokens *api.Token) error {
-	sessions, err := client.ReadSessionsWithResponse(ctx, nil, bearer(tokens))
+	sessions, err := client.ReadSessionsWithResponse(ctx, &api.ReadSessionsParams{Limit: new(10)}, bearer(tokens))
 	if err != nil || sessions.JSON200 == nil || len(*sessions.JSON200) != 1 || !(*sessions.JSON200)[0].Current {
 		return fmt.Errorf("sessions: %w, %s", err, sessions.Body)
 	}

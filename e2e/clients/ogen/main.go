@@ -71,7 +71,7 @@ func run(ctx context.Context, base, name, password string) error {
 
 // logOut lists the sessions, ends the only one, and looks whether it has ended.
 func logOut(ctx context.Context, client *api.Client, tokens *api.Token) error {
-	sessions, err := client.ReadSessions(ctx, api.ReadSessionsParams{})
+	sessions, err := client.ReadSessions(ctx, api.ReadSessionsParams{Limit: api.NewOptInt(10)})
 	if list, ok := sessions.(*api.ReadSessionsOKApplicationJSON); err != nil || !ok || len(*list) != 1 || !(*list)[0].Current {
 		return fmt.Errorf("sessions: %w, %#v", err, sessions)
 	}

@@ -49,7 +49,7 @@ func run(ctx context.Context, base, name, password string) error {
 
 // logOut lists the sessions, ends the only one, and looks whether it has ended.
 func logOut(ctx context.Context, client *api.APIClient, tokens *api.Token) error {
-	sessions, _, err := client.SessionsAPI.ReadSessions(bearer(ctx, tokens)).Execute()
+	sessions, _, err := client.SessionsAPI.ReadSessions(bearer(ctx, tokens)).Limit(10).Execute()
 	if err != nil || len(sessions) != 1 || !sessions[0].Current {
 		return fmt.Errorf("sessions: %w, %v", err, sessions)
 	}

@@ -32,7 +32,7 @@ class Main {
         check(NAME.equals(me.getUsername()), me);
 
         Token refreshed = tokens.loginForAccessToken("refresh_token", null, null, login.getRefreshToken(), null);
-        List<Session> sessions = new SessionsApi(signedIn(refreshed)).readSessions(100);
+        List<Session> sessions = new SessionsApi(signedIn(refreshed)).readSessions(10);
         check(sessions.size() == 1 && sessions.get(0).getCurrent(), sessions);
 
         tokens.revokeToken(refreshed.getRefreshToken(), null);

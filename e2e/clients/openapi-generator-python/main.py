@@ -22,7 +22,7 @@ assert UsersApi(signed_in).read_users_me().username == name
 
 refreshed = tokens.login_for_access_token(grant_type="refresh_token", refresh_token=login.refresh_token)
 signed_in = ApiClient(Configuration(host=base, access_token=refreshed.access_token))
-sessions = SessionsApi(signed_in).read_sessions()
+sessions = SessionsApi(signed_in).read_sessions(limit=10)
 assert [session.current for session in sessions] == [True], sessions
 
 tokens.revoke_token(refreshed.refresh_token)

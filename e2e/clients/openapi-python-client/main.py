@@ -29,7 +29,7 @@ refreshed = login_for_access_token.sync(
 )
 assert isinstance(refreshed, Token), refreshed
 signed_in = AuthenticatedClient(base_url=base, token=refreshed.access_token)
-sessions = read_sessions.sync(client=signed_in)
+sessions = read_sessions.sync(client=signed_in, limit=10)
 assert isinstance(sessions, list) and [session.current for session in sessions] == [True], sessions
 
 revoked = revoke_token.sync_detailed(client=client, body=RevokeForm(token=refreshed.refresh_token))

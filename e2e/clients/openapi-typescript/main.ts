@@ -25,7 +25,7 @@ const refresh = await api.POST("/token", {
 });
 assert(refresh.data);
 const { access_token, refresh_token } = refresh.data;
-const sessions = await api.GET("/users/me/sessions/", bearer(access_token));
+const sessions = await api.GET("/users/me/sessions/", { ...bearer(access_token), params: { query: { limit: 10 } } });
 assert.deepEqual(sessions.data?.map((session) => session.current), [true]);
 
 const revoked = await api.POST("/revoke", { body: { token: refresh_token }, headers });

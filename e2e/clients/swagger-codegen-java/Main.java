@@ -32,7 +32,7 @@ class Main {
         check(NAME.equals(me.getUsername()), me);
 
         Token refreshed = tokens.loginForAccessToken("refresh_token", "", "", login.getRefreshToken(), "");
-        List<?> sessions = (List<?>) new SessionsApi(signedIn(refreshed)).readSessions(100);
+        List<?> sessions = (List<?>) new SessionsApi(signedIn(refreshed)).readSessions(10);
         check(sessions.size() == 1 && Boolean.TRUE.equals(((Map<?, ?>) sessions.get(0)).get("current")), sessions);
 
         tokens.revokeToken(refreshed.getRefreshToken(), "");
