@@ -71,7 +71,7 @@ func doubt(secret string) string {
 	switch {
 	case containsAny(plainText(secret), inventions):
 		return "looks like a text that somebody thought up"
-	case 2*period <= len(secret):
+	case period < minSecretSize && 2*period <= len(secret):
 		return fmt.Sprintf("repeats a pattern of %s", count(period, "byte"))
 	case isSequence(secret):
 		return "is a sequence, as the alphabet is"
