@@ -376,6 +376,17 @@ func TestWeakKeys(t *testing.T) {
 	}
 }
 
+// TestKeyInTheWrongPlace: a secret key that stands in another variable is not printed.
+func TestKeyInTheWrongPlace(t *testing.T) {
+	for _, name := range []string{"ALGORITHM", "LOG_LEVEL", "LOG_FORMAT", "TRUSTED_PROXIES", "THROTTLE", "PBKDF2_ITERATIONS", "ALLOW_REGISTRATION", "ADDR", "CORS_ORIGINS"} {
+		got := runCheck(t, []string{"SECRET_KEY=" + goodKey, name + "=" + goodKey})
+		if got.code != 2 || !strings.Contains(got.stderr, name+": ") {
+			t.Errorf("%s: exit code %d, %q", name, got.code, got.stderr)
+		}
+		checkNoSecret(t, got, goodKey)
+	}
+}
+
 // TestDoubtfulKeys: a key that somebody thought up is taken, with a warning.
 func TestDoubtfulKeys(t *testing.T) {
 	for _, tt := range []struct{ name, key, reason string }{

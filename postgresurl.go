@@ -117,6 +117,9 @@ func whatIsWrong(url string, err error) string {
 	case !parses(address):
 		return "the address is not understood: its port is no number from 1 to 65535, or a % is not followed by two hexadecimal digits"
 	}
+	if reason != "" {
+		return "a file that its parameters name: " + strings.TrimSuffix(reason, "; ")
+	}
 	return "its parameters are not understood"
 }
 

@@ -19,6 +19,7 @@ func TestPostgresURLs(t *testing.T) {
 		{"a certificate that is a directory", "postgres://u:S3CRET@127.0.0.1:1/db?sslrootcert=/tmp", "sslrootcert: is a directory"},
 		{"a certificate that is none", "postgres://u:S3CRET@127.0.0.1:1/db?sslmode=verify-ca&sslrootcert=" + garbage, "sslrootcert: want a PEM file"},
 		{"a certificate of its own without a key", "postgres://u:S3CRET@127.0.0.1:1/db?sslcert=" + garbage, "sslcert: want PEM files for both"},
+		{"a certificate of its own and a key that are not there", "postgres://u:S3CRET@127.0.0.1:1/db?sslcert=/nope&sslkey=/nope", "no such file or directory"},
 		{"a TLS mode that is none", "postgres://u:S3CRET@127.0.0.1:1/db?sslmode=S3CRET", "sslmode: want disable, allow, prefer"},
 		{"a time limit that is none", "postgres://u:S3CRET@127.0.0.1:1/db?connect_timeout=S3CRET", "connect_timeout: want a number of seconds"},
 		{"a server that is none", "postgres://u:S3CRET@127.0.0.1:1/db?target_session_attrs=S3CRET", "target_session_attrs: want read-write"},

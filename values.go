@@ -1,6 +1,7 @@
 package main
 
 import (
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
@@ -16,9 +17,13 @@ func shown(value string) string {
 	return strconv.Quote(value)
 }
 
+// looksRandom matches a text that may be a secret key in the wrong place: no value that is
+// right is as long in one piece, but for paths.
+var looksRandom = regexp.MustCompile(`^[A-Za-z0-9+_-][A-Za-z0-9+/_-]{19,}$`)
+
 func mayHoldSecret(value string) bool {
 	scheme, _, isURL := strings.Cut(value, "://")
-	return strings.ContainsAny(value, "@=") || isURL && scheme != "http" && scheme != "https"
+	return strings.ContainsAny(value, "@=") || looksRandom.MatchString(value) || isURL && scheme != "http" && scheme != "https"
 }
 
 // quotes are those that stand at both ends of a value, by the first of the pair.
