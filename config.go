@@ -1,8 +1,6 @@
 package main
 
 import (
-	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -47,20 +45,11 @@ type config struct {
 	InEffect []settingInEffect
 }
 
-// A settingInEffect is a setting as it was understood, without secrets.
-type settingInEffect struct{ name, value, source string }
-
 // A configError is all that is wrong with the settings, one line each. No line
 // shows a secret.
 type configError []string
 
 func (e configError) Error() string { return strings.Join(e, "\n") }
-
-// What flags ask for instead of a run.
-var (
-	errHelp    = errors.New("help requested")
-	errVersion = errors.New("version requested")
-)
 
 // readConfig reads the settings from flags and from the environment, whose entries
 // have the form "NAME=value". It returns errHelp or errVersion if the flags ask for
@@ -80,33 +69,6 @@ func readConfig(args, environ []string, terminal bool) (config, error) {
 	cfg.Warnings = append(unknown, r.warnings...)
 	cfg.InEffect = r.inEffect()
 	return cfg, nil
-}
-
-// A settingReader turns texts into a config and collects what is wrong with
-// them.
-type settingReader struct {
-	environ  []variable
-	values   map[string]string
-	source   map[string]string // of a value that is not the table's
-	unread   map[string]bool   // set to a file that cannot be read
-	warnings []string
-	problems []string
-}
-
-// A variable is one of the environment.
-type variable struct{ name, value string }
-
-// isSet reports whether a setting has been given a value.
-func (r *settingReader) isSet(name string) bool { return r.source[name] != "" }
-
-// bad notes a problem with a setting.
-func (r *settingReader) bad(name, format string, args ...any) {
-	r.problems = append(r.problems, name+": "+fmt.Sprintf(format, args...))
-}
-
-// warn notes what is doubtful about a setting.
-func (r *settingReader) warn(name, format string, args ...any) {
-	r.warnings = append(r.warnings, name+": "+fmt.Sprintf(format, args...))
 }
 
 func (r *settingReader) config(terminal bool) config {
@@ -222,18 +184,6 @@ func (r *settingReader) databaseURL(name string) string {
 	}
 	r.values[name] = url
 	return url
-}
-
-// list splits a comma-separated text; an empty one is an empty list.
-func (r *settingReader) list(name string) []string {
-	if r.values[name] == "" {
-		return nil
-	}
-	var items []string
-	for item := range strings.SplitSeq(r.values[name], ",") {
-		items = append(items, strings.TrimSpace(item))
-	}
-	return items
 }
 
 // keys reads the keys for tokens. Their settings hang together.

@@ -123,6 +123,7 @@ type explained struct {
 }
 
 func (e explained) Error() string { return e.text }
+
 func (e explained) Unwrap() error { return e.error }
 
 // oneLine returns the text of an error for one line of the log: pgx has a line for
@@ -144,3 +145,35 @@ func sleep(ctx context.Context, d time.Duration) bool {
 		return true
 	}
 }
+
+// schemaTable has a row for version 0 and for every migration that was carried out, in
+// the format of goose, which earlier versions of this program used.
+const schemaTable = "schema_version"
+
+// A schemaDialect is how one kind of database talks about its schema.
+type schemaDialect struct {
+	folder string // of the migrations
+
+	// findTable is a query that says whether the name schemaTable is taken.
+	findTable string
+
+	// createTable makes schemaTable, with version 0 in it.
+	createTable string
+
+	// lockTable makes other processes that want to change the schema wait for the end
+	// of this transaction.
+	lockTable string
+
+	// settle precedes the migrations.
+	settle string
+
+	// prepare compiles a statement, so that the database says what is wrong with it.
+	prepare func(ctx context.Context, conn *sql.Conn, text string) error
+
+	// cure returns what to do about an error, or "".
+	cure func(error) string
+}
+
+// maxAttempts is how often a statement is sent that the database has undone, or
+// a read that it has lost.
+const maxAttempts = 3

@@ -2,11 +2,21 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
+)
+
+// A settingInEffect is a setting as it was understood, without secrets.
+type settingInEffect struct{ name, value, source string }
+
+// What flags ask for instead of a run.
+var (
+	errHelp    = errors.New("help requested")
+	errVersion = errors.New("version requested")
 )
 
 // environment takes every setting's text from the environment, or its default.
@@ -28,16 +38,6 @@ func (r *settingReader) environment(environ []string) {
 	if value, _ := r.lookup("METRICS_ADDR"); value != "" {
 		r.warn("METRICS_ADDR", "this version does not know it yet")
 	}
-}
-
-// lookup is os.LookupEnv for the environment that we were given.
-func (r *settingReader) lookup(name string) (string, bool) {
-	for _, v := range r.environ {
-		if v.name == name {
-			return v.value, true
-		}
-	}
-	return "", false
 }
 
 // secretFile takes a secret's text from a file.

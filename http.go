@@ -8,6 +8,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -312,4 +314,33 @@ func relativePath(from, to string) string {
 		return "." + to
 	}
 	return strings.Repeat("../", depth) + strings.TrimPrefix(to, "/")
+}
+
+// isForwarded reports whether r seems to come from a proxy. nginx adds no header unless it is
+// told to, but it speaks HTTP/1.0.
+func isForwarded(r *http.Request) bool {
+	if !r.ProtoAtLeast(1, 1) {
+		return true
+	}
+	for name := range r.Header {
+		if slices.ContainsFunc(forwardingHeaders, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// forwardingHeaders are the beginnings of header names that proxies, load balancers and
+// content delivery networks use, and clients do not.
+var forwardingHeaders = []string{
+	"Forwarded", "Via", "X-Forwarded", "X-Original", "X-Rewrite-Url", "X-Real-Ip", "X-Remote-",
+	"X-Client-Ip", "X-Cluster-Client-Ip", "X-Proxyuser-Ip", "X-Envoy-", "X-Amz", "X-Azure-", "X-Appengine-", "X-Cloud-Trace-Context",
+	"Client-Ip", "True-Client-Ip", "Proxy-Client-Ip", "Wl-Proxy-Client-Ip",
+	"Cf-", "Cdn-Loop", "Fastly-", "Fly-", "Akamai-", "X-Vercel-", "X-Nginx-", "X-Varnish", "X-Arr-",
+}
+
+// isLoopback reports whether nobody but this machine reaches host.
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"container/heap"
 	"context"
 	"slices"
 	"sync"
@@ -15,9 +14,7 @@ type memStore struct {
 	lastID   int64
 	users    map[int64]*User // which are replaced, never changed
 	byKey    map[string]*User
-	sessions map[string]*memSession
-	byUser   map[int64][]*memSession // of users who have any, in the order of compareUse
-	expiring expiryQueue             // every session
+	sessions memSessions
 	failures *streakCache            // by account
 	sources  map[int64][]knownSource // of a user, the last maxSources, the latest last
 }
@@ -28,26 +25,13 @@ type knownSource struct {
 	at     time.Time
 }
 
-// A memSession is a session and its place in the expiryQueue.
-type memSession struct {
-	Session
-	place int
-}
-
-// compareUse orders the sessions of a user: the one unused for longest comes first. It is
-// the reverse of the order in which they are listed.
-func compareUse(a, b *memSession) int {
-	return cmp.Or(a.LastUsedAt.Compare(b.LastUsedAt), cmp.Compare(b.ID, a.ID))
-}
-
 var _ store = (*memStore)(nil)
 
 func newMemStore() *memStore {
 	return &memStore{
 		users:    make(map[int64]*User),
 		byKey:    make(map[string]*User),
-		sessions: make(map[string]*memSession),
-		byUser:   make(map[int64][]*memSession),
+		sessions: newMemSessions(),
 		failures: newStreakCache(),
 		sources:  make(map[int64][]knownSource),
 	}
@@ -78,7 +62,7 @@ func (m *memStore) UserByKey(ctx context.Context, key string) (User, error) {
 func (m *memStore) UserBySession(ctx context.Context, sessionID string) (User, Session, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	s := m.sessions[sessionID]
+	s := m.sessions.byID[sessionID]
 	if s == nil {
 		return User{}, Session{}, cmp.Or(ctx.Err(), errNotFound)
 	}
@@ -193,161 +177,11 @@ func (m *memStore) DeleteUser(ctx context.Context, userID int64) error {
 	if err != nil {
 		return err
 	}
-	m.deleteSessionsLocked(userID, func(*memSession) bool { return true })
+	m.sessions.deleteOf(userID, func(*memSession) bool { return true })
 	delete(m.users, u.ID)
 	delete(m.byKey, u.Key)
 	delete(m.sources, u.ID)
 	return nil
-}
-
-func (m *memStore) CreateSession(ctx context.Context, s Session, passwordHash string, atMost int) error {
-	if err := checkSession(s); err != nil {
-		return err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	u, err := foundUser(ctx, m.users[s.UserID])
-	if err != nil {
-		return err
-	}
-	if u.PasswordHash != passwordHash || u.Disabled {
-		return errNotFound
-	}
-	m.endUnusedLocked(u.ID, s.CreatedAt, atMost-1)
-	s.CreatedAt, s.LastUsedAt, s.ExpiresAt = storedTime(s.CreatedAt), storedTime(s.LastUsedAt), storedTime(s.ExpiresAt)
-	entry := &memSession{Session: s}
-	m.sessions[s.ID] = entry
-	m.insertLocked(entry)
-	heap.Push(&m.expiring, entry)
-	return nil
-}
-
-// endUnusedLocked ends the sessions of a user that have been unused for longest, until at
-// most left are open at now.
-func (m *memStore) endUnusedLocked(userID int64, now time.Time, left int) {
-	all := m.byUser[userID]
-	if len(all) <= left {
-		return
-	}
-	excess := -left
-	for _, s := range all {
-		if now.Before(s.ExpiresAt) {
-			excess++
-		}
-	}
-	m.deleteSessionsLocked(userID, func(s *memSession) bool {
-		if excess <= 0 || !now.Before(s.ExpiresAt) {
-			return false
-		}
-		excess--
-		return true
-	})
-}
-
-// insertLocked puts a session among its user's.
-func (m *memStore) insertLocked(s *memSession) {
-	all := m.byUser[s.UserID]
-	i, _ := slices.BinarySearchFunc(all, s, compareUse)
-	m.byUser[s.UserID] = slices.Insert(all, i, s)
-}
-
-// removeLocked takes a session away from its user's.
-func (m *memStore) removeLocked(s *memSession) {
-	all := m.byUser[s.UserID]
-	i, _ := slices.BinarySearchFunc(all, s, compareUse)
-	m.setLocked(s.UserID, slices.Delete(all, i, i+1))
-}
-
-// setLocked replaces the list of a user's sessions.
-func (m *memStore) setLocked(userID int64, all []*memSession) {
-	if len(all) == 0 {
-		delete(m.byUser, userID)
-		return
-	}
-	m.byUser[userID] = all
-}
-
-func (m *memStore) Sessions(ctx context.Context, userID int64, now time.Time, limit int) ([]Session, error) {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	var sessions []Session
-	for _, s := range slices.Backward(m.byUser[userID]) {
-		if len(sessions) == limit {
-			break
-		}
-		if now.Before(s.ExpiresAt) {
-			sessions = append(sessions, s.Session)
-		}
-	}
-	return sessions, ctx.Err()
-}
-
-func (m *memStore) RotateSession(ctx context.Context, sessionID string, generation int64, now, expiresAt time.Time) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	s := m.sessions[sessionID]
-	if s == nil || s.Generation != generation || !now.Before(s.ExpiresAt) {
-		return errNotFound
-	}
-	m.removeLocked(s) // before it changes: its place depends on its last use
-	s.Generation++
-	s.LastUsedAt, s.ExpiresAt = storedTime(now), storedTime(expiresAt)
-	m.insertLocked(s)
-	heap.Fix(&m.expiring, s.place)
-	return nil
-}
-
-func (m *memStore) EndSession(ctx context.Context, userID int64, sessionID string) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	s := m.sessions[sessionID]
-	if s == nil || s.UserID != userID {
-		return errNotFound
-	}
-	m.deleteSessionLocked(s)
-	return nil
-}
-
-func (m *memStore) EndSessions(ctx context.Context, userID int64, validAfter time.Time, keep string) error {
-	_, err := m.update(ctx, userID, func(u *User) bool {
-		m.endSessionsLocked(u, validAfter, keep)
-		return true
-	})
-	return err
-}
-
-// endSessionsLocked is EndSessions for a copy of a user that will be put back.
-func (m *memStore) endSessionsLocked(u *User, validAfter time.Time, keep string) {
-	if validAfter = storedTime(validAfter); validAfter.After(u.TokensValidAfter) {
-		u.TokensValidAfter = validAfter
-	}
-	m.deleteSessionsLocked(u.ID, func(s *memSession) bool { return s.ID != keep })
-}
-
-// deleteSessionsLocked deletes the sessions of a user that ends picks. It calls ends once
-// for each, in the order of compareUse.
-func (m *memStore) deleteSessionsLocked(userID int64, ends func(*memSession) bool) {
-	m.setLocked(userID, slices.DeleteFunc(m.byUser[userID], func(s *memSession) bool {
-		if !ends(s) {
-			return false
-		}
-		heap.Remove(&m.expiring, s.place)
-		delete(m.sessions, s.ID)
-		return true
-	}))
-}
-
-// deleteSessionLocked deletes a session.
-func (m *memStore) deleteSessionLocked(s *memSession) {
-	heap.Remove(&m.expiring, s.place)
-	delete(m.sessions, s.ID)
-	m.removeLocked(s)
 }
 
 func (m *memStore) Guesses(ctx context.Context, account string, userID int64, source string) (guesses, error) {
@@ -421,49 +255,87 @@ func (m *memStore) DeleteOldGuesses(ctx context.Context, before time.Time, limit
 	return n, nil
 }
 
+func (m *memStore) Ping(ctx context.Context) error { return ctx.Err() }
+
+func (m *memStore) Close() error { return nil }
+
+func (m *memStore) CreateSession(ctx context.Context, s Session, passwordHash string, atMost int) error {
+	if err := checkSession(s); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	u, err := foundUser(ctx, m.users[s.UserID])
+	if err != nil {
+		return err
+	}
+	if u.PasswordHash != passwordHash || u.Disabled {
+		return errNotFound
+	}
+	m.sessions.endUnused(u.ID, s.CreatedAt, atMost-1)
+	s.CreatedAt, s.LastUsedAt, s.ExpiresAt = storedTime(s.CreatedAt), storedTime(s.LastUsedAt), storedTime(s.ExpiresAt)
+	m.sessions.add(s)
+	return nil
+}
+
+func (m *memStore) Sessions(ctx context.Context, userID int64, now time.Time, limit int) ([]Session, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.sessions.latest(userID, now, limit), ctx.Err()
+}
+
+func (m *memStore) RotateSession(ctx context.Context, sessionID string, generation int64, now, expiresAt time.Time) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.sessions.byID[sessionID]
+	if s == nil || s.Generation != generation || !now.Before(s.ExpiresAt) {
+		return errNotFound
+	}
+	m.sessions.rotate(s, storedTime(now), storedTime(expiresAt))
+	return nil
+}
+
+func (m *memStore) EndSession(ctx context.Context, userID int64, sessionID string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.sessions.byID[sessionID]
+	if s == nil || s.UserID != userID {
+		return errNotFound
+	}
+	m.sessions.delete(s)
+	return nil
+}
+
+func (m *memStore) EndSessions(ctx context.Context, userID int64, validAfter time.Time, keep string) error {
+	_, err := m.update(ctx, userID, func(u *User) bool {
+		m.endSessionsLocked(u, validAfter, keep)
+		return true
+	})
+	return err
+}
+
+// endSessionsLocked is EndSessions for a copy of a user that will be put back.
+func (m *memStore) endSessionsLocked(u *User, validAfter time.Time, keep string) {
+	if validAfter = storedTime(validAfter); validAfter.After(u.TokensValidAfter) {
+		u.TokensValidAfter = validAfter
+	}
+	m.sessions.deleteOf(u.ID, func(s *memSession) bool { return s.ID != keep })
+}
+
 func (m *memStore) DeleteExpiredSessions(ctx context.Context, now time.Time, limit int) (int, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	n := 0
-	for ; n < limit && len(m.expiring) > 0 && !now.Before(m.expiring[0].ExpiresAt); n++ {
-		m.deleteSessionLocked(m.expiring[0])
-	}
-	return n, nil
+	return m.sessions.deleteExpired(now, limit), nil
 }
 
 // DeleteEndedSessions has nothing to do: this store deletes a session when it ends.
 func (m *memStore) DeleteEndedSessions(ctx context.Context, _ int) (int, error) { return 0, ctx.Err() }
-
-func (m *memStore) Ping(ctx context.Context) error { return ctx.Err() }
-
-func (m *memStore) Close() error { return nil }
-
-// An expiryQueue is a heap of sessions: the first is the first to expire.
-type expiryQueue []*memSession
-
-var _ heap.Interface = (*expiryQueue)(nil)
-
-func (q expiryQueue) Len() int           { return len(q) }
-func (q expiryQueue) Less(i, j int) bool { return q[i].ExpiresAt.Before(q[j].ExpiresAt) }
-
-func (q expiryQueue) Swap(i, j int) {
-	q[i], q[j] = q[j], q[i]
-	q[i].place, q[j].place = i, j
-}
-
-func (q *expiryQueue) Push(entry any) {
-	s := entry.(*memSession)
-	s.place = len(*q)
-	*q = append(*q, s)
-}
-
-func (q *expiryQueue) Pop() any {
-	last := len(*q) - 1
-	s := (*q)[last]
-	(*q)[last] = nil
-	*q = (*q)[:last]
-	return s
-}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"database/sql"
 	"log/slog"
-	"net"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -20,17 +19,10 @@ const (
 	pgRetryAfter = 250 * time.Millisecond // the same while there is none
 	pgStaleTime  = time.Minute            // how long nothing is prepared after a table has changed
 
-	pgMaxConns       = 10              // at most, unless the URL says pool_max_conns
-	pgConnectTimeout = 2 * time.Second // per host, within storeTimeout
-
 	// pgPingTimeout is short, for a request may meet two dead connections before
 	// it gets a new one.
 	pgPingTimeout = 500 * time.Millisecond
 )
-
-// pgKeepAlive notices within some 30 s that the other side of a quiet connection
-// is gone.
-var pgKeepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
 
 // openPostgres returns a pool of connections, of which none is made yet.
 func openPostgres(url string, log *slog.Logger) (*database, error) {

@@ -10,11 +10,21 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
+
+const (
+	pgMaxConns       = 10              // at most, unless the URL says pool_max_conns
+	pgConnectTimeout = 2 * time.Second // per host, within storeTimeout
+)
+
+// pgKeepAlive notices within some 30 s that the other side of a quiet connection
+// is gone.
+var pgKeepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
 
 // parsePostgres reads a libpq URL, with the parameters of pgxpool. What is wrong
 // with it is said without the URL, which has a password in it; the parser's own

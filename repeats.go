@@ -54,3 +54,11 @@ func (r *repeats) note(who string, made []byte, now time.Time) bool {
 	r.recent.Add(who, recent)
 	return again
 }
+
+func newCache[K comparable, V any](size int) *lru.Cache[K, V] {
+	cache, err := lru.New[K, V](size)
+	if err != nil {
+		panic(err) // unreachable: the size is positive
+	}
+	return cache
+}

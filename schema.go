@@ -15,10 +15,6 @@ import (
 //go:embed migrations
 var migrationFiles embed.FS
 
-// schemaTable has a row for version 0 and for every migration that was carried out, in
-// the format of goose, which earlier versions of this program used.
-const schemaTable = "schema_version"
-
 const (
 	migrateTimeout = 5 * time.Minute
 
@@ -26,30 +22,6 @@ const (
 	// has not answered.
 	waitInterval = 500 * time.Millisecond
 )
-
-// A schemaDialect is how one kind of database talks about its schema.
-type schemaDialect struct {
-	folder string // of the migrations
-
-	// findTable is a query that says whether the name schemaTable is taken.
-	findTable string
-
-	// createTable makes schemaTable, with version 0 in it.
-	createTable string
-
-	// lockTable makes other processes that want to change the schema wait for the end
-	// of this transaction.
-	lockTable string
-
-	// settle precedes the migrations.
-	settle string
-
-	// prepare compiles a statement, so that the database says what is wrong with it.
-	prepare func(ctx context.Context, conn *sql.Conn, text string) error
-
-	// cure returns what to do about an error, or "".
-	cure func(error) string
-}
 
 // migrateWithin is migrate for a database that may not answer yet, because it is being
 // started too. It waits for patience at most, and says so in the log.

@@ -110,3 +110,52 @@ func wrap(text string, width int) []string {
 	}
 	return lines
 }
+
+// A settingReader turns texts into a config and collects what is wrong with
+// them.
+type settingReader struct {
+	environ  []variable
+	values   map[string]string
+	source   map[string]string // of a value that is not the table's
+	unread   map[string]bool   // set to a file that cannot be read
+	warnings []string
+	problems []string
+}
+
+// A variable is one of the environment.
+type variable struct{ name, value string }
+
+// isSet reports whether a setting has been given a value.
+func (r *settingReader) isSet(name string) bool { return r.source[name] != "" }
+
+// bad notes a problem with a setting.
+func (r *settingReader) bad(name, format string, args ...any) {
+	r.problems = append(r.problems, name+": "+fmt.Sprintf(format, args...))
+}
+
+// warn notes what is doubtful about a setting.
+func (r *settingReader) warn(name, format string, args ...any) {
+	r.warnings = append(r.warnings, name+": "+fmt.Sprintf(format, args...))
+}
+
+// list splits a comma-separated text; an empty one is an empty list.
+func (r *settingReader) list(name string) []string {
+	if r.values[name] == "" {
+		return nil
+	}
+	var items []string
+	for item := range strings.SplitSeq(r.values[name], ",") {
+		items = append(items, strings.TrimSpace(item))
+	}
+	return items
+}
+
+// lookup is os.LookupEnv for the environment that we were given.
+func (r *settingReader) lookup(name string) (string, bool) {
+	for _, v := range r.environ {
+		if v.name == name {
+			return v.value, true
+		}
+	}
+	return "", false
+}

@@ -16,10 +16,6 @@ import (
 // five seconds.
 const storeTimeout = 4 * time.Second
 
-// maxAttempts is how often a statement is sent that the database has undone, or
-// a read that it has lost.
-const maxAttempts = 3
-
 // sqlStore keeps users in a database. Its statements are the same for SQLite and
 // PostgreSQL. They use only SQL that both treat alike, and never check before an insert.
 type sqlStore struct{ *database }

@@ -25,6 +25,9 @@ func (s streak) after(now, stale time.Time) streak {
 	return streak{s.Failures + 1, storedTime(now)}
 }
 
+// forgetGuesses is how long after the last wrong guess the count starts anew.
+const forgetGuesses = 24 * time.Hour
+
 // maxRemembered is how many accounts or sources with failures the process remembers. One
 // takes some 200 bytes.
 const maxRemembered = 50_000
@@ -117,4 +120,10 @@ func (c *streakCache) len() int {
 		n += class.Len()
 	}
 	return n
+}
+
+// guesses are what a store knows of those at an account.
+type guesses struct {
+	streak
+	SeenAt time.Time // when the owner last logged in from the source that asks
 }

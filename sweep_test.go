@@ -33,7 +33,7 @@ func TestSweep(t *testing.T) {
 			time.Sleep(step.after)
 			synctest.Wait()
 			sessions.mu.RLock()
-			got := len(sessions.sessions)
+			got := len(sessions.sessions.byID)
 			sessions.mu.RUnlock()
 			if got != step.left {
 				t.Errorf("after %v more %d sessions are left, want %d", step.after, got, step.left)

@@ -30,9 +30,6 @@ const (
 	// and doubles.
 	longestWait = 15 * time.Minute
 
-	// forgetGuesses is after how long without a wrong guess the count starts anew.
-	forgetGuesses = 24 * time.Hour
-
 	// forgetSource is after how long without a login a source is a stranger again, and
 	// renewSource how often a login there is remembered.
 	forgetSource = 180 * day
@@ -99,14 +96,6 @@ func newThrottle(secret []byte, fallbacks [][]byte) *throttle {
 		t.accountKeys = append(t.accountKeys, key)
 	}
 	return t
-}
-
-func newCache[K comparable, V any](size int) *lru.Cache[K, V] {
-	cache, err := lru.New[K, V](size)
-	if err != nil {
-		panic(err) // unreachable: the size is positive
-	}
-	return cache
 }
 
 // accountNames returns what a name is called where its failures are counted, under each key.

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+)
+
+// Limits on what people may choose, in code points.
+const (
+	maxUsername = 150
+	maxPassword = 4096
+)
+
+// maxUsernameKey is how long a usernameKey may be, in bytes: it has to fit into
+// an index of a database.
+const maxUsernameKey = 4 * maxUsername
+
+// maxComposed is how many code points NFC makes into one at most, and how many times as
+// many bytes as its usernameKey a name has in NFKC at most.
+const maxComposed = 4
+
+// normalName returns name in NFC, or what is wrong with its length. It makes no normal form
+// of a name that is too long in all of them: that takes milliseconds.
+func normalName(name string) (string, *fieldError) {
+	if utf8.RuneCountInString(name) <= maxComposed*maxUsername {
+		name = norm.NFC.String(name)
+	}
+	return name, checkLength(name, 1, maxUsername)
+}
+
+// checkUsername returns what is wrong with a name that somebody chooses and normalName has
+// passed, or nil.
+func checkUsername(name string) *fieldError {
+	for _, r := range name {
+		if isInvisible(r) || !unicode.In(r, unicode.L, unicode.M, unicode.N, unicode.P, unicode.S, unicode.Zs) {
+			return valueError("the username must not contain control, format, invisible or unassigned characters")
+		}
+	}
+	if name != strings.TrimSpace(name) {
+		return valueError("the username must not begin or end with white space")
+	}
+	tooLong := valueError("the username is too long when its characters are written out")
+	if expands(name) {
+		return tooLong
+	}
+	key := usernameKey(name)
+	if len(key) > maxUsernameKey {
+		return tooLong
+	}
+	if key == "me" {
+		return valueError("the username must not be 'me', which the API uses itself")
+	}
+	return nil
+}
+
+// isInvisible reports whether r shows nothing, so that a name with it would look
+// like another's: control and format characters, the other code points that are
+// ignored by default (The Unicode Standard §5.21), and the blank of Braille.
+func isInvisible(r rune) bool {
+	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) ||
+		r == '\u17B4' || r == '\u17B5' || r == '\u2800'
+}
+
+// isAroundName reports whether r is cut from the ends of a login's name: what shows as
+// nothing, except NUL, which is no slip of a finger.
+func isAroundName(r rune) bool { return r != 0 && (unicode.IsSpace(r) || isInvisible(r)) }
+
+// usernameKey returns what two spellings of one name have in common. Names are
+// unique without regard to case, width and kind of space: Unicode's compatibility
+// caseless matching (The Unicode Standard §3.13, D146), with runs of spaces as
+// one, as in the Nickname profile of RFC 8266. That profile itself would refuse
+// names of Hangul letters, such as ㄱ.
+func usernameKey(name string) string {
+	key := norm.NFKC.String(cases.Fold().String(norm.NFKC.String(cases.Fold().String(norm.NFD.String(name)))))
+	key = strings.Map(foldCherokee, key)
+	for strings.Contains(key, "  ") {
+		key = strings.ReplaceAll(key, "  ", " ")
+	}
+	if key == name {
+		return name // share its memory
+	}
+	return key
+}
+
+// foldCherokee folds the one script that package cases leaves as it is.
+func foldCherokee(r rune) rune {
+	if 0xAB70 <= r && r <= 0xABBF || 0x13F8 <= r && r <= 0x13FD {
+		return unicode.ToUpper(r)
+	}
+	return r
+}
+
+// spells reports whether text is a spelling of a name that people may have. It makes no
+// normal form of a text that is much longer than the name: that takes milliseconds.
+func spells(text, name string) bool {
+	if expands(name) {
+		return false
+	}
+	key := usernameKey(name)
+	return !isLonger(text, maxComposed*len(key)) && usernameKey(text) == key
+}
+
+// expands reports whether the usernameKey of a name is certainly longer than
+// maxUsernameKey. That is quick to say even of a long text.
+func expands(name string) bool { return isLonger(name, maxComposed*maxUsernameKey) }
+
+// isLonger reports whether text has more than n bytes in NFKC.
+func isLonger(text string, n int) bool {
+	var it norm.Iter
+	for it.InitString(norm.NFKC, text); !it.Done() && n >= 0; {
+		n -= len(it.Next())
+	}
+	return n < 0
+}

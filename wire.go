@@ -1,0 +1,297 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A userResponse is what the API shows of a user.
+type userResponse struct {
+	Username string  `json:"username"`
+	Email    *string `json:"email"`
+	FullName *string `json:"full_name"`
+}
+
+func (u User) response() userResponse {
+	return userResponse{u.Username, u.Email, u.FullName}
+}
+
+// An exposedUser is what the original's GET / shows of a user.
+type exposedUser struct {
+	userResponse
+	HashedPassword string `json:"hashed_password"`
+}
+
+// A tokenResponse is the successful answer of RFC 6749 §5.1.
+type tokenResponse struct {
+	AccessToken  string `json:"access_token"`
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int64  `json:"expires_in"` // seconds
+	RefreshToken string `json:"refresh_token"`
+
+	// Scope is the scope that was granted, which is always empty. It is nil if none was
+	// asked for: the answer has to name the scope only if it differs from the request.
+	Scope *string `json:"scope,omitempty"`
+}
+
+// A sessionResponse is what users see of their sessions.
+type sessionResponse struct {
+	ID         string    `json:"id"`
+	CreatedAt  time.Time `json:"created_at"`
+	LastUsedAt time.Time `json:"last_used_at"`
+	ExpiresAt  time.Time `json:"expires_at"`
+	IP         string    `json:"ip"`
+	UserAgent  string    `json:"user_agent"`
+	Current    bool      `json:"current"`
+}
+
+// response returns what the API shows of s to the session with the ID current.
+func (s Session) response(current string) sessionResponse {
+	return sessionResponse{s.ID, s.CreatedAt, s.LastUsedAt, s.ExpiresAt, s.IP, s.UserAgent, s.ID == current}
+}
+
+// maxTokenSize is how long a token of any kind may be, in bytes. Ours have some 300.
+const maxTokenSize = 4 << 10
+
+// A newUser is the body of POST /users/.
+type newUser struct {
+	Username string
+	Password string
+	Email    *string
+	FullName *string
+}
+
+// parseNewUser reads the members of a registration. It reports every field that
+// is wrong, as fieldErrors. Members that it does not know are ignored, as
+// pydantic does, so that nobody can set more than these four.
+func parseNewUser(members []member, minPassword int) (newUser, error) {
+	var u newUser
+	var bad fieldErrors
+	fields := memberValues(members)
+	if name, ok := bad.requiredString(fields, "username"); ok {
+		var wrong *fieldError
+		u.Username, wrong = normalName(name)
+		if wrong == nil {
+			wrong = checkUsername(u.Username)
+		}
+		bad.add("username", wrong)
+	}
+	u.Email = bad.email(fields)
+	u.FullName = bad.fullName(fields)
+	if password, ok := bad.requiredString(fields, "password"); ok {
+		u.Password = password
+		bad.add("password", checkPassword(password, u.Username, minPassword))
+	}
+	return u, bad.err()
+}
+
+func memberValues(members []member) map[string]json.RawMessage {
+	fields := make(map[string]json.RawMessage, len(members))
+	for _, m := range members {
+		fields[m.name] = m.value
+	}
+	return fields
+}
+
+// email returns the normal form of the e-mail address that somebody chooses, or nil
+// if there is none.
+func (e *fieldErrors) email(fields map[string]json.RawMessage) *string {
+	address, ok := e.optionalString(fields, "email")
+	if !ok {
+		return nil
+	}
+	normal, err := parseEmail(address)
+	if err != nil {
+		e.add("email", &fieldError{Type: "value_error", Msg: "value is not a valid email address: " + err.Error()})
+	}
+	return &normal
+}
+
+// fullName returns the full name that somebody chooses, or nil if there is none.
+func (e *fieldErrors) fullName(fields map[string]json.RawMessage) *string {
+	name, ok := e.optionalString(fields, "full_name")
+	if !ok {
+		return nil
+	}
+	e.add("full_name", checkText(name))
+	return &name
+}
+
+// parseProfileChange reads the members of a change. A username and a password are
+// errors, for silence would look like success; other members that it does not know are
+// ignored.
+func parseProfileChange(members []member) (profileChange, error) {
+	var change profileChange
+	var bad fieldErrors
+	fields := memberValues(members)
+	_, change.Email.Set = fields["email"]
+	_, change.FullName.Set = fields["full_name"]
+	change.Email.Value = bad.email(fields)
+	change.FullName.Value = bad.fullName(fields)
+	for _, name := range []string{"username", "password"} {
+		if _, ok := fields[name]; ok {
+			bad.add(name, &fieldError{Type: "extra_forbidden", Msg: "Extra inputs are not permitted"})
+		}
+	}
+	return change, bad.err()
+}
+
+// A passwordChange is the body of POST /users/me/password.
+type passwordChange struct {
+	Current string
+	New     string
+}
+
+// parsePasswordChange reads the members of a change, for the user with this name.
+// The current one is only compared: it need not meet today's rules.
+func parsePasswordChange(members []member, username string, minPassword int) (passwordChange, error) {
+	var change passwordChange
+	var bad fieldErrors
+	fields := memberValues(members)
+	change.Current, _ = bad.requiredString(fields, "current_password")
+	if password, ok := bad.requiredString(fields, "new_password"); ok {
+		change.New = password
+		bad.add("new_password", checkPassword(password, username, minPassword))
+	}
+	return change, bad.err()
+}
+
+// A loginForm is the body of POST /token: the resource owner password
+// credentials grant, RFC 6749 §4.3.2.
+type loginForm struct {
+	Username string
+	Password string
+}
+
+// errUnsupportedGrant is a grant_type that the token endpoint does not know.
+var errUnsupportedGrant = errors.New("unsupported grant type")
+
+// parseLogin reads the fields of a login. As in FastAPI an empty field is a
+// missing one.
+func parseLogin(f form) (loginForm, error) {
+	var bad fieldErrors
+	login := loginForm{bad.loginName(f), bad.formText(f, "password")}
+	return login, bad.err()
+}
+
+// loginName returns the name that somebody logs in with, in NFC and without the space
+// around it, which phones and pasting add and no name has. Only a name that no store could
+// ever hold is refused here; any other is answered like an unknown one.
+func (e *fieldErrors) loginName(f form) string {
+	text := e.formText(f, "username")
+	if text == "" {
+		return ""
+	}
+	name := strings.TrimFunc(text, isAroundName)
+	if name == "" {
+		e.missing("username")
+		return ""
+	}
+	name, bad := normalName(name)
+	if bad == nil {
+		bad = checkText(name)
+	}
+	e.add("username", bad)
+	return name
+}
+
+// grantedScope returns the scope to answer a login or a refresh with: nil if none was asked
+// for, and an empty one otherwise. A refresh may ask for what its login has asked for
+// (RFC 6749 §6), and some clients do so by themselves.
+func grantedScope(f form) *string {
+	if strings.TrimSpace(f.values["scope"]) == "" {
+		return nil
+	}
+	return new(string)
+}
+
+// tokenField returns the field of a form that holds a token, or a formError if it is
+// missing or larger than any token.
+func tokenField(f form, name string) (string, error) {
+	switch token := f.values[name]; {
+	case token == "":
+		return "", formError("the field " + name + " is missing")
+	case len(token) > maxTokenSize:
+		return "", formError("the field " + name + " is too long")
+	default:
+		return token, nil
+	}
+}
+
+// parseKeep reads the query of DELETE /users/me/sessions/ and returns the ID of the
+// session to keep: current, or none. Anything else is an error, for it may be a typing
+// error, and a session that has ended does not come back.
+func parseKeep(query, current string) (string, error) {
+	values, err := url.ParseQuery(query)
+	if err == nil && len(values) == 0 {
+		return "", nil
+	}
+	if err == nil && len(values) == 1 && slices.Equal(values["keep"], []string{"current"}) {
+		return current, nil
+	}
+	return "", fieldErrors{{
+		Type: "literal_error",
+		Loc:  []any{"query", "keep"},
+		Msg:  "Input should be 'current'",
+		Ctx:  map[string]any{"expected": "'current'"},
+	}}
+}
+
+// How many of their sessions people see if they do not say, and how many at most.
+const (
+	sessionsShown    = 100
+	maxSessionsShown = 1000
+)
+
+// parseLimit reads the query of GET /users/me/sessions/ as FastAPI would: the last of
+// several limits counts, and unknown parameters are ignored.
+func parseLimit(query string) (int, error) {
+	text, asked := "", false
+	for pair := range strings.SplitSeq(query, "&") {
+		name, value, _ := strings.Cut(pair, "=")
+		if unescapeQuery(name) == "limit" {
+			text, asked = unescapeQuery(value), true
+		}
+	}
+	if !asked {
+		return sessionsShown, nil
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+	if bad := checkLimit(n, err); bad != nil {
+		bad.Loc = []any{"query", "limit"}
+		return 0, fieldErrors{*bad}
+	}
+	return int(n), nil
+}
+
+// checkLimit returns what is wrong with a limit as ParseInt returned it, or nil. With
+// ErrRange n is the largest or smallest integer, which is out of our range too.
+func checkLimit(n int64, err error) *fieldError {
+	switch {
+	case err != nil && !errors.Is(err, strconv.ErrRange):
+		return &fieldError{Type: "int_parsing", Msg: "Input should be a valid integer, unable to parse string as an integer"}
+	case n < 1:
+		return &fieldError{Type: "greater_than_equal", Msg: "Input should be greater than or equal to 1", Ctx: map[string]any{"ge": 1}}
+	case n > maxSessionsShown:
+		return &fieldError{
+			Type: "less_than_equal",
+			Msg:  "Input should be less than or equal to " + strconv.Itoa(maxSessionsShown),
+			Ctx:  map[string]any{"le": maxSessionsShown},
+		}
+	}
+	return nil
+}
+
+// unescapeQuery decodes a name or value of a query. If an escape in it is broken, it is
+// returned as it is.
+func unescapeQuery(part string) string {
+	if text, err := url.QueryUnescape(part); err == nil {
+		return text
+	}
+	return part
+}
