@@ -16,17 +16,11 @@ import (
 // close its half of the connection once it has sent everything. The exception is a
 // request that waits in a queue: it gives up when the client hangs up.
 type accounts struct {
-	store         store
-	passwords     *hasher
+	guard
 	tokens        *signer
 	refreshTokens refreshKeys
-	log           *slog.Logger // security events, by the names of OWASP's logging vocabulary
-	now           func() time.Time
 
-	hashes            *queue
-	lists             *queue    // of sessions, which take a hundred times as long as other requests
-	throttle          *throttle // nil: nobody is throttled
-	pace              pace
+	lists             *queue // of sessions, which take a hundred times as long as other requests
 	limits            sessionLimits
 	registrationOpen  bool
 	minPasswordLength int
@@ -110,15 +104,6 @@ func (a *accounts) welcome(ctx context.Context, u User, from client) {
 	}
 }
 
-// hash returns the hash of a new password, or errBusy.
-func (a *accounts) hash(ctx context.Context, password string) (string, error) {
-	if err := a.hashes.enter(ctx); err != nil {
-		return "", err
-	}
-	defer a.hashes.leave()
-	return a.passwords.hashPassword(password), nil
-}
-
 // maxRaces is how often we try again what another request got ahead of.
 const maxRaces = 3
 
@@ -159,16 +144,6 @@ func (a *accounts) strengthenHash(ctx context.Context, u User, password string) 
 	}
 	a.warn(ctx, "cannot strengthen a password hash", u, notFoundIs(nil, err))
 	return u
-}
-
-// asideTimeout is how long a login waits for a write that it can do without.
-const asideTimeout = time.Second
-
-// warn logs a failure that the user need not know of, unless err is nil.
-func (a *accounts) warn(ctx context.Context, what string, u User, err error) {
-	if err != nil {
-		a.log.WarnContext(ctx, what, "username", u.Username, "err", err)
-	}
 }
 
 // userByName returns the user with this name in any case and width, or
@@ -262,15 +237,6 @@ func (a *accounts) deleteUser(ctx context.Context, u User, s Session, from clien
 	return nil
 }
 
-// notFoundIs returns instead for an errNotFound, and err itself otherwise: an
-// outage must never look like a wrong token.
-func notFoundIs(instead, err error) error {
-	if errors.Is(err, errNotFound) {
-		return instead
-	}
-	return err
-}
-
 // exposedUsers returns the whole store as the original's GET / shows it.
 func (a *accounts) exposedUsers(ctx context.Context) (map[string]exposedUser, error) {
 	users, err := a.store.Users(ctx)
@@ -300,11 +266,3 @@ func (a *accounts) ready(ctx context.Context) error {
 
 // stop makes ready return errStopping from now on.
 func (a *accounts) stop() { a.stopping.Store(true) }
-
-// event logs a security event. username is empty if the name is nobody's.
-func (a *accounts) event(ctx context.Context, level slog.Level, name, username string, from client) {
-	a.log.LogAttrs(ctx, level, name,
-		slog.String("username", username),
-		slog.String("source", from.IP),
-		slog.String("request_id", from.RequestID))
-}

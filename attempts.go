@@ -8,6 +8,18 @@ import (
 	"time"
 )
 
+// A guard lets people guess at a password, one guess after the other, and counts the wrong
+// ones.
+type guard struct {
+	store     store
+	passwords *hasher
+	hashes    *queue
+	throttle  *throttle // nil: nobody is throttled
+	pace      pace
+	log       *slog.Logger // security events, by the names of OWASP's logging vocabulary
+	now       func() time.Time
+}
+
 // An attempt is one guess at the password of a user.
 type attempt struct {
 	key      string // usernameKey of the name; there may be no such user
@@ -27,107 +39,107 @@ type attempt struct {
 // A source of the owner's may guess while strangers must wait. This must not tell anybody
 // which sources those are: a wrong password is then answered as a stranger would be, and a
 // stranger is answered after the same time.
-func (a *accounts) guess(ctx context.Context, t attempt) error {
+func (g *guard) guess(ctx context.Context, t attempt) error {
 	lasting := context.WithoutCancel(ctx)
-	g, err := a.guesserOf(lasting, t)
+	who, err := g.guesserOf(lasting, t)
 	if err != nil {
 		return err
 	}
-	if !g.admitted {
-		if a.hashes.pass(ctx) {
-			a.pace.pretendToHash()
+	if !who.admitted {
+		if g.hashes.pass(ctx) {
+			g.pace.pretendToHash()
 		}
-		return a.refuse(lasting, t, g)
+		return g.refuse(lasting, t, who)
 	}
-	g, right, err := a.guessInTurn(ctx, t, g)
+	who, right, err := g.guessInTurn(ctx, t, who)
 	switch {
 	case right:
-		a.noteSuccess(lasting, g, t.user)
+		g.noteSuccess(lasting, who, t.user)
 		return nil
-	case err == nil && !g.admitted:
-		a.pace.pretendToHash()
-		return a.refuse(lasting, t, g)
+	case err == nil && !who.admitted:
+		g.pace.pretendToHash()
+		return g.refuse(lasting, t, who)
 	case err == nil:
 		// The name only if it is one: people type their password there too.
-		a.event(lasting, slog.LevelWarn, t.event, t.user.Username, t.from)
+		g.event(lasting, slog.LevelWarn, t.event, t.user.Username, t.from)
 		err = t.wrong
 	case !errors.Is(err, errBusy):
 		return err
 	}
-	if g.wait > 0 && !t.signedIn {
-		return throttledError{g.wait}
+	if who.wait > 0 && !t.signedIn {
+		return throttledError{who.wait}
 	}
 	return err
 }
 
 // refuse answers an attempt whose password was not compared.
-func (a *accounts) refuse(ctx context.Context, t attempt, g guesser) error {
-	a.event(ctx, slog.LevelWarn, "excess_rate_limit_exceeded", t.user.Username, t.from)
-	return throttledError{g.wait}
+func (g *guard) refuse(ctx context.Context, t attempt, who guesser) error {
+	g.event(ctx, slog.LevelWarn, "excess_rate_limit_exceeded", t.user.Username, t.from)
+	return throttledError{who.wait}
 }
 
 // guessInTurn waits for a hashing slot, compares the passwords, and counts a failure before
-// it frees the slot. It returns what is known of g by then, and whether the password is
+// it frees the slot. It returns what is known of who guesses by then, and whether the password is
 // right.
-func (a *accounts) guessInTurn(ctx context.Context, t attempt, g guesser) (guesser, bool, error) {
-	if err := a.hashes.enter(ctx); err != nil {
-		return g, false, err
+func (g *guard) guessInTurn(ctx context.Context, t attempt, who guesser) (guesser, bool, error) {
+	if err := g.hashes.enter(ctx); err != nil {
+		return who, false, err
 	}
-	defer a.hashes.leave()
+	defer g.hashes.leave()
 	entered := time.Now()
 	ctx = context.WithoutCancel(ctx)
-	again, err := a.guesserOf(ctx, t) // others may have failed while this one waited
+	again, err := g.guesserOf(ctx, t) // others may have failed while this one waited
 	if err != nil {
-		return g, false, err
+		return who, false, err
 	}
-	if g.wait > 0 {
-		again.wait = g.wait // what a stranger has been told
+	if who.wait > 0 {
+		again.wait = who.wait // what a stranger has been told
 	}
 	if !again.admitted {
 		return again, false, nil
 	}
-	right, made := a.passwords.verifyPassword(t.password, t.user.PasswordHash, !t.user.Disabled)
+	right, made := g.passwords.verifyPassword(t.password, t.user.PasswordHash, !t.user.Disabled)
 	if right {
 		return again, true, nil
 	}
-	a.pace.note(time.Since(entered))
-	a.reportUnusable(ctx, t)
-	return again, false, a.noteFailure(ctx, again, made)
+	g.pace.note(time.Since(entered))
+	g.reportUnusable(ctx, t)
+	return again, false, g.noteFailure(ctx, again, made)
 }
 
 // reportUnusable logs that the user of a failed attempt has a hash that no password can be
 // checked against.
-func (a *accounts) reportUnusable(ctx context.Context, t attempt) {
+func (g *guard) reportUnusable(ctx context.Context, t attempt) {
 	if _, err := parseHash(t.user.PasswordHash); err != nil && t.user.ID != 0 {
-		a.log.ErrorContext(ctx, "a user cannot log in: the stored password hash is not usable",
+		g.log.ErrorContext(ctx, "a user cannot log in: the stored password hash is not usable",
 			"username", t.user.Username, "request_id", t.from.RequestID)
 	}
 }
 
 // guesserOf returns who makes an attempt, and whether they are admitted.
-func (a *accounts) guesserOf(ctx context.Context, t attempt) (guesser, error) {
-	if a.throttle == nil {
+func (g *guard) guesserOf(ctx context.Context, t attempt) (guesser, error) {
+	if g.throttle == nil {
 		return guesser{admitted: true}, nil
 	}
-	g := guesser{accounts: a.throttle.accountNames(t.key), source: sourceOf(t.from.IP)}
-	for _, account := range g.accounts {
-		known, err := a.store.Guesses(ctx, account, t.user.ID, g.source)
+	who := guesser{accounts: g.throttle.accountNames(t.key), source: sourceOf(t.from.IP)}
+	for _, account := range who.accounts {
+		known, err := g.store.Guesses(ctx, account, t.user.ID, who.source)
 		if err != nil {
 			return guesser{}, err
 		}
-		g.streaks, g.SeenAt = append(g.streaks, known.streak), known.SeenAt
+		who.streaks, who.SeenAt = append(who.streaks, known.streak), known.SeenAt
 	}
-	return a.throttle.admitGuess(g, a.now()), nil
+	return g.throttle.admitGuess(who, g.now()), nil
 }
 
 // noteFailure counts a wrong guess. made is what verifyPassword made of it.
-func (a *accounts) noteFailure(ctx context.Context, g guesser, made []byte) error {
-	now := a.now()
-	if a.throttle == nil || !a.throttle.noteFailure(g, made, now) {
+func (g *guard) noteFailure(ctx context.Context, who guesser, made []byte) error {
+	now := g.now()
+	if g.throttle == nil || !g.throttle.noteFailure(who, made, now) {
 		return nil
 	}
-	for _, account := range g.accounts {
-		if err := a.store.AddFailure(ctx, account, now, now.Add(-forgetGuesses)); err != nil {
+	for _, account := range who.accounts {
+		if err := g.store.AddFailure(ctx, account, now, now.Add(-forgetGuesses)); err != nil {
 			return err
 		}
 	}
@@ -137,30 +149,29 @@ func (a *accounts) noteFailure(ctx context.Context, g guesser, made []byte) erro
 // noteSuccess ends the row of failures of a source, and makes it familiar. A login from a
 // familiar source leaves the failures of strangers as they are, because otherwise each would
 // give them more guesses. If the store fails, the user is logged in all the same.
-func (a *accounts) noteSuccess(ctx context.Context, g guesser, u User) {
-	if a.throttle == nil {
+func (g *guard) noteSuccess(ctx context.Context, who guesser, u User) {
+	if g.throttle == nil {
 		return
 	}
-	now := a.now()
-	a.throttle.noteSuccess(g)
+	now := g.now()
+	g.throttle.noteSuccess(who)
 	ctx, cancel := context.WithTimeout(ctx, asideTimeout)
 	defer cancel()
-	for i, account := range g.accounts {
-		if g.streaks[i].Failures > 0 && !g.isFamiliar(now) {
-			a.warn(ctx, "cannot forget the failures before a login", u, a.store.ClearFailures(ctx, account))
+	for i, account := range who.accounts {
+		if who.streaks[i].Failures > 0 && !who.isFamiliar(now) {
+			g.warn(ctx, "cannot forget the failures before a login", u, g.store.ClearFailures(ctx, account))
 		}
 	}
-	if !now.Before(g.SeenAt.Add(renewSource)) {
-		err := a.store.RememberSource(ctx, u.ID, g.source, now)
-		a.warn(ctx, "cannot remember from where a user has logged in", u, notFoundIs(nil, err))
+	if !now.Before(who.SeenAt.Add(renewSource)) {
+		err := g.store.RememberSource(ctx, u.ID, who.source, now)
+		g.warn(ctx, "cannot remember from where a user has logged in", u, notFoundIs(nil, err))
 	}
 }
 
 // longestPretence is the most that a pace makes anybody wait.
 const longestPretence = 5 * time.Second
 
-// A pace remembers how long the latest failed guess took, from its place in the queue until
-// it was counted.
+// A pace remembers how long it took to compare the password of the latest failed guess.
 type pace struct{ hashed atomic.Int64 }
 
 func (p *pace) note(hashed time.Duration) { p.hashed.Store(int64(min(hashed, longestPretence))) }
@@ -169,14 +180,41 @@ func (p *pace) note(hashed time.Duration) { p.hashed.Store(int64(min(hashed, lon
 // up: one that has only closed its half of the connection could measure the difference.
 func (p *pace) pretendToHash() { time.Sleep(time.Duration(p.hashed.Load())) }
 
-// learnPace makes one guess at nobody's password, so that the first refusal after a start
-// takes as long as later ones.
-func (a *accounts) learnPace(ctx context.Context) {
-	if a.hashes.enter(ctx) != nil {
+// learnPace compares a password with no hash, so that the first refusal after a start takes
+// as long as later ones.
+func (g *guard) learnPace(ctx context.Context) {
+	if g.throttle == nil || g.hashes.enter(ctx) != nil {
 		return
 	}
-	defer a.hashes.leave()
+	defer g.hashes.leave()
 	began := time.Now()
-	a.passwords.verifyPassword("", "", false)
-	a.pace.note(time.Since(began))
+	g.passwords.verifyPassword("", "", false)
+	g.pace.note(time.Since(began))
+}
+
+// hash returns the hash of a new password, or errBusy.
+func (g *guard) hash(ctx context.Context, password string) (string, error) {
+	if err := g.hashes.enter(ctx); err != nil {
+		return "", err
+	}
+	defer g.hashes.leave()
+	return g.passwords.hashPassword(password), nil
+}
+
+// asideTimeout is how long a login waits for a write that it can do without.
+const asideTimeout = time.Second
+
+// warn logs a failure that the user need not know of, unless err is nil.
+func (g *guard) warn(ctx context.Context, what string, u User, err error) {
+	if err != nil {
+		g.log.WarnContext(ctx, what, "username", u.Username, "err", err)
+	}
+}
+
+// event logs a security event. username is empty if the name is nobody's.
+func (g *guard) event(ctx context.Context, level slog.Level, name, username string, from client) {
+	g.log.LogAttrs(ctx, level, name,
+		slog.String("username", username),
+		slog.String("source", from.IP),
+		slog.String("request_id", from.RequestID))
 }

@@ -32,25 +32,11 @@ type complaint struct {
 	text  string
 }
 
-// loadCertificate reads a certificate. It returns an error if the files are unreadable, do
-// not belong together, or hold a certificate that is not valid now.
-func loadCertificate(certFile, keyFile string, now time.Time) (*certificate, error) {
-	c := &certificate{certFile: certFile, keyFile: keyFile}
-	pair, err := c.read()
-	if err != nil {
-		return nil, err
-	}
-	if err := c.use(pair, now); err != nil {
-		return nil, err
-	}
-	c.seen = pair
-	return c, nil
-}
-
-func (c *certificate) read() (pemPair, error) {
-	cert, err1 := os.ReadFile(c.certFile)
-	key, err2 := os.ReadFile(c.keyFile)
-	return pemPair{string(cert), string(key)}, errors.Join(err1, err2)
+// read returns what the files hold, and why they cannot be read.
+func (c *certificate) read() (pair pemPair, certErr, keyErr error) {
+	cert, certErr := os.ReadFile(c.certFile)
+	key, keyErr := os.ReadFile(c.keyFile)
+	return pemPair{string(cert), string(key)}, certErr, keyErr
 }
 
 // use makes new connections see the certificate of a pair, or returns why they cannot.
@@ -71,17 +57,18 @@ func (c *certificate) use(pair pemPair, now time.Time) error {
 // poll rereads the files. It uses a new pair once it has found it twice, because until then
 // somebody may still be writing it.
 func (c *certificate) poll(now time.Time, log *slog.Logger) {
-	pair, err := c.read()
+	pair, certErr, keyErr := c.read()
 	settled := pair == c.seen
 	c.seen = pair
 	if settled {
-		c.replace(pair, err, now, log)
+		c.replace(pair, errors.Join(certErr, keyErr), now, log)
 	}
 }
 
 // reload rereads the files at once, and says what comes of it in any case.
 func (c *certificate) reload(now time.Time, log *slog.Logger) {
-	pair, err := c.read()
+	pair, certErr, keyErr := c.read()
+	err := errors.Join(certErr, keyErr)
 	c.seen, c.said = pair, complaint{}
 	if err == nil && pair == c.used {
 		log.Info("the TLS certificate is unchanged")

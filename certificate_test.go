@@ -57,12 +57,12 @@ func newWatched(t *testing.T) *watched {
 	w := &watched{t: t, out: new(safeBuffer), now: testTime}
 	w.certificate = &certificate{certFile: filepath.Join(dir, "tls.crt"), keyFile: filepath.Join(dir, "tls.key")}
 	w.log = slog.New(slog.NewJSONHandler(w.out, nil))
-	w.write(newPemPair(t, 1, testTime))
-	c, err := loadCertificate(w.certFile, w.keyFile, w.now)
-	if err != nil {
+	pair := newPemPair(t, 1, testTime)
+	w.write(pair)
+	if err := w.use(pair, w.now); err != nil {
 		t.Fatal(err)
 	}
-	w.certificate = c
+	w.seen = pair // as after the first poll
 	return w
 }
 

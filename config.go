@@ -238,13 +238,13 @@ func (r *settingReader) secrets() (secret []byte, fallbacks [][]byte) {
 }
 
 func (r *settingReader) checkSecret(name, secret string) {
-	switch problem := weakness(secret); {
+	switch problem, doubt := weakness(secret), doubt(secret); {
 	case problem != "":
 		r.bad(name, "%s; %s", problem, wantKey)
 	case trimEnds(secret) != secret || hasQuoteAtEnd(secret):
 		r.warn(name, "the key begins or ends with white space or a quote, which is part of it; want it without, unless other programs sign with it, too")
-	case doubt(secret) != "":
-		r.warn(name, "the key %s; %s", doubt(secret), wantKey)
+	case doubt != "":
+		r.warn(name, "the key %s; %s", doubt, wantKey)
 	}
 }
 
@@ -287,26 +287,23 @@ func (r *settingReader) certificate() *certificate {
 		r.bad("TLS_CERT_FILE", "want TLS_KEY_FILE and TLS_CERT_FILE, both or neither")
 		return nil
 	}
-	readable := r.isReadable("TLS_CERT_FILE")
-	if !r.isReadable("TLS_KEY_FILE") || !readable {
+	c := &certificate{certFile: certFile, keyFile: keyFile}
+	pair, certErr, keyErr := c.read()
+	if certErr != nil {
+		r.bad("TLS_CERT_FILE", "%s: %v; want a PEM file", shown(certFile), withoutPath(certErr))
+	}
+	if keyErr != nil {
+		r.bad("TLS_KEY_FILE", "%s: %v; want a PEM file", shown(keyFile), withoutPath(keyErr))
+	}
+	if certErr != nil || keyErr != nil {
 		return nil
 	}
-	cert, err := loadCertificate(certFile, keyFile, time.Now())
-	if err != nil {
+	if err := c.use(pair, time.Now()); err != nil {
 		r.bad("TLS_CERT_FILE", "%v", err)
 		return nil
 	}
 	r.warnIfReadable("TLS_KEY_FILE", keyFile)
-	return cert
-}
-
-// isReadable reports whether a setting names a file that can be read, and notes it if not.
-func (r *settingReader) isReadable(name string) bool {
-	_, err := os.ReadFile(r.values[name])
-	if err != nil {
-		r.bad(name, "%s: %v; want a PEM file", shown(r.values[name]), withoutPath(err))
-	}
-	return err == nil
+	return c
 }
 
 func (r *settingReader) logLevel() slog.Level {

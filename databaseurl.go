@@ -2,9 +2,7 @@ package main
 
 import (
 	"errors"
-	"maps"
 	"regexp"
-	"slices"
 	"strings"
 )
 
@@ -44,43 +42,14 @@ func checkDatabaseURL(url string) error {
 	case isFile:
 		return nil
 	case isPostgres(url):
-		return checkPostgresURL(url)
+		_, err := parsePostgres(url)
+		return err
 	}
 	return errors.New("want sqlite:path/to/file.db, postgres://user:password@host:5432/name, or nothing for memory")
 }
 
 // holdsSecret matches a path that is rather a URL, or has parameters with a secret.
 var holdsSecret = regexp.MustCompile(`(?s)://|:.*@|(?i)[?&;]\w*(pass|pwd|key|token|secret|pragma)\w*=`)
-
-// checkPostgresURL returns what is wrong with a PostgreSQL URL. It refuses what the parser
-// takes although a part of the password ends up as a host, a database or a parameter: those are
-// not secrets, and are printed.
-func checkPostgresURL(url string) error {
-	cfg, err := parsePostgres(url)
-	if err != nil {
-		return err
-	}
-	user := ""
-	_, rest, _ := strings.Cut(url, "://")
-	if i := strings.IndexAny(rest, "@/"); i >= 0 && rest[i] == '@' { // as the parser and libpq find it
-		user = rest[:i]
-	}
-	conn := cfg.ConnConfig
-	names := slices.AppendSeq(append(hosts(conn), conn.Database), maps.Keys(conn.RuntimeParams))
-	if parameter.MatchString(user) || strings.Contains(conn.User, ":") ||
-		slices.ContainsFunc(names, func(name string) bool { return strings.ContainsAny(name, noName) }) {
-		return errMisreadURL
-	}
-	return nil
-}
-
-// parameter matches the beginning of one in a URL. noName are characters that are in no host,
-// and hardly ever in the name of a database or a parameter.
-var parameter = regexp.MustCompile(`\?\w+=`)
-
-const noName = "@#=;&?!$*()+{}|^\"'<>\\` "
-
-var errMisreadURL = errors.New("want a PostgreSQL URL such as postgres://user:password@host:5432/name, with special characters in the password, and every @ but the one before the host, as %XX")
 
 // describeDatabaseURL returns a URL that checkDatabaseURL has found good without its
 // user, password and parameters.

@@ -36,10 +36,8 @@ func newQueue(atOnce int) *queue {
 // whoever hangs up makes room for the next. When a place is free it does not look at ctx,
 // for a client may close its half of the connection once it has sent everything.
 func (q *queue) enter(ctx context.Context) error {
-	select {
-	case q.running <- struct{}{}:
+	if q.enterNow() {
 		return nil
-	default:
 	}
 	select {
 	case q.waiting <- struct{}{}:
@@ -47,34 +45,38 @@ func (q *queue) enter(ctx context.Context) error {
 	default:
 		return errBusy
 	}
-	limit := time.NewTimer(queuePatience)
-	defer limit.Stop()
-	select {
-	case q.running <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-	case <-limit.C:
+	if !q.wait(ctx) {
+		return errBusy
 	}
-	return errBusy
+	return nil
 }
 
 // pass waits as enter does, and makes way at once. It reports whether it would have got a
 // place. It takes none among those that wait, so that it keeps nobody out.
 func (q *queue) pass(ctx context.Context) bool {
+	entered := q.enterNow() || len(q.waiting) < cap(q.waiting) && q.wait(ctx)
+	if entered {
+		q.leave()
+	}
+	return entered
+}
+
+// enterNow takes a place if one is free.
+func (q *queue) enterNow() bool {
 	select {
 	case q.running <- struct{}{}:
-		<-q.running
 		return true
 	default:
-	}
-	if len(q.waiting) == cap(q.waiting) {
 		return false
 	}
+}
+
+// wait takes a place when one is free, and reports whether that was in time.
+func (q *queue) wait(ctx context.Context) bool {
 	limit := time.NewTimer(queuePatience)
 	defer limit.Stop()
 	select {
 	case q.running <- struct{}{}:
-		<-q.running
 		return true
 	case <-ctx.Done():
 	case <-limit.C:

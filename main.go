@@ -257,16 +257,18 @@ func newAccounts(cfg config, users store, log *slog.Logger) (*accounts, error) {
 		return nil, err
 	}
 	return &accounts{
-		store:             users,
-		passwords:         newHasher(cfg.Rounds),
+		guard: guard{
+			store:     users,
+			passwords: newHasher(cfg.Rounds),
+			hashes:    newQueue(runtime.GOMAXPROCS(0)),
+			throttle:  cfg.Throttle,
+			log:       log,
+			now:       time.Now,
+		},
 		tokens:            tokens,
 		refreshTokens:     cfg.RefreshKeys,
-		hashes:            newQueue(runtime.GOMAXPROCS(0)),
 		lists:             newQueue((runtime.GOMAXPROCS(0) + 1) / 2), // which leaves cores to all others
-		throttle:          cfg.Throttle,
 		limits:            cfg.Sessions,
-		log:               log,
-		now:               time.Now,
 		registrationOpen:  cfg.RegistrationOpen,
 		minPasswordLength: cfg.MinPasswordLength,
 	}, nil

@@ -147,7 +147,7 @@ func TestRelativePath(t *testing.T) {
 // proxy.
 func FuzzRedirect(f *testing.F) {
 	log := slog.New(slog.DiscardHandler)
-	h := newHandler(edgeSettings{}, &accounts{log: log}, log)
+	h := newHandler(edgeSettings{}, &accounts{guard: guard{log: log}}, log)
 	for _, target := range []string{"/users/me", "//evil.example/%2f..", "/./a:b", "/token/?//evil.example", "/users/me/sessions/%5cevil/", "/%2e/x//"} {
 		f.Add(target)
 	}
@@ -745,7 +745,7 @@ func FuzzLogLine(f *testing.F) {
 	f.Fuzz(func(t *testing.T, method, path, id, forwarded, username string) {
 		log := new(safeBuffer)
 		logger := slog.New(slog.NewJSONHandler(log, nil))
-		acc := &accounts{log: logger}
+		acc := &accounts{guard: guard{log: logger}}
 		h := identified(logger, []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}, logged(logger, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			acc.event(r.Context(), slog.LevelWarn, "authn_login_fail", username, sender(r))
 			writeError(w, r, logger, errors.New(path))

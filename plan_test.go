@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"regexp"
 	"strings"
 	"testing"
@@ -44,14 +43,7 @@ func TestPlans(t *testing.T) {
 type planner func(t *testing.T, s statement, args ...any) string
 
 func planSQLite(t *testing.T) planner {
-	db, err := openDatabase(newSQLite(t), true, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	if err := db.migrate(t.Context(), slog.New(slog.DiscardHandler)); err != nil {
-		t.Fatal(err)
-	}
+	db := mustOpen(t, newSQLite(t)).(sqlStore)
 	return func(t *testing.T, s statement, args ...any) string {
 		t.Helper()
 		rows, err := db.schemaDB.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+statementTexts[s], args...)

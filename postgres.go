@@ -171,7 +171,8 @@ func (c *pgConnections) use(ctx context.Context, op func(*pgxpool.Conn) error) e
 // withMode returns the arguments of a statement for pgx, with the word not to prepare
 // it if that does not work here.
 func (c *pgConnections) withMode(args []any) []any {
-	if c.unprepared.Load() || time.Now().UnixNano() < c.staleUntil.Load() {
+	stale := c.staleUntil.Load()
+	if c.unprepared.Load() || stale != 0 && time.Now().UnixNano() < stale {
 		return slices.Concat([]any{pgx.QueryExecModeExec}, args)
 	}
 	return args

@@ -76,7 +76,7 @@ func explainPG(err error) error {
 		return err
 	}
 	var answers, others []string
-	for _, one := range attempts(failed) {
+	for _, one := range joinedErrors(failed) {
 		list := &others
 		if _, ok := errors.AsType[*pgconn.PgError](one); ok {
 			list = &answers
@@ -91,8 +91,8 @@ func explainPG(err error) error {
 	return explained{strings.Join(others, "; "), err}
 }
 
-// attempts returns the errors that were joined in err.
-func attempts(err error) []error {
+// joinedErrors returns the errors that were joined in err.
+func joinedErrors(err error) []error {
 	for err != nil {
 		if all, ok := err.(interface{ Unwrap() []error }); ok {
 			return all.Unwrap()

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,11 +35,14 @@ var pgKeepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Inte
 // would be a wrong 401.
 func parsePostgres(url string) (*pgxpool.Config, error) {
 	if isMisread(url) {
-		return nil, errors.New("cannot tell where the password ends" + wantURL)
+		return nil, errMisread
 	}
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, errors.New(whatIsWrong(url, err) + wantURL)
+	}
+	if hasStrayText(cfg.ConnConfig) {
+		return nil, errMisread
 	}
 	if !strings.Contains(url, "pool_max_conns=") { // cfg does not say whether it was set
 		cfg.MaxConns = pgMaxConns
@@ -62,14 +67,35 @@ func parsePostgres(url string) (*pgxpool.Config, error) {
 
 const wantURL = "; want a PostgreSQL URL such as postgres://user:password@host:5432/name?sslmode=verify-full, with special characters in the password as %XX"
 
+var errMisread = errors.New("cannot tell where the password ends" + wantURL)
+
 // isMisread reports whether the parser might take a part of the password for a host, a
 // database or a parameter, which are no secrets, and are printed: after a password with
-// an @ or a / in it there is an @ left.
+// an @ or a / in it there is an @ left, and one with a parameter in it ends the address.
 func isMisread(url string) bool {
 	_, rest, _ := strings.Cut(url, "://")
-	end := strings.IndexAny(rest, "@/")
-	return end >= 0 && strings.Contains(rest[:end], ":") && strings.Contains(rest[end+1:], "@")
+	end := strings.IndexAny(rest, "@/") // as the parser and libpq find it
+	if end < 0 {
+		return false
+	}
+	user := rest[:end]
+	return strings.Contains(user, ":") && strings.Contains(rest[end+1:], "@") ||
+		rest[end] == '@' && parameter.MatchString(user)
 }
+
+// hasStrayText reports whether the parser has taken what looks like a part of a password
+// for a user, a host, a database or the name of a parameter.
+func hasStrayText(conn *pgx.ConnConfig) bool {
+	names := slices.AppendSeq(append(hosts(conn), conn.Database), maps.Keys(conn.RuntimeParams))
+	return strings.Contains(conn.User, ":") ||
+		slices.ContainsFunc(names, func(name string) bool { return strings.ContainsAny(name, noName) })
+}
+
+// parameter matches the beginning of one in a URL. noName are characters that are in no host,
+// and hardly ever in the name of a database or a parameter.
+var parameter = regexp.MustCompile(`\?\w+=`)
+
+const noName = "@#=;&?!$*()+{}|^\"'<>\\` "
 
 // parameterWants is what the parameters accept that a URL can get wrong.
 var parameterWants = map[string]string{

@@ -98,17 +98,6 @@ func (d *database) wasOvertaken(ctx context.Context, conn *sql.Conn, from int64,
 	return lookErr == nil && now > from || d.faultOf(err) == faultUndone
 }
 
-// schemaVersions returns the version of the schema, 0 for an empty database, and
-// the one that this program needs. It is an error if the first is newer. Nothing
-// is written.
-func (d *database) schemaVersions(ctx context.Context) (current, target int64, err error) {
-	err = d.onSchema(ctx, func(conn *sql.Conn) error {
-		current, target, err = d.versions(ctx, conn)
-		return err
-	})
-	return current, target, err
-}
-
 // onSchema calls op with a connection, and says what its error means.
 func (d *database) onSchema(ctx context.Context, op func(*sql.Conn) error) error {
 	limited, cancel := context.WithTimeout(ctx, connectTimeout)

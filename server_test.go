@@ -67,15 +67,11 @@ func startServer(t testing.TB, set ...func(*accounts, *edgeSettings)) *testServe
 	logger := slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	clock := &testClock{now: testTime.Add(time.Second / 3)} // no test may count on whole seconds
 	acc := &accounts{
-		store:             newMemStore(),
-		passwords:         newHasher(10),
+		guard:             guard{store: newMemStore(), passwords: newHasher(10), hashes: newQueue(4), log: logger, now: clock.Now},
 		tokens:            secretSigner(t),
 		refreshTokens:     newRefreshKeys([]byte(testSecret), nil),
-		hashes:            newQueue(4),
 		lists:             newQueue(4),
 		limits:            sessionLimits{absolute: 30 * day, idle: 14 * day, grace: 10 * time.Second},
-		log:               logger,
-		now:               clock.Now,
 		registrationOpen:  true,
 		minPasswordLength: 8,
 	}

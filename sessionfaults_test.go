@@ -28,9 +28,9 @@ func TestLastEventWins(t *testing.T) {
 func quietAccounts(t testing.TB, s store) *accounts {
 	t.Helper()
 	return &accounts{
-		store: s, passwords: newHasher(1), tokens: secretSigner(t), log: slog.New(slog.DiscardHandler), now: time.Now,
+		guard:            guard{store: s, passwords: newHasher(1), hashes: newQueue(4), log: slog.New(slog.DiscardHandler), now: time.Now},
+		tokens:           secretSigner(t),
 		refreshTokens:    newRefreshKeys([]byte(testSecret), nil),
-		hashes:           newQueue(4),
 		lists:            newQueue(4),
 		limits:           sessionLimits{absolute: 30 * day, idle: 14 * day, grace: 10 * time.Second},
 		registrationOpen: true,

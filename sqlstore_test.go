@@ -140,26 +140,22 @@ func TestSchemaVersions(t *testing.T) {
 	for name, empty := range everyDatabase {
 		t.Run(name, func(t *testing.T) {
 			url := empty(t)
-			db, err := openDatabase(url, true, slog.New(slog.DiscardHandler))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer db.Close()
+			db := openEmpty(t, url)
 			for range 2 { // looking changes nothing
-				if current, target, err := db.schemaVersions(t.Context()); current != 0 || target < 1 || err != nil {
+				if current, target, err := db.rehearse(t.Context()); current != 0 || target < 1 || err != nil {
 					t.Fatalf("an empty database: %d of %d, %v", current, target, err)
 				}
 			}
 			if err := db.migrate(t.Context(), slog.New(slog.DiscardHandler)); err != nil {
 				t.Fatal(err)
 			}
-			if current, target, err := db.schemaVersions(t.Context()); current != target || err != nil {
+			if current, target, err := db.rehearse(t.Context()); current != target || err != nil {
 				t.Errorf("after the migration: %d of %d, %v", current, target, err)
 			}
 			if _, err := db.schemaDB.Exec("INSERT INTO " + schemaTable + " (version_id, is_applied) VALUES (99, true)"); err != nil {
 				t.Fatal(err)
 			}
-			_, err = openStore(t.Context(), url, slog.New(slog.DiscardHandler))
+			_, err := openStore(t.Context(), url, slog.New(slog.DiscardHandler))
 			if err == nil || !strings.Contains(err.Error(), "version 99") {
 				t.Errorf("a newer schema: %v", err)
 			}
@@ -300,11 +296,7 @@ func TestMigrateWhileServing(t *testing.T) {
 	for name, empty := range everyDatabase {
 		t.Run(name, func(t *testing.T) {
 			url := empty(t)
-			db, err := openDatabase(url, true, slog.New(slog.DiscardHandler))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer db.Close()
+			db := openEmpty(t, url)
 			migrateTo(t, db, 3)
 			old := oldSessions{sqlStore{db}}
 			u := mustCreate(t, old, testUser("alice"))

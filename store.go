@@ -166,3 +166,12 @@ func deref(text *string) string {
 	}
 	return *text
 }
+
+// notFoundIs returns instead for an errNotFound, and err itself otherwise: an
+// outage must never look like a wrong token.
+func notFoundIs(instead, err error) error {
+	if errors.Is(err, errNotFound) {
+		return instead
+	}
+	return err
+}

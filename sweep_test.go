@@ -15,7 +15,7 @@ import (
 func TestSweep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sessions := newMemStore()
-		acc := &accounts{store: sessions, log: slog.New(slog.DiscardHandler), now: time.Now}
+		acc := &accounts{guard: guard{store: sessions, log: slog.New(slog.DiscardHandler), now: time.Now}}
 		u := mustCreate(t, sessions, testUser("alice"))
 		for i := range sweepBatch + 2 {
 			life := 10 * time.Minute
@@ -50,7 +50,7 @@ func TestSweepOnce(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			s := open(t)
 			now := testTime
-			acc := &accounts{store: s, log: slog.New(slog.DiscardHandler), now: func() time.Time { return now }}
+			acc := &accounts{guard: guard{store: s, log: slog.New(slog.DiscardHandler), now: func() time.Time { return now }}}
 			u := mustCreate(t, s, testUser("alice"))
 			for id, expires := range map[string]time.Duration{"expired": 0, "open": time.Second} {
 				mustBegin(t, s, Session{ID: id, UserID: u.ID, ExpiresAt: now.Add(expires)})
@@ -97,7 +97,7 @@ func (panicking) DeleteExpiredSessions(context.Context, time.Time, int) (int, er
 func TestSweepPanics(t *testing.T) {
 	log, s := new(safeBuffer), newMemStore()
 	later := func() time.Time { return testTime.Add(2 * forgetGuesses) }
-	acc := &accounts{store: panicking{s}, log: slog.New(slog.NewJSONHandler(log, nil)), now: later}
+	acc := &accounts{guard: guard{store: panicking{s}, log: slog.New(slog.NewJSONHandler(log, nil)), now: later}}
 	if err := s.AddFailure(t.Context(), "a", testTime, testTime.Add(-time.Hour)); err != nil {
 		t.Fatal(err)
 	}
@@ -145,10 +145,10 @@ func TestSweepNotesJump(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var set atomic.Int64
 		log := new(safeBuffer)
-		acc := &accounts{
+		acc := &accounts{guard: guard{
 			store: newMemStore(), log: slog.New(slog.NewJSONHandler(log, nil)),
 			now: func() time.Time { return time.Now().Add(time.Duration(set.Load())) },
-		}
+		}}
 		ctx, cancel := context.WithCancel(t.Context())
 		go acc.sweep(ctx, time.Minute)
 		for i, step := range []struct {
