@@ -79,9 +79,9 @@ func identified(log *slog.Logger, trusted []netip.Prefix, h http.Handler) http.H
 			r.Header[requestIDHeader] = ids
 		}
 		w.Header()["X-Request-ID"] = ids
-		peer := r.RemoteAddr
-		r.RemoteAddr = source(r, trusted)
-		if name := proxyHeader(r.Header); name != "" && !isTrustedPeer(peer, trusted) {
+		peer := hostOf(r.RemoteAddr)
+		r.RemoteAddr = source(peer, r.Header, trusted)
+		if name := proxyHeader(r.Header); name != "" && !isTrusted(peer, trusted) {
 			warned.Do(func() { warnOfProxy(log, name, peer) })
 		}
 		h.ServeHTTP(w, r)
@@ -101,21 +101,11 @@ func proxyHeader(header http.Header) string {
 	return ""
 }
 
-// isTrustedPeer reports whether an address with its port is one of our proxies'.
-func isTrustedPeer(addr string, trusted []netip.Prefix) bool {
-	host, _, err := net.SplitHostPort(addr)
-	return err == nil && isTrusted(host, trusted)
-}
-
 // warnOfProxy says that a peer seems to be a proxy that is missing in TRUSTED_PROXIES. It may
 // also be a client that made the header up.
 func warnOfProxy(log *slog.Logger, header, peer string) {
-	host, _, err := net.SplitHostPort(peer)
-	if err != nil {
-		host = peer
-	}
-	log.Warn("a request has the header "+header+", but "+host+" is not in TRUSTED_PROXIES: "+
-		"all clients of that proxy count as one source. Set TRUSTED_PROXIES if it is a proxy of yours", "peer", host)
+	log.Warn("a request has the header "+header+", but "+peer+" is not in TRUSTED_PROXIES: "+
+		"all clients of that proxy count as one source. Set TRUSTED_PROXIES if it is a proxy of yours", "peer", peer)
 }
 
 // isRequestID reports whether we may repeat an id that a caller sent.
@@ -124,18 +114,23 @@ func isRequestID(id string) bool {
 	return id != "" && len(id) <= 64 && strings.Trim(id, allowed) == ""
 }
 
-// source returns the address that r came from: of the hops in X-Forwarded-For
+// hostOf returns an address without its port.
+func hostOf(addr string) string {
+	if host, _, err := net.SplitHostPort(addr); err == nil {
+		return host
+	}
+	return addr
+}
+
+// source returns the address that a request of peer came from: of the hops in X-Forwarded-For
 // the right-most that is not one of our proxies. What stands left of it, anybody
 // can have written.
-func source(r *http.Request, trusted []netip.Prefix) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
+func source(peer string, header http.Header, trusted []netip.Prefix) string {
+	host := peer
 	if len(trusted) == 0 {
 		return host
 	}
-	hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
+	hops := strings.Split(strings.Join(header["X-Forwarded-For"], ","), ",")
 	for _, hop := range slices.Backward(hops) {
 		if !isTrusted(host, trusted) {
 			break
@@ -285,20 +280,36 @@ const maxBody = 64 << 10
 // one that would grow when it is unpacked.
 func readsBody(h handlerFunc) handlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		if r.ContentLength > maxBody {
-			return errTooLarge
-		}
-		if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-			return errEncoded
-		}
-		if types := r.Header["Content-Type"]; len(types) > 1 || indexUnquoted(r.Header.Get("Content-Type"), ',') >= 0 {
-			return errTwoTypes // the second may be joined to the first: RFC 9110 §5.3
+		if err := checkBody(r); err != nil {
+			if r.Close && r.Header.Get("Expect") == "" {
+				io.CopyN(io.Discard, r.Body, drainedBody)
+			}
+			return err
 		}
 		if r.Body != http.NoBody {
 			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		}
 		return h(w, r)
 	}
+}
+
+// drainedBody is how much of a refused body is read, in bytes, if the client closes the
+// connection after this request: net/http would close it at once, and a proxy that is still
+// sending then, such as nginx, which speaks HTTP/1.0, would never see the answer.
+const drainedBody = 256 << 10
+
+// checkBody returns why the body of r is not read, or nil.
+func checkBody(r *http.Request) error {
+	if r.ContentLength > maxBody {
+		return errTooLarge
+	}
+	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		return errEncoded
+	}
+	if types := r.Header["Content-Type"]; len(types) > 1 || indexUnquoted(r.Header.Get("Content-Type"), ',') >= 0 {
+		return errTwoTypes // the second may be joined to the first: RFC 9110 §5.3
+	}
+	return nil
 }
 
 // ownOrigin refuses requests that a page of another origin makes its visitor's browser send,

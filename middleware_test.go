@@ -252,7 +252,7 @@ func TestSource(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := &http.Request{RemoteAddr: tt.remote, Header: http.Header{"X-Forwarded-For": tt.forwarded}}
-			if got := source(r, tt.trusted); got != tt.want {
+			if got := source(hostOf(r.RemoteAddr), r.Header, tt.trusted); got != tt.want {
 				t.Errorf("source = %q, want %q", got, tt.want)
 			}
 		})

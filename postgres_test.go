@@ -87,11 +87,7 @@ func together(n int, f func(i int)) {
 func TestConnectionLimit(t *testing.T) {
 	for _, limit := range []int{1, 2} {
 		t.Run(fmt.Sprint(limit), func(t *testing.T) {
-			base := newPostgres(t)
-			mustOpen(t, base)
-			role, its := newRole(t, base)
-			schema := schemaOf(t, base)
-			execute(t, base, fmt.Sprintf("GRANT USAGE ON SCHEMA %[1]s TO %[2]s; GRANT ALL ON ALL TABLES IN SCHEMA %[1]s TO %[2]s; GRANT ALL ON ALL SEQUENCES IN SCHEMA %[1]s TO %[2]s; ALTER ROLE %[2]s CONNECTION LIMIT %[3]d", schema, role, limit))
+			_, its := newLimited(t, limit)
 			s, pool := openPool(t, its, slog.New(slog.DiscardHandler))
 			together(40, func(i int) {
 				if _, err := s.CreateUser(t.Context(), testUser(fmt.Sprint("user", i))); err != nil {
@@ -109,6 +105,22 @@ func TestConnectionLimit(t *testing.T) {
 	}
 }
 
+// newLimited returns the URL of a database for a role that may use Latchkey's tables on at
+// most n connections, and a function that changes the limit; -1 is none.
+func newLimited(t testing.TB, n int) (limit func(int), url string) {
+	t.Helper()
+	base := newPostgres(t)
+	mustOpen(t, base)
+	role, url := newRole(t, base)
+	execute(t, base, fmt.Sprintf("GRANT USAGE ON SCHEMA %[1]s TO %[2]s; GRANT ALL ON ALL TABLES IN SCHEMA %[1]s TO %[2]s; GRANT ALL ON ALL SEQUENCES IN SCHEMA %[1]s TO %[2]s", schemaOf(t, base), role))
+	limit = func(n int) {
+		t.Helper()
+		execute(t, base, fmt.Sprintf("ALTER ROLE %s CONNECTION LIMIT %d", role, n))
+	}
+	limit(n)
+	return limit, url
+}
+
 func schemaOf(t testing.TB, base string) string {
 	t.Helper()
 	u, err := url.Parse(base)
@@ -120,10 +132,7 @@ func schemaOf(t testing.TB, base string) string {
 
 // TestPoolGrowsAgain: a limit that is lifted is found out.
 func TestPoolGrowsAgain(t *testing.T) {
-	base := newPostgres(t)
-	mustOpen(t, base)
-	role, its := newRole(t, base)
-	execute(t, base, fmt.Sprintf("GRANT USAGE ON SCHEMA %[1]s TO %[2]s; GRANT ALL ON ALL TABLES IN SCHEMA %[1]s TO %[2]s; ALTER ROLE %[2]s CONNECTION LIMIT 1", schemaOf(t, base), role))
+	limit, its := newLimited(t, 1)
 	s, pool := openPool(t, its, slog.New(slog.DiscardHandler))
 	pool.growAfter = 10 * time.Millisecond
 	ask := func(int) {
@@ -135,7 +144,7 @@ func TestPoolGrowsAgain(t *testing.T) {
 	if n := pool.pool.Stat().TotalConns(); n != 1 {
 		t.Fatalf("%d connections; want 1", n)
 	}
-	execute(t, base, fmt.Sprintf("ALTER ROLE %s CONNECTION LIMIT -1", role))
+	limit(-1)
 	for deadline := time.Now().Add(20 * time.Second); pool.pool.Stat().TotalConns() < 3; {
 		together(20, ask)
 		if time.Now().After(deadline) {
@@ -147,12 +156,9 @@ func TestPoolGrowsAgain(t *testing.T) {
 // TestNoConnectionAtAll: a server that takes none is known as such when the time is up,
 // for its own reason, and is not asked all the time.
 func TestNoConnectionAtAll(t *testing.T) {
-	base := newPostgres(t)
-	mustOpen(t, base)
-	role, its := newRole(t, base)
-	execute(t, base, fmt.Sprintf("GRANT USAGE ON SCHEMA %[1]s TO %[2]s; GRANT ALL ON ALL TABLES IN SCHEMA %[1]s TO %[2]s", schemaOf(t, base), role))
+	limit, its := newLimited(t, -1)
 	s, pool := openPool(t, its, slog.New(slog.DiscardHandler))
-	execute(t, base, fmt.Sprintf("ALTER ROLE %s CONNECTION LIMIT 0", role))
+	limit(0)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	var reasons atomic.Int64
@@ -183,7 +189,7 @@ func TestNoConnectionAtAll(t *testing.T) {
 	for pool.pool.Stat().NewConnsCount() < tried+3 {
 		runtime.Gosched()
 	}
-	execute(t, base, fmt.Sprintf("ALTER ROLE %s CONNECTION LIMIT 1", role))
+	limit(1)
 	waiting.Wait()
 }
 

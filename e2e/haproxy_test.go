@@ -50,23 +50,10 @@ backend servers
 		fmt.Fprintf(&cfg, "\tserver s%d %s check\n", i, s.addr)
 	}
 	path := filepath.Join(t.TempDir(), "haproxy.cfg")
-	if err := os.WriteFile(path, []byte(cfg.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	writeFile(t, path, cfg.String())
 	cmd := exec.Command("haproxy", "-db", "-f", path)
 	cmd.ExtraFiles = []*os.File{file}
-	out := new(record)
-	cmd.Stdout, cmd.Stderr = out, out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-		if t.Failed() {
-			t.Logf("haproxy: %s", out)
-		}
-	})
+	runTool(t, cmd)
 	return "http://" + ln.Addr().String()
 }
 

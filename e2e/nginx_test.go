@@ -2,9 +2,7 @@ package e2e
 
 import (
 	"fmt"
-	"net"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -19,12 +17,7 @@ func startNginx(t *testing.T, s *server, config string) *server {
 	long(t)
 	needTools(t, "nginx")
 	dir := t.TempDir()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := ln.Addr().String()
-	ln.Close() // nginx takes the port over
+	addr := freeAddress(t)
 	text := fmt.Sprintf(`
 		daemon off; master_process off; worker_processes 1; pid %[1]s/pid; error_log stderr;
 		events { worker_connections 64; }
@@ -34,28 +27,11 @@ func startNginx(t *testing.T, s *server, config string) *server {
 			server { listen %[2]s; %[3]s }
 		}`, dir, addr, strings.ReplaceAll(config, "$upstream", s.addr))
 	path := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("nginx", "-p", dir, "-c", path)
-	said := new(record)
-	cmd.Stderr = said
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	waitFor(t, "nginx to listen", func() bool {
-		c, err := net.Dial("tcp", addr)
-		if err == nil {
-			c.Close()
-		}
-		return err == nil
-	})
+	writeFile(t, path, text)
+	runTool(t, exec.Command("nginx", "-p", dir, "-c", path))
+	awaitTool(t, addr)
 	proxied := *s
-	proxied.addr, proxied.url = addr, "http://"+addr
+	proxied.addr, proxied.url = addr.String(), "http://"+addr.String()
 	proxied.client = &http.Client{Timeout: patience}
 	return &proxied
 }

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -21,12 +20,7 @@ import (
 func startPgBouncer(t testing.TB, c *pgtest.Cluster, settings ...string) int {
 	t.Helper()
 	needTools(t, "pgbouncer")
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := ln.Addr().(*net.TCPAddr).Port
-	ln.Close()
+	addr := freeAddress(t)
 	path := filepath.Join(t.TempDir(), "pgbouncer.ini")
 	writeFile(t, path, fmt.Sprintf(`[databases]
 * = host=127.0.0.1 port=%d user=latchkey
@@ -38,32 +32,15 @@ auth_type = any
 pool_mode = transaction
 default_pool_size = 3
 %s
-`, c.Port, port, strings.Join(settings, "\n")))
+`, c.Port, addr.Port, strings.Join(settings, "\n")))
 	cmd := exec.Command("pgbouncer", path)
-	var output strings.Builder
-	cmd.Stdout, cmd.Stderr = &output, &output
 	if os.Geteuid() == 0 { // it refuses to be root
 		openToAll(t, path)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: nobody(t)}
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-		if t.Failed() {
-			t.Log(output.String())
-		}
-	})
-	waitFor(t, "PgBouncer", func() bool {
-		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
-	})
-	return port
+	runTool(t, cmd)
+	awaitTool(t, addr)
+	return addr.Port
 }
 
 // openToAll lets every user read a file, in the folders of a test.
