@@ -34,6 +34,7 @@ func (s *testServer) hashOf(t *testing.T, username string) string {
 // TestStrengthenHash: a good login replaces a hash that cost less than one made
 // today, and nothing else does.
 func TestStrengthenHash(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name     string
 		rounds   int

@@ -135,7 +135,7 @@ func originHost(host string) string {
 	return ascii
 }
 
-// originPort returns what of a port stands in an origin: nothing of the scheme's default.
+// originPort returns a port as origins have it, with its colon: none if it is the scheme's default.
 func originPort(scheme, port string) (string, bool) {
 	if port == "" {
 		return "", true

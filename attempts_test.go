@@ -36,6 +36,7 @@ func sharedHome(t *testing.T, familiar bool) *testServer {
 // know the password sees the same as everywhere else, to the byte, whatever they guess and
 // whenever; and so do those who come from other addresses in between.
 func TestFamiliarLooksStrange(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(20) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		servers := []*testServer{sharedHome(t, true), sharedHome(t, false)}
@@ -292,6 +293,7 @@ func TestFirstRefusal(t *testing.T) {
 // TestRepeats: the same wrong password for the same name from the same source counts once.
 // Each row begins after nine failures from other sources, one before the last that is free.
 func TestRepeats(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name  string
 		guess func(s *testServer)
@@ -353,7 +355,7 @@ func TestRepeats(t *testing.T) {
 }
 
 // TestRepeatsOfASource: a device that repeats an old password locks out neither itself nor
-// others at its address; at a name that is nobody's it is the same.
+// others at its address; at a name without a user it is the same.
 func TestRepeatsOfASource(t *testing.T) {
 	s := startThrottled(t, newMemStore())
 	s.register("alice", goodPassword)
@@ -476,7 +478,7 @@ func TestPriceOfANo(t *testing.T) {
 	}
 }
 
-// TestPriceOfALogin: at a login, too, every no costs the same, whoever it is.
+// TestPriceOfALogin: at a login, too, every refusal costs the same, for every user and for none.
 func TestPriceOfALogin(t *testing.T) {
 	acc := quietAccounts(t, newMemStore())
 	acc.passwords = newHasher(6000)
@@ -524,7 +526,7 @@ func (forgetful) ForgetSources(context.Context, int64, string) error {
 	return fmt.Errorf("%w: read-only", errUnavailable)
 }
 
-// TestLoginWithoutNotes: who has given the right password is logged in, even if the store
+// TestLoginWithoutNotes: a login with the right password succeeds even if the store
 // does not take what else there is to write; the log says so.
 func TestLoginWithoutNotes(t *testing.T) {
 	throttled(t, func(t *testing.T, s *testServer) {
@@ -607,6 +609,7 @@ func TestPanicInAHash(t *testing.T) {
 // TestReplicasWithOtherKeys: while SECRET_KEY rotates, replicas that know the keys in
 // another order, or only one, count the same guesses.
 func TestReplicasWithOtherKeys(t *testing.T) {
+	t.Parallel()
 	older, newer := []byte(strings.Repeat("o", 32)), []byte(strings.Repeat("n", 32))
 	onlyOld, swapped, rotated := newThrottle(older, nil), newThrottle(older, [][]byte{newer}), newThrottle(newer, [][]byte{older})
 	for _, tt := range []struct {

@@ -52,9 +52,8 @@ func (h *hasher) hashPassword(password string) string {
 
 // verifyPassword reports whether password is the one that stored was made from, and its
 // user may pass; and what it made of the password, for repeats. Every no costs the same,
-// so that the clock does not tell who has an account: for a wrong password, for one that
-// may not pass, for a stored hash that does not parse, and for the empty one that stands
-// for a user who does not exist.
+// so that the clock does not tell who has an account: a wrong password, a user who may not
+// pass, a stored hash that does not parse, and the empty one of a user who does not exist.
 func (h *hasher) verifyPassword(password, stored string, mayPass bool) (ok bool, made []byte) {
 	hash, err := parseHash(stored)
 	if err != nil {

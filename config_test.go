@@ -125,7 +125,7 @@ func TestFromSQLAlchemy(t *testing.T) {
 		{"asyncpg without parameters", "postgres+asyncpg://h/db", "postgres://h/db"},
 		{"libpq's own sslmode stays", "postgresql+psycopg://h/db?sslmode=require", "postgresql://h/db?sslmode=require"},
 		{"what is ours stays", "postgres://u:+asyncpg@h/db?ssl=true", "postgres://u:+asyncpg@h/db?ssl=true"},
-		{"what is nobody's stays", "mysql+pymysql://h/db", "mysql+pymysql://h/db"},
+		{"an unknown dialect stays", "mysql+pymysql://h/db", "mysql+pymysql://h/db"},
 		{"nothing stays", "", ""},
 	}
 	for _, tt := range tests {
@@ -308,7 +308,7 @@ func TestMisspeltSettingThatIsRequired(t *testing.T) {
 	checkNoSecret(t, got, aMarker)
 }
 
-// TestCommonVariables: no warning of what stands in the environment of a shell, a
+// TestCommonVariables: there is no warning about what is usual in the environment of a shell, a
 // service, a container or a build. testdata/environ has the names.
 func TestCommonVariables(t *testing.T) {
 	names, err := os.ReadFile("testdata/environ")
@@ -376,7 +376,7 @@ func TestWeakKeys(t *testing.T) {
 	}
 }
 
-// TestKeyInTheWrongPlace: a secret key that stands in another variable is not printed.
+// TestKeyInTheWrongPlace: a secret key in another variable is not printed.
 func TestKeyInTheWrongPlace(t *testing.T) {
 	for _, name := range []string{"ALGORITHM", "LOG_LEVEL", "LOG_FORMAT", "TRUSTED_PROXIES", "THROTTLE", "PBKDF2_ITERATIONS", "ALLOW_REGISTRATION", "ADDR", "CORS_ORIGINS"} {
 		got := runCheck(t, []string{"SECRET_KEY=" + goodKey, name + "=" + goodKey})
@@ -409,6 +409,7 @@ func TestDoubtfulKeys(t *testing.T) {
 
 // TestRandomKeysAreTaken: of ten thousand random keys none is refused.
 func TestRandomKeysAreTaken(t *testing.T) {
+	t.Parallel()
 	encodings := map[string]func([]byte) string{
 		"bytes":                     func(b []byte) string { return string(b) },
 		"hex":                       hex.EncodeToString,

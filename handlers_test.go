@@ -17,6 +17,7 @@ import (
 // of the recording: the status, WWW-Authenticate, Location, the JSON of a
 // success, and the detail of a failure.
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	text, err := os.ReadFile("testdata/recorded.json")
 	if err != nil {
 		t.Fatal(err)
@@ -214,6 +215,7 @@ func TestTokensWithoutSession(t *testing.T) {
 // TestTokensWithoutSessionEnd: what ends all sessions also ends the tokens that were made
 // elsewhere before, by however little, and those that may have been.
 func TestTokensWithoutSessionEnd(t *testing.T) {
+	t.Parallel()
 	events := map[string]func(s *testServer, name string, p pair) answer{
 		"the end of all sessions": func(s *testServer, _ string, p pair) answer {
 			return s.as(p, "DELETE", "/users/me/sessions/", "")

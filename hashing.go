@@ -17,8 +17,8 @@ type queue struct {
 
 const (
 	// maxWaiting is how many requests may wait: far more than can be served within
-	// queuePatience, so that clients are refused only after they have waited, for those
-	// that are refused at once come back at once.
+	// queuePatience. Clients are refused only after they have waited, because those that
+	// are refused at once come back at once.
 	maxWaiting    = 1000
 	queuePatience = 2 * time.Second
 )
@@ -32,9 +32,9 @@ func newQueue(atOnce int) *queue {
 }
 
 // enter waits for a place among those at work, to be left again by leave. It returns
-// errBusy if that takes too long, if too many wait already, or if ctx is done before:
-// whoever hangs up makes room for the next. When a place is free it does not look at ctx,
-// for a client may close its half of the connection once it has sent everything.
+// errBusy if that takes too long, if too many wait already, or if ctx is done before: a
+// client that hangs up makes room for the next. When a place is free it does not look at ctx,
+// because a client may close its half of the connection once it has sent everything.
 func (q *queue) enter(ctx context.Context) error {
 	if q.enterNow() {
 		return nil

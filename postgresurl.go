@@ -116,7 +116,7 @@ var parameterWants = map[string]string{
 	"pool_ping_timeout":             "want a duration, such as 1s",
 	"port":                          "want a number from 1 to 65535",
 	"require_auth":                  "want methods such as scram-sha-256",
-	"service":                       "want one that stands in the service file",
+	"service":                       "want one from the service file",
 	"servicefile":                   "want a file with that service",
 	"sslcert":                       "want PEM files for both sslcert and sslkey",
 	"sslcertmode":                   "want disable, allow or require",

@@ -135,6 +135,7 @@ func TestRefresh(t *testing.T) {
 // TestRefreshLife: a session ends when it was not used for long, and long after its
 // login, to the second.
 func TestRefreshLife(t *testing.T) {
+	t.Parallel()
 	const idle, most = 14 * day, 30 * day
 	for _, tt := range []struct {
 		name   string
@@ -222,6 +223,7 @@ func TestAccessTokenEndsWithSession(t *testing.T) {
 // TestRefreshGrace: the token that was just replaced gets the same successor again, for
 // some seconds; afterwards, whoever has it ends the session.
 func TestRefreshGrace(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name   string
 		grace  time.Duration

@@ -274,6 +274,7 @@ func TestMigrationsAreTransactions(t *testing.T) {
 // TestMigrationWaitsForNobody: a table that another client keeps locked is given up
 // soon, for everybody else waits meanwhile.
 func TestMigrationWaitsForNobody(t *testing.T) {
+	t.Parallel()
 	url := newPostgres(t)
 	text, err := migrationFiles.ReadFile("migrations/postgres/00001_users_and_sessions.sql")
 	if err != nil {

@@ -237,6 +237,7 @@ var spareCalls = map[string]int{"a login": 2}
 // that is not good, no end is reported that has not happened, and the same request
 // again does what the first should have done.
 func TestStoreFailsAtEveryCall(t *testing.T) {
+	t.Parallel()
 	for _, c := range faultCases {
 		t.Run(c.name, func(t *testing.T) {
 			for kind, open := range everyStore {

@@ -107,6 +107,7 @@ func (s *testServer) checkGood(what string, p pair) pair {
 
 // TestRevoke: any token of a session logs it out; everything else is answered alike.
 func TestRevoke(t *testing.T) {
+	t.Parallel()
 	foreign := mint(hs256, `{"sub":"alice","exp":9999999999}`, testSecret)
 	for _, tt := range []struct {
 		name  string
@@ -279,6 +280,7 @@ func TestSessionsWithoutSession(t *testing.T) {
 }
 
 func TestEndSessions(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		query          string
 		status         int
@@ -615,6 +617,7 @@ func FuzzLimit(f *testing.F) {
 // TestSessionLimit: with as many sessions as may be, a login ends the one that was unused
 // for longest, and no other.
 func TestSessionLimit(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	s.signUp()
 	oldest, second, bob := s.begin("alice"), s.begin("alice"), pair{}
@@ -722,6 +725,7 @@ func TestUpdatePasswordWhileReregistered(t *testing.T) {
 // TestSessionListsWaitForEachOther: a list that finds no place is 503 after a while, and
 // nobody else has to wait.
 func TestSessionListsWaitForEachOther(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	s.register("alice", "correct horse battery")
 	p := s.begin("alice")

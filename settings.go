@@ -18,7 +18,7 @@ type setting struct {
 
 var settings = []setting{
 	{"ADDR", "addr", "localhost:8000", "listen address; port 0 picks one, which the \"listening\" log line names", false},
-	{"DATABASE_URL", "db", "", "empty: memory. sqlite:path/to/file.db. postgres://... (any libpq URL, several hosts allowed). SQLAlchemy's spelling will do", true},
+	{"DATABASE_URL", "db", "", "empty: memory. sqlite:path/to/file.db. postgres://... (any libpq URL, several hosts allowed). SQLAlchemy's spelling works", true},
 	{"SECRET_KEY", "", "", "signs refresh tokens, and with HS256 access tokens; at least 32 bytes. Default with users in memory: random for this run", true},
 	{"SECRET_KEY_FALLBACKS", "", "", "comma-separated older keys that still verify", true},
 	{"ALGORITHM", "", "HS256", "HS256, RS256, ES256 or EdDSA; all but HS256 need PRIVATE_KEY", false},

@@ -46,7 +46,7 @@ func prepareFile(path string, create bool) (warnings []string, err error) {
 func checkDirectory(dir string) error {
 	probe, err := os.CreateTemp(dir, ".latchkey-*")
 	if err != nil { // %v: without its directory, the file is not just one to be created
-		return fmt.Errorf("want a directory that takes new files, for SQLite puts some beside it: %v", withoutPath(err))
+		return fmt.Errorf("want a directory that takes new files, because SQLite puts some beside it: %v", withoutPath(err))
 	}
 	probe.Close()
 	return os.Remove(probe.Name())

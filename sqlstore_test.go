@@ -109,6 +109,7 @@ var everyDatabase = map[string]func(testing.TB) string{"SQLite": newSQLite, "Pos
 // TestMigrateTogether: of those that open an empty database at the same moment one
 // makes the schema, and all find it.
 func TestMigrateTogether(t *testing.T) {
+	t.Parallel()
 	for name, empty := range everyDatabase {
 		t.Run(name, func(t *testing.T) {
 			url := empty(t)

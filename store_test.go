@@ -22,6 +22,7 @@ var everyStore = map[string]func(testing.TB) store{
 }
 
 func TestStores(t *testing.T) {
+	t.Parallel()
 	for name, open := range everyStore {
 		t.Run(name, func(t *testing.T) { testStore(t, open) })
 	}

@@ -16,6 +16,7 @@ func (c *streakCache) grow(key string, n int, at time.Time) {
 
 // TestStreakCache: what is forgotten when many others fail.
 func TestStreakCache(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name         string
 		failures     int // of the victim
@@ -53,6 +54,7 @@ func TestStreakCache(t *testing.T) {
 
 // TestStreaksCanBegin: many long streaks do not keep a new one from growing.
 func TestStreaksCanBegin(t *testing.T) {
+	t.Parallel()
 	c := newStreakCache()
 	for i := range maxRemembered + 1000 {
 		c.put(fmt.Sprint(i), streak{100, testTime})
@@ -72,6 +74,7 @@ func TestStreaksCanBegin(t *testing.T) {
 
 // TestVictimIsRemembered: in a store in memory, and among the sources.
 func TestVictimIsRemembered(t *testing.T) {
+	t.Parallel()
 	s, th := newMemStore(), newThrottle([]byte(testSecret), nil)
 	for range freeOfSource {
 		g := guesser{accounts: []string{"victim"}, source: "attacker"}

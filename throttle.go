@@ -148,7 +148,7 @@ func (t *throttle) admitGuess(g guesser, now time.Time) guesser {
 	return g
 }
 
-// noteFailure counts a wrong guess of g, of which made is what the hash function made. It
+// noteFailure counts a wrong guess of g. made is what the hash function made of it. It
 // reports whether the guess counts at the account too.
 //
 // A familiar source that guesses while strangers must wait counts only for itself: to

@@ -119,6 +119,7 @@ const (
 // the name is anybody's or not, and are answered alike to the byte. In the end they may
 // not guess at all; the owner always may.
 func TestGuessing(t *testing.T) {
+	t.Parallel()
 	throttled(t, func(t *testing.T, s *testServer) {
 		s.register("alice", goodPassword)
 		checkLogin(t, "the owner", s.from(home, "alice", goodPassword), 200, "")
@@ -177,6 +178,7 @@ func TestGuessesBeforeRegistration(t *testing.T) {
 
 // TestGuessesAreForgotten: a day after the last guess strangers may guess again.
 func TestGuessesAreForgotten(t *testing.T) {
+	t.Parallel()
 	throttled(t, func(t *testing.T, s *testServer) {
 		s.register("alice", goodPassword)
 		for i := range 10 {

@@ -9,7 +9,7 @@ import (
 )
 
 // shown returns a value in quotes, unless it looks as if it had a password in it: a
-// database's URL may stand in the wrong place.
+// database's URL may be in the wrong variable.
 func shown(value string) string {
 	if mayHoldSecret(value) {
 		return "a value that is not shown, because it may hold a secret"

@@ -14,7 +14,7 @@ var wantKey = fmt.Sprintf("want at least %d random bytes, such as the output of:
 // leave room for. Random hex digits, 32 of them, stay above it but once in 10^12.
 const minKeyBits = 80
 
-// exampleKeys stand in tutorials and documentation: everybody knows them. Case and
+// exampleKeys are from tutorials and documentation: everybody knows them. Case and
 // punctuation do not count; see plainText.
 var exampleKeys = []string{
 	"09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",                     // FastAPI
@@ -56,7 +56,7 @@ func weakness(secret string) string {
 	case len(secret) < minSecretSize:
 		return "has " + count(len(secret), "byte")
 	case key == "":
-		return "is nothing but white space"
+		return "is only white space"
 	case period <= longestPattern:
 		return fmt.Sprintf("repeats a pattern of %s", count(period, "byte"))
 	case float64(len(key))*math.Log2(float64(distinct(key))) < minKeyBits:

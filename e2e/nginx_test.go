@@ -11,7 +11,7 @@ import (
 )
 
 // startNginx starts nginx with these lines of its configuration in a server block, in which
-// $upstream stands for a server of ours, and returns what asks it.
+// $upstream is the address of s, and returns s with the URL of nginx.
 func startNginx(t *testing.T, s *server, config string) *server {
 	t.Helper()
 	long(t)
