@@ -85,13 +85,13 @@ func (a *accounts) register(ctx context.Context, req newUser, from client) (User
 		return User{}, err
 	}
 	a.event(ctx, slog.LevelInfo, "user_created", u.Username, from)
-	a.welcome(ctx, u, from)
+	a.startHistory(ctx, u, from)
 	return u, nil
 }
 
-// welcome makes the source of a registration one of the user's, and forgets who has
+// startHistory makes the source of a registration one of the user's, and forgets who has
 // guessed at the name before it was theirs. If that fails, they wait like strangers.
-func (a *accounts) welcome(ctx context.Context, u User, from client) {
+func (a *accounts) startHistory(ctx context.Context, u User, from client) {
 	if a.throttle == nil {
 		return
 	}
@@ -111,14 +111,14 @@ const maxRaces = 3
 var errRaced = fmt.Errorf("%w: other requests keep changing the same user or session", errUnavailable)
 
 // authenticateUser returns the user with this name and password. Its errors are those of
-// guess; a wrong name or password, or a disabled user, is errBadCredentials.
+// try; a wrong name or password, or a disabled user, is errBadCredentials.
 func (a *accounts) authenticateUser(ctx context.Context, name, password string, from client) (User, error) {
 	key := usernameKey(name)
 	u, err := a.store.UserByKey(context.WithoutCancel(ctx), key)
 	if err != nil && !errors.Is(err, errNotFound) {
 		return User{}, err
 	}
-	if err := a.guess(ctx, attempt{key, u, password, from, errBadCredentials, "authn_login_fail", false}); err != nil {
+	if err := a.try(ctx, attempt{key, u, password, from, errBadCredentials, "authn_login_fail", false}); err != nil {
 		return User{}, err
 	}
 	return a.strengthenHash(ctx, u, password), nil
@@ -142,7 +142,7 @@ func (a *accounts) strengthenHash(ctx context.Context, u User, password string) 
 	if err == nil {
 		u.PasswordHash = next
 	}
-	a.warn(ctx, "cannot strengthen a password hash", u, notFoundIs(nil, err))
+	a.warn(ctx, "cannot strengthen a password hash", u, replaceNotFound(err, nil))
 	return u
 }
 
@@ -163,7 +163,7 @@ func (a *accounts) updateProfile(ctx context.Context, u User, change profileChan
 	}
 	u, err := a.store.UpdateProfile(context.WithoutCancel(ctx), u.ID, change)
 	if err != nil {
-		return User{}, notFoundIs(errBadToken, err)
+		return User{}, replaceNotFound(err, errBadToken)
 	}
 	a.event(ctx, slog.LevelInfo, "user_updated", u.Username, from)
 	return u, nil
@@ -171,11 +171,11 @@ func (a *accounts) updateProfile(ctx context.Context, u User, change profileChan
 
 // changePassword changes the password of u and ends all their sessions but s. It returns
 // errWrongPassword if the current one is another, errBadToken if the user is gone,
-// errRaced, and the errors of guess.
+// errRaced, and the errors of try.
 func (a *accounts) changePassword(ctx context.Context, u User, s Session, change passwordChange, from client) error {
 	next := ""
 	for range maxRaces {
-		err := a.guess(ctx, attempt{u.Key, u, change.Current, from, errWrongPassword, "authn_password_change_fail", true})
+		err := a.try(ctx, attempt{u.Key, u, change.Current, from, errWrongPassword, "authn_password_change_fail", true})
 		if err != nil {
 			return err
 		}
@@ -212,7 +212,7 @@ func (a *accounts) forgetSources(ctx context.Context, u User, from client) {
 func (a *accounts) reload(ctx context.Context, u User) (User, error) {
 	fresh, err := a.store.UserByKey(ctx, u.Key)
 	if err != nil {
-		return User{}, notFoundIs(errBadToken, err)
+		return User{}, replaceNotFound(err, errBadToken)
 	}
 	if fresh.ID != u.ID || fresh.Disabled {
 		return User{}, errBadToken
@@ -220,18 +220,18 @@ func (a *accounts) reload(ctx context.Context, u User) (User, error) {
 	return fresh, nil
 }
 
-// freshLogin is for how long after a login an account may be deleted.
-const freshLogin = 10 * time.Minute
+// deletionWindow is for how long after a login an account may be deleted.
+const deletionWindow = 10 * time.Minute
 
 // deleteUser deletes u and ends all their sessions, or returns errStaleLogin if the login
 // of s is too long ago: whoever finds a page left open must not be able to delete the
 // account. A token made elsewhere has no login, and so is always stale.
 func (a *accounts) deleteUser(ctx context.Context, u User, s Session, from client) error {
-	if !isRecent(s.CreatedAt, a.now(), freshLogin) {
+	if !isRecent(s.CreatedAt, a.now(), deletionWindow) {
 		return errStaleLogin
 	}
 	if err := a.store.DeleteUser(context.WithoutCancel(ctx), u.ID); err != nil {
-		return notFoundIs(errBadToken, err)
+		return replaceNotFound(err, errBadToken)
 	}
 	a.event(ctx, slog.LevelInfo, "user_deleted", u.Username, from)
 	return nil

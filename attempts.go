@@ -31,7 +31,7 @@ type attempt struct {
 	signedIn bool   // the caller is signed in as the user, so the answer need not hide anything
 }
 
-// guess returns nil if the password is that of the user, and they are not disabled. If not,
+// try returns nil if the password is that of the user, and they are not disabled. If not,
 // it counts a failure at the account and of the source, and returns the attempt's error for
 // a wrong password. It returns a throttledError if the source has to wait, errBusy if too
 // many passwords wait to be hashed, and a failure of the store as it is.
@@ -39,9 +39,9 @@ type attempt struct {
 // A source of the owner's may guess while strangers must wait. This must not tell anybody
 // which sources those are: a wrong password is then answered as a stranger would be, and a
 // stranger is answered after the same time.
-func (g *guard) guess(ctx context.Context, t attempt) error {
+func (g *guard) try(ctx context.Context, t attempt) error {
 	lasting := context.WithoutCancel(ctx)
-	who, err := g.guesserOf(lasting, t)
+	who, err := g.standingOf(lasting, t)
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func (g *guard) guess(ctx context.Context, t attempt) error {
 		}
 		return g.refuse(lasting, t, who)
 	}
-	who, right, err := g.guessInTurn(ctx, t, who)
+	who, right, err := g.tryInTurn(ctx, t, who)
 	switch {
 	case right:
 		g.noteSuccess(lasting, who, t.user)
@@ -73,22 +73,22 @@ func (g *guard) guess(ctx context.Context, t attempt) error {
 }
 
 // refuse answers an attempt whose password was not compared.
-func (g *guard) refuse(ctx context.Context, t attempt, who guesser) error {
+func (g *guard) refuse(ctx context.Context, t attempt, who standing) error {
 	g.event(ctx, slog.LevelWarn, "excess_rate_limit_exceeded", t.user.Username, t.from)
 	return throttledError{who.wait}
 }
 
-// guessInTurn waits for a hashing slot, compares the passwords, and counts a failure before
+// tryInTurn waits for a hashing slot, compares the passwords, and counts a failure before
 // it frees the slot. It returns what is known of who guesses by then, and whether the password is
 // right.
-func (g *guard) guessInTurn(ctx context.Context, t attempt, who guesser) (guesser, bool, error) {
+func (g *guard) tryInTurn(ctx context.Context, t attempt, who standing) (standing, bool, error) {
 	if err := g.hashes.enter(ctx); err != nil {
 		return who, false, err
 	}
 	defer g.hashes.leave()
 	entered := time.Now()
 	ctx = context.WithoutCancel(ctx)
-	again, err := g.guesserOf(ctx, t) // others may have failed while this one waited
+	again, err := g.standingOf(ctx, t) // others may have failed while this one waited
 	if err != nil {
 		return who, false, err
 	}
@@ -116,30 +116,30 @@ func (g *guard) reportUnusable(ctx context.Context, t attempt) {
 	}
 }
 
-// guesserOf returns who makes an attempt, and whether they are admitted.
-func (g *guard) guesserOf(ctx context.Context, t attempt) (guesser, error) {
+// standingOf returns who makes an attempt, and whether they are admitted.
+func (g *guard) standingOf(ctx context.Context, t attempt) (standing, error) {
 	if g.throttle == nil {
-		return guesser{admitted: true}, nil
+		return standing{admitted: true}, nil
 	}
-	who := guesser{accounts: g.throttle.accountNames(t.key), source: sourceOf(t.from.IP)}
+	who := standing{accounts: g.throttle.accountNames(t.key), source: sourceOf(t.from.IP)}
 	for _, account := range who.accounts {
-		known, err := g.store.Guesses(ctx, account, t.user.ID, who.source)
+		known, err := g.store.LoginHistory(ctx, account, t.user.ID, who.source)
 		if err != nil {
-			return guesser{}, err
+			return standing{}, err
 		}
 		who.streaks, who.SeenAt = append(who.streaks, known.streak), known.SeenAt
 	}
-	return g.throttle.admitGuess(who, g.now()), nil
+	return g.throttle.admitAttempt(who, g.now()), nil
 }
 
 // noteFailure counts a wrong guess. made is what verifyPassword made of it.
-func (g *guard) noteFailure(ctx context.Context, who guesser, made []byte) error {
+func (g *guard) noteFailure(ctx context.Context, who standing, made []byte) error {
 	now := g.now()
 	if g.throttle == nil || !g.throttle.noteFailure(who, made, now) {
 		return nil
 	}
 	for _, account := range who.accounts {
-		if err := g.store.AddFailure(ctx, account, now, now.Add(-forgetGuesses)); err != nil {
+		if err := g.store.AddFailure(ctx, account, now, now.Add(-failureMemory)); err != nil {
 			return err
 		}
 	}
@@ -149,7 +149,7 @@ func (g *guard) noteFailure(ctx context.Context, who guesser, made []byte) error
 // noteSuccess ends the row of failures of a source, and makes it familiar. A login from a
 // familiar source leaves the failures of strangers as they are, because otherwise each would
 // give them more guesses. If the store fails, the user is logged in all the same.
-func (g *guard) noteSuccess(ctx context.Context, who guesser, u User) {
+func (g *guard) noteSuccess(ctx context.Context, who standing, u User) {
 	if g.throttle == nil {
 		return
 	}
@@ -162,9 +162,9 @@ func (g *guard) noteSuccess(ctx context.Context, who guesser, u User) {
 			g.warn(ctx, "cannot forget the failures before a login", u, g.store.ClearFailures(ctx, account))
 		}
 	}
-	if !now.Before(who.SeenAt.Add(renewSource)) {
+	if !now.Before(who.SeenAt.Add(sourceRenewal)) {
 		err := g.store.RememberSource(ctx, u.ID, who.source, now)
-		g.warn(ctx, "cannot remember from where a user has logged in", u, notFoundIs(nil, err))
+		g.warn(ctx, "cannot remember from where a user has logged in", u, replaceNotFound(err, nil))
 	}
 }
 

@@ -71,7 +71,7 @@ func TestCandidates(t *testing.T) {
 		if u, err := s.acc.store.UserByKey(t.Context(), "gone"); err != nil || s.acc.store.DisableUser(t.Context(), u.ID, testTime) != nil {
 			t.Fatal(err)
 		}
-		for i := range freeOfSource {
+		for i := range freeSourceFailures {
 			s.from(home, fmt.Sprint("name", i), "wrong")
 		}
 		want := s.from(home, "nobody", "wrong")
@@ -95,11 +95,11 @@ func TestCandidates(t *testing.T) {
 // no longer than strangers do.
 func TestFamiliarWaits(t *testing.T) {
 	s := sharedHome(t, true)
-	for i := range strangersEnd {
+	for i := range maxStrangerFailures {
 		s.from(fmt.Sprint("203.0.113.", i), "alice", "wrong")
 		s.clock.Advance(longestWait)
 	}
-	for i := range freeGuesses {
+	for i := range freeFailures {
 		s.from(home, "alice", fmt.Sprint("wrong", i))
 	}
 	checkLogin(t, "the owner, after ten guesses at home", s.from(home, "alice", goodPassword), 429, "85500")
@@ -111,7 +111,7 @@ func TestFamiliarWaits(t *testing.T) {
 // their current password are told so. They have shown a token: there is nothing to hide.
 func TestCurrentPasswordUnderAttack(t *testing.T) {
 	s := sharedHome(t, true)
-	for i := range strangersEnd {
+	for i := range maxStrangerFailures {
 		s.from(fmt.Sprint("203.0.113.", i), "alice", "wrong")
 		s.clock.Advance(longestWait)
 	}
@@ -178,11 +178,11 @@ func TestRefusalsTakeAsLong(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				acc := slowAccounts(t, 100)
-				for i := range freeOfSource + 3 {
+				for i := range freeSourceFailures + 3 {
 					if d := took(t, t.Context(), acc, home, fmt.Sprint("name", i), failure); d != 100*time.Millisecond {
 						t.Errorf("a failure takes %v", d)
 					}
-					if freeOfSource <= i+1 && i < freeOfSource+2 {
+					if freeSourceFailures <= i+1 && i < freeSourceFailures+2 {
 						time.Sleep(longestWait)
 					}
 				}
@@ -224,7 +224,7 @@ func TestRefusalsTakeAsLong(t *testing.T) {
 func TestRefusalsWhileBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		acc := slowAccounts(t, 100)
-		for i := range freeOfSource {
+		for i := range freeSourceFailures {
 			took(t, t.Context(), acc, home, fmt.Sprint("name", i), failure)
 		}
 		if err := acc.hashes.enter(t.Context()); err != nil {
@@ -257,7 +257,7 @@ func TestRefusalsAfterABurst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		acc := slowAccounts(t, 100)
 		acc.learnPace(t.Context())
-		for i := range freeOfSource {
+		for i := range freeSourceFailures {
 			took(t, t.Context(), acc, home, fmt.Sprint("name", i), failure)
 		}
 		var burst sync.WaitGroup
@@ -279,7 +279,7 @@ func TestFirstRefusal(t *testing.T) {
 		acc := slowAccounts(t, 100)
 		acc.learnPace(t.Context())
 		account := acc.throttle.accountNames("nobody")[0]
-		for range freeGuesses {
+		for range freeFailures {
 			if err := acc.store.AddFailure(t.Context(), account, time.Now(), time.Time{}); err != nil {
 				t.Fatal(err)
 			}
@@ -295,9 +295,9 @@ func TestFirstRefusal(t *testing.T) {
 func TestRepeats(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		name  string
-		guess func(s *testServer)
-		free  bool // whether somebody else may then guess
+		name string
+		try  func(s *testServer)
+		free bool // whether somebody else may then guess
 	}{
 		{"none", func(*testServer) {}, true},
 		{"one guess", func(s *testServer) { s.from(home, "alice", "wrong") }, false},
@@ -340,10 +340,10 @@ func TestRepeats(t *testing.T) {
 			throttled(t, func(t *testing.T, s *testServer) {
 				s.register("alice", goodPassword)
 				s.from(home, "alice", "first")
-				for i := range freeGuesses - 2 {
+				for i := range freeFailures - 2 {
 					s.from(fmt.Sprint("203.0.113.", i), "alice", "wrong")
 				}
-				tt.guess(s)
+				tt.try(s)
 				want, after := 401, ""
 				if !tt.free {
 					want, after = 429, "1"
@@ -376,7 +376,7 @@ func TestRepeatsTogether(t *testing.T) {
 			all.Go(func() { s.from(home, "alice", "wrong") })
 		}
 		all.Wait()
-		g, err := s.acc.store.Guesses(t.Context(), s.acc.throttle.accountNames("alice")[0], 0, "")
+		g, err := s.acc.store.LoginHistory(t.Context(), s.acc.throttle.accountNames("alice")[0], 0, "")
 		if err != nil || g.Failures != 1 {
 			t.Errorf("%+v, %v; want 1 failure", g, err)
 		}
@@ -393,7 +393,7 @@ func TestRepeatsAreBounded(t *testing.T) {
 			t.Fatal("it goes on for ever")
 		}
 	}
-	if n != 1+freeBurst+freeGuesses-1 {
+	if n != 1+freeBurst+freeFailures-1 {
 		t.Errorf("%d guesses", n)
 	}
 }
@@ -629,7 +629,7 @@ func TestReplicasWithOtherKeys(t *testing.T) {
 			throttled(t, func(t *testing.T, s *testServer) {
 				s.acc.throttle = tt.next
 				s.register("alice", goodPassword)
-				for i := range freeGuesses {
+				for i := range freeFailures {
 					s.acc.throttle = tt.replicas[i%len(tt.replicas)]
 					checkLogin(t, fmt.Sprint("guess ", i), s.from(fmt.Sprint("203.0.113.", i), "alice", "wrong"), 401, "")
 				}
@@ -637,7 +637,7 @@ func TestReplicasWithOtherKeys(t *testing.T) {
 				checkLogin(t, "the next", s.from("198.51.100.1", "alice", "wrong"), 429, "1")
 				s.clock.Advance(time.Second)
 				checkLogin(t, "the owner", s.from("198.51.100.1", "alice", goodPassword), 200, "")
-				for i := range freeGuesses {
+				for i := range freeFailures {
 					checkLogin(t, "after a success", s.from(fmt.Sprint("203.0.113.", i), "alice", "another"), 401, "")
 				}
 			})
@@ -663,7 +663,7 @@ func TestIntruderIsStrange(t *testing.T) {
 			t.Fatalf("%d %s", got.status, got.body)
 		}
 		for _, name := range []string{"alice", "bob"} {
-			for i := range freeGuesses {
+			for i := range freeFailures {
 				s.from(fmt.Sprint("198.51.100.", i), name, "wrong")
 			}
 		}

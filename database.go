@@ -59,7 +59,7 @@ const (
 	faultUnprepared              // it was not carried out: the server does not know what was prepared on this connection
 	faultStalePlan               // it was not carried out: a table has changed since it was prepared
 	faultLost                    // the connection is lost, and nobody knows
-	faultNoUser                  // it was not carried out: it refers to a user who is gone
+	faultUserGone                // it was not carried out: it refers to a user who is gone
 )
 
 // isUndone reports whether the statement was not carried out, and may be if it is sent

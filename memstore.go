@@ -184,10 +184,10 @@ func (m *memStore) DeleteUser(ctx context.Context, userID int64) error {
 	return nil
 }
 
-func (m *memStore) Guesses(ctx context.Context, account string, userID int64, source string) (guesses, error) {
+func (m *memStore) LoginHistory(ctx context.Context, account string, userID int64, source string) (loginHistory, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	var g guesses
+	var g loginHistory
 	g.streak = m.failures.get(account)
 	for _, known := range m.sources[userID] {
 		if known.source == source {
@@ -242,7 +242,7 @@ func (m *memStore) ForgetSources(ctx context.Context, userID int64, keep string)
 	return nil
 }
 
-func (m *memStore) DeleteOldGuesses(ctx context.Context, before time.Time, limit int) (int, error) {
+func (m *memStore) DeleteOldFailures(ctx context.Context, before time.Time, limit int) (int, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}

@@ -23,7 +23,7 @@ var pgFaults = map[string]fault{
 	"26000": faultUnprepared, // invalid_sql_statement_name: it is on another connection
 	"0A000": faultStalePlan,  // feature_not_supported: "cached plan must not change result type"
 	"25006": faultDemoted,    // read_only_sql_transaction: a failover has made it a standby
-	"23503": faultNoUser,     // foreign_key_violation
+	"23503": faultUserGone,   // foreign_key_violation
 	"57P01": faultLost,       // admin_shutdown
 	"57P02": faultLost,       // crash_shutdown
 	"57P03": faultLost,       // cannot_connect_now

@@ -93,20 +93,20 @@ func (a *accounts) currentUser(ctx context.Context, token string) (User, Session
 		u, s, err = a.store.UserBySession(ctx, c.SessionID)
 	}
 	if err != nil {
-		return User{}, Session{}, notFoundIs(errBadToken, err)
+		return User{}, Session{}, replaceNotFound(err, errBadToken)
 	}
-	if u.Disabled || !isGood(c, u, s, now) {
+	if u.Disabled || !isStillValid(c, u, s, now) {
 		return User{}, Session{}, errBadToken
 	}
 	return u, s, nil
 }
 
-// isGood reports whether claims are good for the user and the session that they name.
-func isGood(c claims, u User, s Session, now time.Time) bool {
+// isStillValid reports whether claims are good for the user and the session that they name.
+func isStillValid(c claims, u User, s Session, now time.Time) bool {
 	if c.SessionID == "" {
 		tolerance := 0.0
 		if u.TokensValidAfter.Equal(u.CreatedAt) { // nothing has ended their tokens yet
-			tolerance = roundedUp
+			tolerance = iatRounding
 		}
 		return c.madeAfter(now, tolerance) >= unixSeconds(u.TokensValidAfter)
 	}
@@ -129,7 +129,7 @@ func (a *accounts) refresh(ctx context.Context, token string, from client) (toke
 			err = errNotFound
 		}
 		if err != nil {
-			return tokenResponse{}, notFoundIs(errSessionEnded, err)
+			return tokenResponse{}, replaceNotFound(err, errSessionEnded)
 		}
 		next, err := a.nextGeneration(ctx, s, generation, now)
 		switch {
@@ -173,7 +173,7 @@ func (a *accounts) nextGeneration(ctx context.Context, s Session, generation int
 // no answer must not be able to go on.
 func (a *accounts) endReused(ctx context.Context, u User, s Session, from client) error {
 	if err := a.store.EndSession(ctx, u.ID, s.ID); err != nil {
-		return notFoundIs(errSessionEnded, err)
+		return replaceNotFound(err, errSessionEnded)
 	}
 	a.event(ctx, slog.LevelWarn, "authn_token_reuse", u.Username, from)
 	return errRefreshReused
@@ -190,9 +190,9 @@ func (a *accounts) revoke(ctx context.Context, token string, from client) error 
 	}
 	u, _, err := a.store.UserBySession(ctx, id)
 	if err != nil {
-		return notFoundIs(nil, err)
+		return replaceNotFound(err, nil)
 	}
-	return notFoundIs(nil, a.endSession(ctx, u, id, from))
+	return replaceNotFound(a.endSession(ctx, u, id, from), nil)
 }
 
 // sessionNamedBy returns the session of a token that we have made.
@@ -236,7 +236,7 @@ func (a *accounts) endSession(ctx context.Context, u User, sessionID string, fro
 func (a *accounts) endSessions(ctx context.Context, u User, keep string, from client) error {
 	err := a.store.EndSessions(context.WithoutCancel(ctx), u.ID, a.now(), keep)
 	if err != nil {
-		return notFoundIs(errBadToken, err)
+		return replaceNotFound(err, errBadToken)
 	}
 	a.event(ctx, slog.LevelInfo, "authn_token_revoked", u.Username, from)
 	return nil

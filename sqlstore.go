@@ -229,10 +229,10 @@ func (s sqlStore) EndSessions(ctx context.Context, userID int64, validAfter time
 	return s.writeOne(ctx, endSessions, keep, validAfter.UnixMicro(), userID)
 }
 
-func (s sqlStore) Guesses(ctx context.Context, account string, userID int64, source string) (guesses, error) {
-	var g guesses
+func (s sqlStore) LoginHistory(ctx context.Context, account string, userID int64, source string) (loginHistory, error) {
+	var g loginHistory
 	err := s.read(ctx, func(ctx context.Context) error {
-		return s.queryRow(ctx, selectGuesses, account, userID, source).
+		return s.queryRow(ctx, selectLoginHistory, account, userID, source).
 			Scan(&g.Failures, (*micros)(&g.LastAt), (*micros)(&g.SeenAt))
 	})
 	return g, err
@@ -260,8 +260,8 @@ func (s sqlStore) ForgetSources(ctx context.Context, userID int64, keep string) 
 	return err
 }
 
-func (s sqlStore) DeleteOldGuesses(ctx context.Context, before time.Time, limit int) (int, error) {
-	n, err := s.writeMany(ctx, deleteOldGuesses, before.UnixMicro(), limit)
+func (s sqlStore) DeleteOldFailures(ctx context.Context, before time.Time, limit int) (int, error) {
+	n, err := s.writeMany(ctx, deleteOldFailures, before.UnixMicro(), limit)
 	return int(n), err
 }
 
@@ -342,7 +342,7 @@ func (s sqlStore) attempt(ctx context.Context, op func(context.Context) error, r
 			return nil
 		}
 		kind := s.faultOf(err)
-		if errors.Is(err, sql.ErrNoRows) || kind == faultNoUser {
+		if errors.Is(err, sql.ErrNoRows) || kind == faultUserGone {
 			return errNotFound
 		}
 		s.noteFault(kind)

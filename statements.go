@@ -25,13 +25,13 @@ const (
 	deleteExpiredSessions
 	deleteEndedSessions
 	updateSweptEpochs
-	selectGuesses
+	selectLoginHistory
 	insertFailure
 	deleteFailures
 	insertSource
 	deleteSources
 	deleteOtherSources
-	deleteOldGuesses
+	deleteOldFailures
 	probeUsers
 )
 
@@ -133,7 +133,7 @@ var statementTexts = [...]string{
 		UPDATE users SET swept_epoch = unswept.session_epoch FROM ` + unsweptUsers + `
 		WHERE users.id = unswept.id AND users.session_epoch > users.swept_epoch
 			AND NOT EXISTS (SELECT 1 FROM sessions WHERE ` + hasEnded + `)`,
-	selectGuesses: `
+	selectLoginHistory: `
 		SELECT COALESCE((SELECT failures FROM login_failures WHERE account = $1), 0),
 			COALESCE((SELECT last_at FROM login_failures WHERE account = $1), 0),
 			COALESCE((SELECT last_at FROM login_sources WHERE user_id = $2 AND source = $3), 0)`,
@@ -151,7 +151,7 @@ var statementTexts = [...]string{
 		DELETE FROM login_sources WHERE user_id = $1 AND source NOT IN (
 			SELECT source FROM login_sources WHERE user_id = $1 ORDER BY last_at DESC, source LIMIT $2)`,
 	deleteOtherSources: `DELETE FROM login_sources WHERE user_id = $1 AND source <> $2`,
-	deleteOldGuesses: `
+	deleteOldFailures: `
 		DELETE FROM login_failures WHERE last_at < $1 AND account IN (
 			SELECT account FROM login_failures WHERE last_at < $1 ORDER BY last_at LIMIT $2)`,
 

@@ -88,11 +88,11 @@ type store interface {
 	// returns errNotFound if the user is gone.
 	EndSessions(ctx context.Context, userID int64, validAfter time.Time, keep string) error
 
-	// Guesses returns how often the password of an account was guessed wrong in a row,
+	// LoginHistory returns how often the password of an account was guessed wrong in a row,
 	// and when its owner was last remembered to have logged in from this source. An
 	// account is a name that somebody tries, whether it is anybody's or not; userID is 0
 	// if it is nobody's.
-	Guesses(ctx context.Context, account string, userID int64, source string) (guesses, error)
+	LoginHistory(ctx context.Context, account string, userID int64, source string) (loginHistory, error)
 
 	// AddFailure counts a wrong guess at now. If the one before was not after stale,
 	// it is the first.
@@ -108,9 +108,9 @@ type store interface {
 	// ForgetSources forgets from where a user has logged in, except from the source keep.
 	ForgetSources(ctx context.Context, userID int64, keep string) error
 
-	// DeleteOldGuesses forgets at most limit accounts that were not guessed at since
+	// DeleteOldFailures forgets at most limit accounts that were not guessed at since
 	// before, and returns how many.
-	DeleteOldGuesses(ctx context.Context, before time.Time, limit int) (int, error)
+	DeleteOldFailures(ctx context.Context, before time.Time, limit int) (int, error)
 
 	// DeleteExpiredSessions deletes at most limit sessions that have expired at
 	// now, and returns how many it has deleted.
@@ -167,9 +167,9 @@ func deref(text *string) string {
 	return *text
 }
 
-// notFoundIs returns instead for an errNotFound, and err itself otherwise: an
+// replaceNotFound returns instead if err is errNotFound, and err itself otherwise, because an
 // outage must never look like a wrong token.
-func notFoundIs(instead, err error) error {
+func replaceNotFound(err, instead error) error {
 	if errors.Is(err, errNotFound) {
 		return instead
 	}

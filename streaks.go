@@ -25,8 +25,8 @@ func (s streak) after(now, stale time.Time) streak {
 	return streak{s.Failures + 1, storedTime(now)}
 }
 
-// forgetGuesses is how long after the last wrong guess the count starts anew.
-const forgetGuesses = 24 * time.Hour
+// failureMemory is how long after the last wrong guess the count starts anew.
+const failureMemory = 24 * time.Hour
 
 // maxRemembered is how many accounts or sources with failures the process remembers. One
 // takes some 200 bytes.
@@ -74,7 +74,7 @@ func (c *streakCache) put(key string, s streak) {
 	c.remove(key)
 	c.classes[min(bits.Len(uint(s.Failures)), streakClasses)-1].Add(key, s)
 	if c.len() > maxRemembered {
-		c.evict(s.LastAt.Add(-forgetGuesses))
+		c.evict(s.LastAt.Add(-failureMemory))
 	}
 }
 
@@ -123,7 +123,7 @@ func (c *streakCache) len() int {
 }
 
 // guesses are what a store knows of those at an account.
-type guesses struct {
+type loginHistory struct {
 	streak
 	SeenAt time.Time // when the owner last logged in from the source that asks
 }

@@ -10,7 +10,7 @@ import (
 // grow lets a key fail n times.
 func (c *streakCache) grow(key string, n int, at time.Time) {
 	for range n {
-		c.put(key, c.get(key).after(at, at.Add(-forgetGuesses)))
+		c.put(key, c.get(key).after(at, at.Add(-failureMemory)))
 	}
 }
 
@@ -37,7 +37,7 @@ func TestStreakCache(t *testing.T) {
 			c, now := newStreakCache(), testTime
 			c.grow("victim", tt.failures, now)
 			if tt.day {
-				now = now.Add(forgetGuesses + time.Second)
+				now = now.Add(failureMemory + time.Second)
 			}
 			for i := range tt.others {
 				c.grow(fmt.Sprint(i), tt.each, now)
@@ -59,7 +59,7 @@ func TestStreaksCanBegin(t *testing.T) {
 	for i := range maxRemembered + 1000 {
 		c.put(fmt.Sprint(i), streak{100, testTime})
 	}
-	for n := 1; n <= freeGuesses; n++ {
+	for n := 1; n <= freeFailures; n++ {
 		for i := range 2000 { // in turn
 			c.grow(fmt.Sprint("new", i), 1, testTime)
 		}
@@ -76,8 +76,8 @@ func TestStreaksCanBegin(t *testing.T) {
 func TestVictimIsRemembered(t *testing.T) {
 	t.Parallel()
 	s, th := newMemStore(), newThrottle([]byte(testSecret), nil)
-	for range freeOfSource {
-		g := guesser{accounts: []string{"victim"}, source: "attacker"}
+	for range freeSourceFailures {
+		g := standing{accounts: []string{"victim"}, source: "attacker"}
 		th.noteFailure(g, randomBytes(4), testTime)
 		if err := s.AddFailure(context.Background(), "victim", testTime, time.Time{}); err != nil {
 			t.Fatal(err)
@@ -86,10 +86,10 @@ func TestVictimIsRemembered(t *testing.T) {
 	for i := range maxRemembered + 1 {
 		failAt(t, s, th, fmt.Sprint("name", i), fmt.Sprint("source", i))
 	}
-	if g, err := s.Guesses(t.Context(), "victim", 0, ""); err != nil || g.Failures != freeOfSource {
+	if g, err := s.LoginHistory(t.Context(), "victim", 0, ""); err != nil || g.Failures != freeSourceFailures {
 		t.Errorf("at the account: %+v, %v", g, err)
 	}
-	if got := th.streaks.get("attacker").Failures; got != freeOfSource {
+	if got := th.streaks.get("attacker").Failures; got != freeSourceFailures {
 		t.Errorf("of the source: %d", got)
 	}
 }

@@ -56,7 +56,7 @@ func (a *accounts) sweepOnce(ctx context.Context) {
 		return a.store.DeleteEndedSessions(ctx, limit)
 	})
 	a.deleteInBatches(ctx, "old failures", func(limit int) (int, error) {
-		return a.store.DeleteOldGuesses(ctx, now.Add(-forgetGuesses), limit)
+		return a.store.DeleteOldFailures(ctx, now.Add(-failureMemory), limit)
 	})
 }
 

@@ -58,7 +58,7 @@ func TestSweepOnce(t *testing.T) {
 			for _, failure := range []struct {
 				account string
 				age     time.Duration
-			}{{"old", forgetGuesses + time.Second}, {"young", forgetGuesses - time.Second}} { // as they happen
+			}{{"old", failureMemory + time.Second}, {"young", failureMemory - time.Second}} { // as they happen
 				at := now.Add(-failure.age)
 				if err := s.AddFailure(t.Context(), failure.account, at, at.Add(-time.Hour)); err != nil {
 					t.Fatal(err)
@@ -67,7 +67,7 @@ func TestSweepOnce(t *testing.T) {
 			acc.sweepOnce(t.Context())
 			checkOpen(t, s, "after the sweep", map[string]bool{"expired": false, "open": true})
 			for account, want := range map[string]int{"old": 0, "young": 1} {
-				if g, err := s.Guesses(t.Context(), account, 0, ""); err != nil || g.Failures != want {
+				if g, err := s.LoginHistory(t.Context(), account, 0, ""); err != nil || g.Failures != want {
 					t.Errorf("the %s failure: %+v, %v; want %d", account, g, err, want)
 				}
 			}
@@ -80,7 +80,7 @@ func TestSweepOnce(t *testing.T) {
 			}
 			now = now.Add(2 * time.Second)
 			acc.sweepOnce(t.Context())
-			if g, err := s.Guesses(t.Context(), "young", 0, ""); err != nil || g.Failures != 0 {
+			if g, err := s.LoginHistory(t.Context(), "young", 0, ""); err != nil || g.Failures != 0 {
 				t.Errorf("the failure that was young: %+v, %v; want it forgotten", g, err)
 			}
 		})
@@ -96,13 +96,13 @@ func (panicking) DeleteExpiredSessions(context.Context, time.Time, int) (int, er
 // sweep, and the log has it.
 func TestSweepPanics(t *testing.T) {
 	log, s := new(safeBuffer), newMemStore()
-	later := func() time.Time { return testTime.Add(2 * forgetGuesses) }
+	later := func() time.Time { return testTime.Add(2 * failureMemory) }
 	acc := &accounts{guard: guard{store: panicking{s}, log: slog.New(slog.NewJSONHandler(log, nil)), now: later}}
 	if err := s.AddFailure(t.Context(), "a", testTime, testTime.Add(-time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	acc.sweepOnce(t.Context())
-	if g, err := s.Guesses(t.Context(), "a", 0, ""); err != nil || g.Failures != 0 {
+	if g, err := s.LoginHistory(t.Context(), "a", 0, ""); err != nil || g.Failures != 0 {
 		t.Errorf("the old failure: %+v, %v; want it forgotten", g, err)
 	}
 	for _, part := range []string{`"level":"ERROR","msg":"cannot delete expired sessions","panic":"oh"`, "panicking.DeleteExpiredSessions"} {

@@ -14,26 +14,26 @@ import (
 
 // Limits on guessing, which count failures in a row: a success ends the row.
 const (
-	// freeGuesses is how many wrong guesses at one account are free: for all strangers
+	// freeFailures is how many wrong guesses at one account are free: for all strangers
 	// together, and for each familiar source.
-	freeGuesses = 10
+	freeFailures = 10
 
-	// freeOfSource is the same for one source, at whatever accounts. Many people may
+	// freeSourceFailures is the same for one source, at whatever accounts. Many people may
 	// share it.
-	freeOfSource = 30
+	freeSourceFailures = 30
 
-	// strangersEnd is how many wrong guesses at an account end the guessing of all but
+	// maxStrangerFailures is how many wrong guesses at an account end the guessing of all but
 	// its owner's sources, until they are forgotten.
-	strangersEnd = 100
+	maxStrangerFailures = 100
 
 	// longestWait is the longest that anybody has to wait; it begins with a second
 	// and doubles.
 	longestWait = 15 * time.Minute
 
-	// forgetSource is after how long without a login a source is a stranger again, and
-	// renewSource how often a login there is remembered.
-	forgetSource = 180 * day
-	renewSource  = day
+	// sourceMemory is after how long without a login a source is a stranger again, and
+	// sourceRenewal how often a login there is remembered.
+	sourceMemory  = 180 * day
+	sourceRenewal = day
 )
 
 // Limits on registering, for one source, and on repeating a wrong password, which does not
@@ -53,7 +53,7 @@ func (e throttledError) Error() string {
 // wait returns how long after now the next guess is allowed, given the number of free
 // guesses.
 func (s streak) wait(now time.Time, free int) time.Duration {
-	if s.Failures < free || !now.Before(s.LastAt.Add(forgetGuesses)) {
+	if s.Failures < free || !now.Before(s.LastAt.Add(failureMemory)) {
 		return 0
 	}
 	pause := longestWait
@@ -112,39 +112,39 @@ func (t *throttle) accountNames(usernameKey string) []string {
 }
 
 // A guesser is a source at an account, and what is known of their guesses.
-type guesser struct {
+type standing struct {
 	accounts []string // see throttle.accountNames
 	source   string
 	streaks  []streak  // of the accounts
 	SeenAt   time.Time // when the owner last logged in from the source
 
 	// wait is how long a stranger would have to wait. A source of the owner's may be
-	// admitted even so, but must not see that it is one: see accounts.guess.
+	// admitted even so, but must not see that it is one: see guard.try.
 	wait     time.Duration
 	admitted bool
 }
 
 // isFamiliar reports whether the owner of the account has logged in from the source.
-func (g guesser) isFamiliar(now time.Time) bool { return now.Before(g.SeenAt.Add(forgetSource)) }
+func (g standing) isFamiliar(now time.Time) bool { return now.Before(g.SeenAt.Add(sourceMemory)) }
 
-// homeKey returns the key under which a familiar source's failures at this account are
+// familiarKey returns the key under which a familiar source's failures at this account are
 // counted, so that nobody who shares the source with the owner and guesses elsewhere is in
 // their way.
-func (g guesser) homeKey() string { return g.source + " " + g.accounts[0] }
+func (g standing) familiarKey() string { return g.source + " " + g.accounts[0] }
 
-// admitGuess returns g with its wait and whether it may guess now: whenever a stranger
+// admitAttempt returns g with its wait and whether it may guess now: whenever a stranger
 // may, and a familiar source also if it need not wait for its own failures.
-func (t *throttle) admitGuess(g guesser, now time.Time) guesser {
+func (t *throttle) admitAttempt(g standing, now time.Time) standing {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	g.wait = t.streaks.get(g.source).wait(now, freeOfSource)
+	g.wait = t.streaks.get(g.source).wait(now, freeSourceFailures)
 	for _, s := range g.streaks {
-		g.wait = max(g.wait, s.wait(now, freeGuesses))
-		if s.Failures >= strangersEnd {
-			g.wait = max(g.wait, s.LastAt.Add(forgetGuesses).Sub(now))
+		g.wait = max(g.wait, s.wait(now, freeFailures))
+		if s.Failures >= maxStrangerFailures {
+			g.wait = max(g.wait, s.LastAt.Add(failureMemory).Sub(now))
 		}
 	}
-	g.admitted = g.wait == 0 || g.isFamiliar(now) && t.streaks.get(g.homeKey()).wait(now, freeGuesses) == 0
+	g.admitted = g.wait == 0 || g.isFamiliar(now) && t.streaks.get(g.familiarKey()).wait(now, freeFailures) == 0
 	return g
 }
 
@@ -153,18 +153,18 @@ func (t *throttle) admitGuess(g guesser, now time.Time) guesser {
 //
 // A familiar source that guesses while strangers must wait counts only for itself: to
 // everybody else its guess looks refused, and refused guesses do not count.
-func (t *throttle) noteFailure(g guesser, made []byte, now time.Time) bool {
+func (t *throttle) noteFailure(g standing, made []byte, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	repeater := g.source
 	if g.wait > 0 {
-		repeater = g.homeKey() // what is hidden must not change what is seen
+		repeater = g.familiarKey() // what is hidden must not change what is seen
 	}
 	if t.repeats.note(repeater+" "+g.accounts[0], made, now) && allow(t.repeating, repeater, now) {
 		return false
 	}
 	if g.isFamiliar(now) {
-		t.countLocked(g.homeKey(), now)
+		t.countLocked(g.familiarKey(), now)
 	}
 	if g.wait > 0 {
 		return false
@@ -174,15 +174,15 @@ func (t *throttle) noteFailure(g guesser, made []byte, now time.Time) bool {
 }
 
 func (t *throttle) countLocked(key string, now time.Time) {
-	t.streaks.put(key, t.streaks.get(key).after(now, now.Add(-forgetGuesses)))
+	t.streaks.put(key, t.streaks.get(key).after(now, now.Add(-failureMemory)))
 }
 
 // noteSuccess ends the row of g's failures.
-func (t *throttle) noteSuccess(g guesser) {
+func (t *throttle) noteSuccess(g standing) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.streaks.remove(g.source)
-	t.streaks.remove(g.homeKey())
+	t.streaks.remove(g.familiarKey())
 }
 
 // admitRegistration returns a throttledError if a source may not register now.

@@ -29,11 +29,11 @@ func TestStreakWait(t *testing.T) {
 		{"a second before it is over", 20, 15*time.Minute - time.Second, time.Second},
 		{"it is over", 20, 15 * time.Minute, 0},
 		{"many", 1 << 30, 0, 15 * time.Minute},
-		{"many, a day ago", 1 << 30, forgetGuesses, 0},
+		{"many, a day ago", 1 << 30, failureMemory, 0},
 		{"by a clock that is an hour ahead", 10, -time.Hour, time.Second},
 	} {
 		s := streak{tt.failures, testTime.Add(-tt.after)}
-		if got := s.wait(testTime, freeGuesses); got != tt.want {
+		if got := s.wait(testTime, freeFailures); got != tt.want {
 			t.Errorf("%s: %v; want %v", tt.name, got, tt.want)
 		}
 	}
@@ -124,12 +124,12 @@ func TestGuessing(t *testing.T) {
 		s.register("alice", goodPassword)
 		checkLogin(t, "the owner", s.from(home, "alice", goodPassword), 200, "")
 		stranger := func(n int) string { return fmt.Sprintf("203.0.%d.%d", n/250, n%250) } // each another one
-		for n := 1; n <= strangersEnd; n++ {
+		for n := 1; n <= maxStrangerFailures; n++ {
 			for _, name := range []string{"ALICE", "nobody"} {
 				checkLogin(t, fmt.Sprint("guess ", n, " at ", name), s.from(stranger(n), name, "wrong"), 401, "")
 			}
-			wait := streak{n, testTime}.wait(testTime, freeGuesses)
-			if wait == 0 || n == strangersEnd {
+			wait := streak{n, testTime}.wait(testTime, freeFailures)
+			if wait == 0 || n == maxStrangerFailures {
 				continue
 			}
 			s.clock.Advance(wait - time.Second)
@@ -147,7 +147,7 @@ func TestGuessing(t *testing.T) {
 		checkLogin(t, "the owner at home, with a typing error", s.from(home, "alice", "wrong"), 429, "85500")
 		checkLogin(t, "the owner at home", s.from(home, "alice", goodPassword), 200, "")
 		checkLogin(t, "a stranger, after that", s.from("198.51.100.9", "alice", goodPassword), 429, "85500")
-		s.clock.Advance(forgetGuesses)
+		s.clock.Advance(failureMemory)
 		checkLogin(t, "the owner elsewhere, a day later", s.from("198.51.100.9", "alice", goodPassword), 200, "")
 		for _, want := range []string{`"msg":"excess_rate_limit_exceeded","username":"alice"`, `"msg":"excess_rate_limit_exceeded","username":""`} {
 			if !strings.Contains(s.log.String(), want) {
@@ -162,13 +162,13 @@ func TestGuessing(t *testing.T) {
 // whoever registers it.
 func TestGuessesBeforeRegistration(t *testing.T) {
 	throttled(t, func(t *testing.T, s *testServer) {
-		for i := range freeGuesses {
+		for i := range freeFailures {
 			s.from(fmt.Sprint("203.0.113.", i), "alice", "wrong")
 		}
 		checkLogin(t, "before", s.from("203.0.113.99", "alice", "wrong"), 429, "1")
 		s.register("alice", goodPassword)
 		checkLogin(t, "the owner", s.from(home, "alice", goodPassword), 200, "")
-		for i := range strangersEnd {
+		for i := range maxStrangerFailures {
 			s.clock.Advance(longestWait)
 			s.from(fmt.Sprint("203.0.113.", i), "alice", "wrong")
 		}
@@ -185,7 +185,7 @@ func TestGuessesAreForgotten(t *testing.T) {
 			s.from(fmt.Sprint("203.0.113.", i), "alice", "wrong")
 		}
 		checkLogin(t, "at once", s.from("203.0.113.99", "alice", goodPassword), 429, "1")
-		s.clock.Advance(forgetGuesses)
+		s.clock.Advance(failureMemory)
 		checkLogin(t, "a day later", s.from("203.0.113.99", "alice", "wrong"), 401, "")
 		checkLogin(t, "the owner", s.from("203.0.113.98", "alice", goodPassword), 200, "")
 	})
@@ -197,10 +197,10 @@ func TestFamiliarForLong(t *testing.T) {
 	throttled(t, func(t *testing.T, s *testServer) {
 		s.register("alice", goodPassword)
 		for range 5 {
-			s.clock.Advance(forgetSource - day)
+			s.clock.Advance(sourceMemory - day)
 			checkLogin(t, "the owner", s.from(home, "alice", goodPassword), 200, "")
 		}
-		for i := range freeGuesses {
+		for i := range freeFailures {
 			s.from(fmt.Sprint("203.0.113.", i), "alice", "wrong")
 		}
 		checkLogin(t, "where they registered, years ago", s.login(goodLogin), 429, "1")
@@ -225,7 +225,7 @@ func TestGuessesOfASource(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := startThrottled(t, newMemStore())
 			s.register("alice", goodPassword)
-			for i := range freeOfSource {
+			for i := range freeSourceFailures {
 				checkLogin(t, "a guess", s.from(tt.source, fmt.Sprint("name", i), "wrong"), 401, "")
 			}
 			want, after := 200, ""
@@ -235,7 +235,7 @@ func TestGuessesOfASource(t *testing.T) {
 			checkLogin(t, "the next", s.from(tt.other, "alice", goodPassword), want, after)
 			s.clock.Advance(time.Second)
 			checkLogin(t, "a second later", s.from(tt.other, "alice", goodPassword), 200, "")
-			for i := range freeOfSource {
+			for i := range freeSourceFailures {
 				checkLogin(t, "after a success", s.from(tt.other, fmt.Sprint("other", i), "wrong"), 401, "")
 			}
 		})
@@ -248,12 +248,12 @@ func TestGuessesAtHome(t *testing.T) {
 	s := startThrottled(t, newMemStore())
 	s.register("alice", goodPassword)
 	s.from(home, "alice", goodPassword)
-	for i := range freeOfSource {
+	for i := range freeSourceFailures {
 		s.from(home, fmt.Sprint("name", i), "wrong")
 	}
 	checkLogin(t, "at another name", s.from(home, "name", "wrong"), 429, "1")
 	checkLogin(t, "the owner", s.from(home, "alice", goodPassword), 200, "")
-	for i := range freeGuesses {
+	for i := range freeFailures {
 		checkLogin(t, "a guess at the owner's account", s.from(home, "alice", fmt.Sprint("wrong", i)), 401, "")
 	}
 	checkLogin(t, "the next", s.from(home, "alice", goodPassword), 429, "1")
@@ -281,10 +281,10 @@ func TestGuessingTogether(t *testing.T) {
 				t.Errorf("status %d", status)
 			}
 		}
-		if guessed < freeGuesses {
+		if guessed < freeFailures {
 			t.Errorf("%d guesses; want the free ones at least", guessed)
 		}
-		if most := freeGuesses + cap(s.acc.hashes.running) - 1; guessed > most {
+		if most := freeFailures + cap(s.acc.hashes.running) - 1; guessed > most {
 			t.Errorf("%d guesses; want %d at most", guessed, most)
 		}
 	})
@@ -296,7 +296,7 @@ func TestGuessingAtTheCurrentPassword(t *testing.T) {
 	s := startThrottled(t, newMemStore())
 	s.register("alice", goodPassword)
 	thief := s.begin("alice")
-	for i := range freeGuesses {
+	for i := range freeFailures {
 		if got := s.as(thief, "POST", "/users/me/password", changeTo(fmt.Sprint("wrong", i), newPassword)); got.status != 400 {
 			t.Errorf("a guess: %d %s", got.status, got.body)
 		}
@@ -313,7 +313,7 @@ func TestReplicasShareGuesses(t *testing.T) {
 			users := open(t)
 			replicas := []*testServer{startThrottled(t, users), startThrottled(t, users)}
 			replicas[0].register("alice", goodPassword)
-			for i := range freeGuesses {
+			for i := range freeFailures {
 				checkLogin(t, "a guess", replicas[i%2].from(fmt.Sprint("203.0.113.", i), "alice", "wrong"), 401, "")
 			}
 			for _, s := range replicas {
@@ -412,7 +412,7 @@ func TestThrottleIsBounded(t *testing.T) {
 
 // failAt counts a wrong guess at a name as a server does, and returns the account.
 func failAt(t testing.TB, s store, th *throttle, name, source string) string {
-	g := guesser{accounts: th.accountNames(name), source: source}
+	g := standing{accounts: th.accountNames(name), source: source}
 	th.noteFailure(g, []byte(name), testTime)
 	if err := s.AddFailure(context.Background(), g.accounts[0], testTime, time.Time{}); err != nil {
 		t.Fatal(err)
