@@ -86,6 +86,10 @@ func (q *queue) wait(ctx context.Context) bool {
 
 func (q *queue) leave() { <-q.running }
 
+// cores is how many threads Go runs at first: how many cores this process may use. Package
+// initialization reads it, before spareThreads changes what GOMAXPROCS returns.
+var cores = runtime.GOMAXPROCS(0)
+
 // spareThreads lets as many goroutines run beside the hashes as without them. The
 // system shares the cores out among their threads, more often and more fairly than Go
 // does among goroutines: with no more threads than cores, a request would wait several
@@ -93,6 +97,6 @@ func (q *queue) leave() { <-q.running }
 // changes of a container's CPU limit. If GOMAXPROCS is set, it stays as it is.
 func spareThreads() {
 	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(2 * runtime.GOMAXPROCS(0))
+		runtime.GOMAXPROCS(2 * cores)
 	}
 }

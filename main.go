@@ -260,14 +260,14 @@ func newAccounts(cfg config, users store, log *slog.Logger) (*accounts, error) {
 		guard: guard{
 			store:     users,
 			passwords: newHasher(cfg.Rounds),
-			hashes:    newQueue(runtime.GOMAXPROCS(0)),
+			hashes:    newQueue(cores),
 			throttle:  cfg.Throttle,
 			log:       log,
 			now:       time.Now,
 		},
 		tokens:            tokens,
 		refreshTokens:     cfg.RefreshKeys,
-		lists:             newQueue((runtime.GOMAXPROCS(0) + 1) / 2), // which leaves cores to all others
+		lists:             newQueue((cores + 1) / 2), // which leaves cores to all others
 		limits:            cfg.Sessions,
 		registrationOpen:  cfg.RegistrationOpen,
 		minPasswordLength: cfg.MinPasswordLength,

@@ -27,6 +27,9 @@ const (
 	macSize        = sha256.Size
 )
 
+// newSessionID returns 128 random bits in base64url.
+func newSessionID() string { return b64.EncodeToString(randomBytes(sessionIDSize)) }
+
 // newRefreshKeys derives keys from SECRET_KEY and its fallbacks, so that nothing that is
 // signed for one purpose is good for the other (RFC 5869 §3.2).
 func newRefreshKeys(secret []byte, fallbacks [][]byte) refreshKeys {

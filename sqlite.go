@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/url"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -44,7 +43,7 @@ func openSQLite(path string, create bool, log *slog.Logger) (*database, error) {
 	if err != nil {
 		return nil, errors.Join(err, c.writer.Close())
 	}
-	readers := max(4, runtime.GOMAXPROCS(0))
+	readers := max(4, cores)
 	c.reader.SetMaxOpenConns(readers)
 	c.reader.SetMaxIdleConns(readers)
 	schemaDB, err := sql.Open("sqlite3", sqliteDSN(path, busyTimeout(connectTimeout), "foreign_keys(on)"))
