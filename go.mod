@@ -10,6 +10,9 @@ require (
 	golang.org/x/time v0.16.0
 )
 
+// JSON by RFC 7493: what encoding/json/v2 will be.
+require github.com/go-json-experiment/json v1.27.2
+
 // Names and e-mail addresses in Unicode.
 require (
 	golang.org/x/net v0.62.0

@@ -97,8 +97,8 @@ func FuzzParseObject(f *testing.F) {
 }
 
 // hasOverlookedFault reports whether a text that encoding/json accepts has a
-// fault that it overlooks. It decodes token by token, which is slower than the
-// scanner and looks at other things.
+// fault that it overlooks. It decodes token by token with encoding/json, which looks at
+// other things.
 func hasOverlookedFault(text []byte) bool {
 	if !utf8.Valid(text) || strings.Contains(strings.ToLower(string(text)), `\ud`) {
 		return true
