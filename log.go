@@ -98,8 +98,7 @@ func (l *logWriter) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case done := <-l.flushes:
-			l.write()
-			close(done)
+			l.flush(done)
 		case <-l.wake:
 			l.write()
 			l.pause(ctx)
@@ -115,23 +114,30 @@ func (l *logWriter) pause(ctx context.Context) {
 	case <-ctx.Done():
 	case <-timer.C:
 	case done := <-l.flushes:
-		l.write()
-		close(done)
+		l.flush(done)
 	}
 }
 
-// write writes what has gathered. What cannot be written is dropped: a full disk
-// is no reason to stop serving.
+// write writes what has gathered. What cannot be written is dropped: a full disk is no
+// reason to stop serving. It logs how many lines are missing while the buffer is empty, so
+// that this line is not dropped, too.
 func (l *logWriter) write() {
 	l.mu.Lock()
 	lines, missing := l.lines, l.missing
 	l.lines, l.missing = l.spare[:0], 0
 	l.mu.Unlock()
+	if missing > 0 && l.dropped != nil {
+		l.dropped(missing)
+	}
 	if len(lines) > 0 {
 		l.w.Write(lines)
 	}
 	l.spare = lines
-	if missing > 0 && l.dropped != nil {
-		l.dropped(missing)
-	}
+}
+
+// flush writes everything: the first write may leave a line about those that are missing.
+func (l *logWriter) flush(done chan struct{}) {
+	l.write()
+	l.write()
+	close(done)
 }

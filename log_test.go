@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -196,6 +197,64 @@ func TestLogWriterWaitsForNobody(t *testing.T) {
 		synctest.Wait()
 		if missing != 10 {
 			t.Errorf("%d lines are said to be missing, want 10", missing)
+		}
+	})
+}
+
+// A gate lets one write pass for each element of its channel.
+type gate struct {
+	writes
+	pass chan struct{}
+}
+
+func (g *gate) Write(p []byte) (int, error) {
+	<-g.pass
+	return g.writes.Write(p)
+}
+
+// TestDroppedLinesAreCounted: every line is either written or counted, also when the buffer is
+// full again by the time that the count could be logged, and when the process ends then.
+func TestDroppedLinesAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		out := &gate{pass: make(chan struct{})}
+		w := startLogWriter(ctx, out)
+		log := newLogger(config{LogJSON: true}, w)
+		said := 0
+		say := func(lines int) {
+			for range lines {
+				log.Info("said") // shorter than the line about what is missing
+			}
+			said += lines
+			synctest.Wait()
+		}
+		say(1) // whose write waits at the gate
+		for range 3 {
+			say(20_000) // more than fit
+			out.pass <- struct{}{}
+			synctest.Wait()
+			time.Sleep(logDelay)
+			synctest.Wait()
+		}
+		close(out.pass)
+		w.Flush()
+		written, missing := 0, 0
+		for line := range strings.Lines(strings.ReplaceAll(out.String(), "|", "")) {
+			var entry struct {
+				Msg   string
+				Lines int
+			}
+			if err := json.Unmarshal([]byte(line), &entry); err != nil {
+				t.Fatal(err)
+			}
+			missing += entry.Lines
+			if entry.Msg == "said" {
+				written++
+			}
+		}
+		if missing == 0 || written+missing != said {
+			t.Errorf("%d lines said, %d written, %d counted as dropped", said, written, missing)
 		}
 	})
 }
