@@ -2,114 +2,14 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
 	"net/http"
-	"net/netip"
-	"slices"
-	"strconv"
 	"strings"
 	"sync"
-	"time"
 )
-
-// A problem is the body of every failure: FastAPI's detail, and where OAuth
-// clients look, the fields of RFC 6749 §5.2: ASCII without quotes and
-// backslashes.
-type problem struct {
-	Detail      any    `json:"detail"` // a string or fieldErrors
-	Error       string `json:"error,omitempty"`
-	Description string `json:"error_description,omitempty"`
-}
-
-var (
-	errBadBody   = errors.New("body cut off or unreadable")
-	errEncoded   = errors.New("body has a Content-Encoding")
-	errTwoTypes  = errors.New("body has two media types")
-	errBadTarget = errors.New("request target is no path")
-	errMethod    = errors.New("method not allowed")
-	errNoToken   = errors.New("no bearer token")
-	errNotLocal  = errors.New("not asked from this machine")
-
-	// errForeignOrigin is a request that a page of another origin makes a browser send.
-	errForeignOrigin = errors.New("page of another origin")
-)
-
-// statuses is the one place where a failure becomes an HTTP status, a text for
-// the caller and an OAuth error code. The first that fits counts: a query that a
-// client has left is context.Canceled and errUnavailable. An error that is not in
-// it is a bug: it is logged, and the caller is told only "Internal Server Error".
-var statuses = []struct {
-	err    error
-	code   int
-	detail string // of FastAPI, where it has one
-	oauth  string
-}{
-	{errBadBody, http.StatusBadRequest, "There was an error parsing the body", "invalid_request"},
-	{errTwoTypes, http.StatusBadRequest, "More than one Content-Type", "invalid_request"},
-	{errBadTarget, http.StatusBadRequest, "Bad Request", ""},
-	{errUnsupportedGrant, http.StatusBadRequest, "Unsupported grant_type; want password or refresh_token", "unsupported_grant_type"},
-	{errBadRefreshToken, http.StatusBadRequest, errBadRefreshToken.Error(), "invalid_grant"},
-	{errRefreshExpired, http.StatusBadRequest, errRefreshExpired.Error(), "invalid_grant"},
-	{errRefreshReused, http.StatusBadRequest, errRefreshReused.Error(), "invalid_grant"},
-	{errSessionEnded, http.StatusBadRequest, errSessionEnded.Error(), "invalid_grant"},
-	{errWrongPassword, http.StatusBadRequest, "Incorrect password", ""},
-	{errExists, http.StatusBadRequest, "Username already registered", ""},
-	{errBadCredentials, http.StatusUnauthorized, "Incorrect username or password", "invalid_grant"},
-	{errNoToken, http.StatusUnauthorized, "Not authenticated", ""},
-	{errBadToken, http.StatusUnauthorized, "Could not validate credentials", ""},
-	{errRegistrationClosed, http.StatusForbidden, "Registration is closed", ""},
-	{errStaleLogin, http.StatusForbidden, "Sign in again to delete this account", ""},
-	{errNotLocal, http.StatusForbidden, "Only this machine may see the users", ""},
-	{errForeignOrigin, http.StatusForbidden, "Pages of this origin may not call; see CORS_ORIGINS", "invalid_request"},
-	{errNotFound, http.StatusNotFound, "Not Found", ""},
-	{errMethod, http.StatusMethodNotAllowed, "Method Not Allowed", "invalid_request"},
-	{errTooLarge, http.StatusRequestEntityTooLarge, "Request Entity Too Large", "invalid_request"},
-	{errEncoded, http.StatusUnsupportedMediaType, "Unsupported Media Type", "invalid_request"},
-	{context.Canceled, statusClientClosedRequest, "Client Closed Request", ""},
-	{errUnavailable, http.StatusServiceUnavailable, "Service Unavailable", "temporarily_unavailable"},
-	{errBusy, http.StatusServiceUnavailable, "Service Unavailable", "temporarily_unavailable"},
-	{errStopping, http.StatusServiceUnavailable, "Shutting down", ""},
-}
-
-// statusClientClosedRequest is what the log says, as nginx does, of a client that
-// has hung up; nobody reads the answer.
-const statusClientClosedRequest = 499
-
-// retryAfter returns in how many seconds to ask again after a failure.
-func retryAfter(err error) string {
-	wait := time.Second
-	if throttled, ok := errors.AsType[throttledError](err); ok {
-		wait = throttled.wait
-	}
-	return strconv.FormatInt(wholeSeconds(wait), 10)
-}
-
-// describe returns the answer to a failure, and whether it is one that people
-// outside may know of.
-func describe(err error) (code int, p problem, known bool) {
-	if bad, ok := errors.AsType[fieldErrors](err); ok {
-		return http.StatusUnprocessableEntity, problem{bad, "invalid_request", bad.Error()}, true
-	}
-	if bad, ok := errors.AsType[formError](err); ok {
-		text := "Malformed form: " + string(bad)
-		return http.StatusBadRequest, problem{text, "invalid_request", text}, true
-	}
-	if _, ok := errors.AsType[throttledError](err); ok {
-		text := http.StatusText(http.StatusTooManyRequests)
-		return http.StatusTooManyRequests, problem{text, "temporarily_unavailable", text}, true
-	}
-	for _, st := range statuses {
-		if errors.Is(err, st.err) {
-			return st.code, problem{st.detail, st.oauth, st.detail}, true
-		}
-	}
-	text := http.StatusText(http.StatusInternalServerError)
-	return http.StatusInternalServerError, problem{text, "server_error", text}, false
-}
 
 // A handlerFunc is an http.HandlerFunc that returns its failure instead of
 // writing it.
@@ -123,6 +23,9 @@ func serve(log *slog.Logger, h handlerFunc) http.Handler {
 		}
 	})
 }
+
+// A refuser is a ResponseWriter that takes note of a refusal that cost next to nothing.
+type refuser interface{ refuse(why string) }
 
 // writeError answers a failure.
 func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
@@ -148,28 +51,45 @@ func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err er
 	}
 }
 
-// A refuser is a ResponseWriter that takes note of a refusal that cost next to nothing.
-type refuser interface{ refuse(why string) }
-
-// cheapRefusal returns why a request is refused without any work, or "".
-func cheapRefusal(err error) string {
-	if _, ok := errors.AsType[throttledError](err); ok {
-		return "throttled"
-	}
-	if errors.Is(err, errBusy) {
-		return "busy"
-	}
-	return ""
-}
-
 // logFailure logs why a request has failed.
 func logFailure(log *slog.Logger, r *http.Request, err error) {
 	log.ErrorContext(r.Context(), "request failed",
 		"route", r.Pattern, "err", err, "request_id", r.Header.Get(requestIDHeader))
 }
 
-// oauthEndpoints are the paths whose failures carry the fields of RFC 6749 too.
-var oauthEndpoints = map[string]bool{"/token": true, "/revoke": true}
+// bearerToken returns the token of a request's Authorization headers
+// (RFC 6750 §2.1), or errNoToken if they are not for us. Two of them are
+// errBadToken: a proxy may have judged by the other one.
+func bearerToken(headers []string) (string, error) {
+	if len(headers) == 0 {
+		return "", errNoToken
+	}
+	if len(headers) > 1 {
+		return "", errBadToken
+	}
+	scheme, token, _ := strings.Cut(strings.Trim(headers[0], " \t"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return "", errNoToken
+	}
+	return strings.Trim(token, " \t"), nil
+}
+
+// maxUserAgent is how much of a User-Agent header a session keeps, in bytes.
+const maxUserAgent = 256
+
+// sender returns who sent r. The middleware has put the source's address into
+// RemoteAddr, and the request's id into its header.
+func sender(r *http.Request) client {
+	agent := r.UserAgent()
+	if len(agent) > maxUserAgent {
+		agent = strings.Clone(agent[:maxUserAgent])
+	}
+	return client{
+		IP:        r.RemoteAddr,
+		UserAgent: strings.ToValidUTF8(agent, "?"), // no longer than before
+		RequestID: r.Header.Get(requestIDHeader),
+	}
+}
 
 // readBody returns the body of r, or errTooLarge or errBadBody.
 func readBody(r *http.Request) ([]byte, error) {
@@ -314,33 +234,4 @@ func relativePath(from, to string) string {
 		return "." + to
 	}
 	return strings.Repeat("../", depth) + strings.TrimPrefix(to, "/")
-}
-
-// isForwarded reports whether r seems to come from a proxy. nginx adds no header unless it is
-// told to, but it speaks HTTP/1.0.
-func isForwarded(r *http.Request) bool {
-	if !r.ProtoAtLeast(1, 1) {
-		return true
-	}
-	for name := range r.Header {
-		if slices.ContainsFunc(forwardingHeaders, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
-			return true
-		}
-	}
-	return false
-}
-
-// forwardingHeaders are the beginnings of header names that proxies, load balancers and
-// content delivery networks use, and clients do not.
-var forwardingHeaders = []string{
-	"Forwarded", "Via", "X-Forwarded", "X-Original", "X-Rewrite-Url", "X-Real-Ip", "X-Remote-",
-	"X-Client-Ip", "X-Cluster-Client-Ip", "X-Proxyuser-Ip", "X-Envoy-", "X-Amz", "X-Azure-", "X-Appengine-", "X-Cloud-Trace-Context",
-	"Client-Ip", "True-Client-Ip", "Proxy-Client-Ip", "Wl-Proxy-Client-Ip",
-	"Cf-", "Cdn-Loop", "Fastly-", "Fly-", "Akamai-", "X-Vercel-", "X-Nginx-", "X-Varnish", "X-Arr-",
-}
-
-// isLoopback reports whether nobody but this machine reaches host.
-func isLoopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
 }

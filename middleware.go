@@ -4,18 +4,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
-	"net"
 	"net/http"
-	"net/netip"
 	"runtime"
-	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"time"
-
-	"github.com/rs/cors"
 )
 
 // Values of headers that every answer has; shared, so that they cost nothing.
@@ -65,97 +57,6 @@ func (b *reusable) Read(p []byte) (int, error) {
 		delete(b.answer, "Connection")
 	}
 	return n, err
-}
-
-// identified says who sent the request and what it is called, for the handlers
-// and the log: RemoteAddr becomes the address of the source, and X-Request-Id
-// the caller's own id or a new one.
-func identified(log *slog.Logger, trusted []netip.Prefix, h http.Handler) http.Handler {
-	var warned sync.Once
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ids := r.Header[requestIDHeader]
-		if len(ids) != 1 || !isRequestID(ids[0]) {
-			ids = []string{fmt.Sprintf("%016x", rand.Uint64())} // unique, but no secret
-			r.Header[requestIDHeader] = ids
-		}
-		w.Header()["X-Request-ID"] = ids
-		peer := hostOf(r.RemoteAddr)
-		r.RemoteAddr = source(peer, r.Header, trusted)
-		if name := proxyHeader(r.Header); name != "" && !isTrusted(peer, trusted) {
-			warned.Do(func() { warnOfProxy(log, name, peer) })
-		}
-		h.ServeHTTP(w, r)
-	})
-}
-
-// proxyHeaders are those in which proxies say for whom they ask.
-var proxyHeaders = []string{"X-Forwarded-For", "Forwarded", "X-Real-Ip"}
-
-// proxyHeader returns the first of proxyHeaders that is there, or "".
-func proxyHeader(header http.Header) string {
-	for _, name := range proxyHeaders {
-		if header[name] != nil {
-			return name
-		}
-	}
-	return ""
-}
-
-// warnOfProxy says that a peer seems to be a proxy that is missing in TRUSTED_PROXIES. It may
-// also be a client that made the header up.
-func warnOfProxy(log *slog.Logger, header, peer string) {
-	log.Warn("a request has the header "+header+", but "+peer+" is not in TRUSTED_PROXIES: "+
-		"all clients of that proxy count as one source. Set TRUSTED_PROXIES if it is a proxy of yours", "peer", peer)
-}
-
-// isRequestID reports whether we may repeat an id that a caller sent.
-func isRequestID(id string) bool {
-	const allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
-	return id != "" && len(id) <= 64 && strings.Trim(id, allowed) == ""
-}
-
-// hostOf returns an address without its port.
-func hostOf(addr string) string {
-	if host, _, err := net.SplitHostPort(addr); err == nil {
-		return host
-	}
-	return addr
-}
-
-// source returns the address that a request of peer came from: of the hops in X-Forwarded-For
-// the right-most that is not one of our proxies. What stands left of it, anybody
-// can have written.
-func source(peer string, header http.Header, trusted []netip.Prefix) string {
-	host := peer
-	if len(trusted) == 0 {
-		return host
-	}
-	hops := strings.Split(strings.Join(header["X-Forwarded-For"], ","), ",")
-	for _, hop := range slices.Backward(hops) {
-		if !isTrusted(host, trusted) {
-			break
-		}
-		addr, err := parseHop(strings.TrimSpace(hop))
-		if err != nil {
-			break
-		}
-		host = addr.Unmap().WithZone("").String()
-	}
-	return host
-}
-
-// parseHop reads an address in X-Forwarded-For, to which some proxies add the port.
-func parseHop(hop string) (netip.Addr, error) {
-	if withPort, err := netip.ParseAddrPort(hop); err == nil {
-		return withPort.Addr(), nil
-	}
-	return netip.ParseAddr(hop)
-}
-
-func isTrusted(host string, trusted []netip.Prefix) bool {
-	addr, err := netip.ParseAddr(host)
-	addr = addr.Unmap().WithZone("")
-	return err == nil && slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
 // A response remembers what was answered.
@@ -310,90 +211,4 @@ func checkBody(r *http.Request) error {
 		return errTwoTypes // the second may be joined to the first: RFC 9110 §5.3
 	}
 	return nil
-}
-
-// ownOrigin refuses requests that a page of another origin makes its visitor's browser send,
-// unless the origin is in the list. Such a page cannot read the answer, but each wrong
-// password that it sends would count as the visitor's own. Other clients than browsers send
-// neither Sec-Fetch-Site nor Origin, and pass.
-func ownOrigin(log *slog.Logger, origins []string, h handlerFunc) handlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		if isForeign(r, origins) {
-			logForeign(log, r)
-			return errForeignOrigin
-		}
-		return h(w, r)
-	}
-}
-
-// isForeign reports whether a browser marks r as coming from an origin that is neither ours
-// nor in the list. No browser sends such a mark twice, or without a Host to compare it to.
-func isForeign(r *http.Request, origins []string) bool {
-	marks := r.Header["Origin"]
-	if len(marks) > 1 || len(r.Header["Sec-Fetch-Site"]) > 1 {
-		return true
-	}
-	if allowsOrigin(origins, r.Header.Get("Origin")) {
-		return false
-	}
-	var protection http.CrossOriginProtection
-	return protection.Check(r) != nil || len(marks) == 1 && r.Host == ""
-}
-
-// maxLoggedOrigin is how much of an Origin header the log shows, in bytes.
-const maxLoggedOrigin = 200
-
-// foreignOrigin is the message of log lines about origins that may not call.
-const foreignOrigin = "refused: pages of this origin may not do this, see CORS_ORIGINS"
-
-func logForeign(log *slog.Logger, r *http.Request) {
-	log.LogAttrs(r.Context(), slog.LevelInfo, foreignOrigin,
-		slog.String("origin", cut(r.Header.Get("Origin"), maxLoggedOrigin)),
-		slog.String("method", cut(r.Method, 16)),
-		slog.String("preflight_for", cut(r.Header.Get("Access-Control-Request-Method"), 16)),
-		slog.String("request_id", r.Header.Get(requestIDHeader)))
-}
-
-// crossOrigin answers browsers that ask for pages of other origins
-// (https://fetch.spec.whatwg.org/#http-cors-protocol). Credentials are never allowed, because
-// tokens travel in a header that only the page's own script can set. So every request header
-// can be allowed. The answer repeats their names: * would not cover Authorization.
-func crossOrigin(log *slog.Logger, origins []string, h http.Handler) http.Handler {
-	if len(origins) > 0 {
-		h = cors.New(cors.Options{
-			AllowOriginVaryRequestFunc: func(r *http.Request, origin string) (bool, []string) {
-				return len(r.Header["Origin"]) == 1 && allowsOrigin(origins, origin), nil
-			},
-			AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete},
-			AllowedHeaders: []string{"*"},
-			ExposedHeaders: []string{"Retry-After", "X-Request-ID"},
-			MaxAge:         600, // seconds
-		}).Handler(h)
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h.ServeHTTP(w, r)
-		if isPreflight(r) && w.Header()["Access-Control-Allow-Origin"] == nil {
-			logForeign(log, r) // the browser tells only the page's author
-		}
-	})
-}
-
-// isPreflight reports whether a browser asks what a page may do.
-func isPreflight(r *http.Request) bool {
-	return r.Method == http.MethodOptions && r.Header["Origin"] != nil && r.Header["Access-Control-Request-Method"] != nil
-}
-
-// allowsOrigin reports whether origin is in a list of exact origins, of those
-// with * for the port, or of * alone for all.
-func allowsOrigin(origins []string, origin string) bool {
-	return slices.ContainsFunc(origins, func(allowed string) bool {
-		if allowed == "*" || allowed == origin {
-			return true
-		}
-		host, anyPort := strings.CutSuffix(allowed, ":*")
-		rest, sameHost := strings.CutPrefix(origin, host)
-		port, hasPort := strings.CutPrefix(rest, ":")
-		_, err := strconv.ParseUint(port, 10, 16)
-		return anyPort && sameHost && (rest == "" || hasPort && err == nil)
-	})
 }

@@ -241,3 +241,48 @@ func (a *accounts) endSessions(ctx context.Context, u User, keep string, from cl
 	a.event(ctx, slog.LevelInfo, "authn_token_revoked", u.Username, from)
 	return nil
 }
+
+// authenticateUser returns the user with this name and password. Its errors are those of
+// try; a wrong name or password, or a disabled user, is errBadCredentials.
+func (a *accounts) authenticateUser(ctx context.Context, name, password string, from client) (User, error) {
+	key := usernameKey(name)
+	u, err := a.store.UserByKey(context.WithoutCancel(ctx), key)
+	if err != nil && !errors.Is(err, errNotFound) {
+		return User{}, err
+	}
+	if err := a.try(ctx, attempt{key, u, password, from, errBadCredentials, "authn_login_fail", false}); err != nil {
+		return User{}, err
+	}
+	return a.strengthenHash(ctx, u, password), nil
+}
+
+// strengthenHash replaces a hash that costs less than one made today, and returns u with
+// the hash that it has then. The store does it only if the hash is still the one that this
+// password was checked against, so that it never undoes a change of password made
+// meanwhile. If it fails, or too many passwords are being hashed, the next login does it.
+func (a *accounts) strengthenHash(ctx context.Context, u User, password string) User {
+	if !a.passwords.isCheap(u.PasswordHash) {
+		return u
+	}
+	next, err := a.hash(ctx, password)
+	if err != nil {
+		return u
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), asideTimeout)
+	defer cancel()
+	err = a.store.ReplacePasswordHash(ctx, u.ID, u.PasswordHash, next)
+	if err == nil {
+		u.PasswordHash = next
+	}
+	a.warn(ctx, "cannot strengthen a password hash", u, replaceNotFound(err, nil))
+	return u
+}
+
+// userByName returns the user with this name in any case and width, or
+// errNotFound.
+func (a *accounts) userByName(ctx context.Context, name string) (User, error) {
+	if expands(name) {
+		return User{}, errNotFound
+	}
+	return a.store.UserByKey(ctx, usernameKey(name))
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// A problem is the body of every failure: FastAPI's detail, and where OAuth
+// clients look, the fields of RFC 6749 §5.2: ASCII without quotes and
+// backslashes.
+type problem struct {
+	Detail      any    `json:"detail"` // a string or fieldErrors
+	Error       string `json:"error,omitempty"`
+	Description string `json:"error_description,omitempty"`
+}
+
+var (
+	errBadBody   = errors.New("body cut off or unreadable")
+	errEncoded   = errors.New("body has a Content-Encoding")
+	errTwoTypes  = errors.New("body has two media types")
+	errBadTarget = errors.New("request target is no path")
+	errMethod    = errors.New("method not allowed")
+	errNoToken   = errors.New("no bearer token")
+	errNotLocal  = errors.New("not asked from this machine")
+
+	// errForeignOrigin is a request that a page of another origin makes a browser send.
+	errForeignOrigin = errors.New("page of another origin")
+)
+
+// statuses is the one place where a failure becomes an HTTP status, a text for
+// the caller and an OAuth error code. The first that fits counts: a query that a
+// client has left is context.Canceled and errUnavailable. An error that is not in
+// it is a bug: it is logged, and the caller is told only "Internal Server Error".
+var statuses = []struct {
+	err    error
+	code   int
+	detail string // of FastAPI, where it has one
+	oauth  string
+}{
+	{errBadBody, http.StatusBadRequest, "There was an error parsing the body", "invalid_request"},
+	{errTwoTypes, http.StatusBadRequest, "More than one Content-Type", "invalid_request"},
+	{errBadTarget, http.StatusBadRequest, "Bad Request", ""},
+	{errUnsupportedGrant, http.StatusBadRequest, "Unsupported grant_type; want password or refresh_token", "unsupported_grant_type"},
+	{errBadRefreshToken, http.StatusBadRequest, errBadRefreshToken.Error(), "invalid_grant"},
+	{errRefreshExpired, http.StatusBadRequest, errRefreshExpired.Error(), "invalid_grant"},
+	{errRefreshReused, http.StatusBadRequest, errRefreshReused.Error(), "invalid_grant"},
+	{errSessionEnded, http.StatusBadRequest, errSessionEnded.Error(), "invalid_grant"},
+	{errWrongPassword, http.StatusBadRequest, "Incorrect password", ""},
+	{errExists, http.StatusBadRequest, "Username already registered", ""},
+	{errBadCredentials, http.StatusUnauthorized, "Incorrect username or password", "invalid_grant"},
+	{errNoToken, http.StatusUnauthorized, "Not authenticated", ""},
+	{errBadToken, http.StatusUnauthorized, "Could not validate credentials", ""},
+	{errRegistrationClosed, http.StatusForbidden, "Registration is closed", ""},
+	{errStaleLogin, http.StatusForbidden, "Sign in again to delete this account", ""},
+	{errNotLocal, http.StatusForbidden, "Only this machine may see the users", ""},
+	{errForeignOrigin, http.StatusForbidden, "Pages of this origin may not call; see CORS_ORIGINS", "invalid_request"},
+	{errNotFound, http.StatusNotFound, "Not Found", ""},
+	{errMethod, http.StatusMethodNotAllowed, "Method Not Allowed", "invalid_request"},
+	{errTooLarge, http.StatusRequestEntityTooLarge, "Request Entity Too Large", "invalid_request"},
+	{errEncoded, http.StatusUnsupportedMediaType, "Unsupported Media Type", "invalid_request"},
+	{context.Canceled, statusClientClosedRequest, "Client Closed Request", ""},
+	{errUnavailable, http.StatusServiceUnavailable, "Service Unavailable", "temporarily_unavailable"},
+	{errBusy, http.StatusServiceUnavailable, "Service Unavailable", "temporarily_unavailable"},
+	{errStopping, http.StatusServiceUnavailable, "Shutting down", ""},
+}
+
+// statusClientClosedRequest is what the log says, as nginx does, of a client that
+// has hung up; nobody reads the answer.
+const statusClientClosedRequest = 499
+
+// retryAfter returns in how many seconds to ask again after a failure.
+func retryAfter(err error) string {
+	wait := time.Second
+	if throttled, ok := errors.AsType[throttledError](err); ok {
+		wait = throttled.wait
+	}
+	return strconv.FormatInt(wholeSeconds(wait), 10)
+}
+
+// describe returns the answer to a failure, and whether it is one that people
+// outside may know of.
+func describe(err error) (code int, p problem, known bool) {
+	if bad, ok := errors.AsType[fieldErrors](err); ok {
+		return http.StatusUnprocessableEntity, problem{bad, "invalid_request", bad.Error()}, true
+	}
+	if bad, ok := errors.AsType[formError](err); ok {
+		text := "Malformed form: " + string(bad)
+		return http.StatusBadRequest, problem{text, "invalid_request", text}, true
+	}
+	if _, ok := errors.AsType[throttledError](err); ok {
+		text := http.StatusText(http.StatusTooManyRequests)
+		return http.StatusTooManyRequests, problem{text, "temporarily_unavailable", text}, true
+	}
+	for _, st := range statuses {
+		if errors.Is(err, st.err) {
+			return st.code, problem{st.detail, st.oauth, st.detail}, true
+		}
+	}
+	text := http.StatusText(http.StatusInternalServerError)
+	return http.StatusInternalServerError, problem{text, "server_error", text}, false
+}
+
+// cheapRefusal returns why a request is refused without any work, or "".
+func cheapRefusal(err error) string {
+	if _, ok := errors.AsType[throttledError](err); ok {
+		return "throttled"
+	}
+	if errors.Is(err, errBusy) {
+		return "busy"
+	}
+	return ""
+}
+
+// oauthEndpoints are the paths whose failures carry the fields of RFC 6749 too.
+var oauthEndpoints = map[string]bool{"/token": true, "/revoke": true}
