@@ -11,10 +11,6 @@ import (
 
 // accounts is what the program can do, whoever asks: it knows users, passwords
 // and tokens, and nothing of HTTP.
-//
-// Its methods go on when the client hangs up (context.WithoutCancel), for a client may
-// close its half of the connection once it has sent everything. The exception is a
-// request that waits in a queue: it gives up when the client hangs up.
 type accounts struct {
 	guard
 	tokens        *signer
@@ -60,17 +56,24 @@ func (a *accounts) admitRegistration(ctx context.Context, from client) error {
 	return err
 }
 
+// A newUser is what people say of themselves when they register.
+type newUser struct {
+	Username string
+	Password string
+	Email    *string
+	FullName *string
+}
+
 // register creates a user as parseNewUser has passed it, after admitRegistration. It
 // returns errRegistrationClosed, errBusy, or errExists if the name is taken.
 func (a *accounts) register(ctx context.Context, req newUser, from client) (User, error) {
 	if !a.registrationOpen {
 		return User{}, errRegistrationClosed
 	}
-	hash, err := a.hash(ctx, req.Password)
+	hash, err := a.hash(from.Gone, req.Password)
 	if err != nil {
 		return User{}, err
 	}
-	ctx = context.WithoutCancel(ctx)
 	now := a.now().UTC()
 	u, err := a.store.CreateUser(ctx, User{
 		Username:         req.Username,
@@ -116,12 +119,18 @@ func (a *accounts) updateProfile(ctx context.Context, u User, change profileChan
 	if !change.Email.Set && !change.FullName.Set {
 		return u, nil
 	}
-	u, err := a.store.UpdateProfile(context.WithoutCancel(ctx), u.ID, change)
+	u, err := a.store.UpdateProfile(ctx, u.ID, change)
 	if err != nil {
 		return User{}, replaceNotFound(err, errBadToken)
 	}
 	a.event(ctx, slog.LevelInfo, "user_updated", u.Username, from)
 	return u, nil
+}
+
+// A passwordChange is a user's request for another password.
+type passwordChange struct {
+	Current string
+	New     string
 }
 
 // changePassword changes the password of u and ends all their sessions but s. It returns
@@ -135,20 +144,20 @@ func (a *accounts) changePassword(ctx context.Context, u User, s Session, change
 			return err
 		}
 		if next == "" {
-			if next, err = a.hash(ctx, change.New); err != nil {
+			if next, err = a.hash(from.Gone, change.New); err != nil {
 				return err
 			}
 		}
-		err = a.store.ChangePassword(context.WithoutCancel(ctx), u.ID, u.PasswordHash, next, a.now(), s.ID)
+		err = a.store.ChangePassword(ctx, u.ID, u.PasswordHash, next, a.now(), s.ID)
 		if err == nil {
-			a.forgetSources(context.WithoutCancel(ctx), u, from)
+			a.forgetSources(ctx, u, from)
 			a.event(ctx, slog.LevelInfo, "authn_password_change", u.Username, from)
 			return nil
 		}
 		if !errors.Is(err, errNotFound) {
 			return err
 		}
-		if u, err = a.reload(context.WithoutCancel(ctx), u); err != nil { // somebody was quicker
+		if u, err = a.reload(ctx, u); err != nil { // somebody was quicker
 			return err
 		}
 	}
@@ -185,24 +194,11 @@ func (a *accounts) deleteUser(ctx context.Context, u User, s Session, from clien
 	if !isRecent(s.CreatedAt, a.now(), deletionWindow) {
 		return errStaleLogin
 	}
-	if err := a.store.DeleteUser(context.WithoutCancel(ctx), u.ID); err != nil {
+	if err := a.store.DeleteUser(ctx, u.ID); err != nil {
 		return replaceNotFound(err, errBadToken)
 	}
 	a.event(ctx, slog.LevelInfo, "user_deleted", u.Username, from)
 	return nil
-}
-
-// exposedUsers returns the whole store as the original's GET / shows it.
-func (a *accounts) exposedUsers(ctx context.Context) (map[string]exposedUser, error) {
-	users, err := a.store.Users(ctx)
-	if err != nil {
-		return nil, err
-	}
-	all := make(map[string]exposedUser, len(users))
-	for _, u := range users {
-		all[u.Username] = exposedUser{u.response(), u.PasswordHash}
-	}
-	return all, nil
 }
 
 // readyTimeout is how long the store may take to say that it is there.

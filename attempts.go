@@ -40,28 +40,27 @@ type attempt struct {
 // which sources those are: a wrong password is then answered as a stranger would be, and a
 // stranger is answered after the same time.
 func (g *guard) try(ctx context.Context, t attempt) error {
-	lasting := context.WithoutCancel(ctx)
-	who, err := g.standingOf(lasting, t)
+	who, err := g.standingOf(ctx, t)
 	if err != nil {
 		return err
 	}
 	if !who.admitted {
-		if g.hashes.pass(ctx) {
+		if g.hashes.pass(t.from.Gone) {
 			g.pace.pretendToHash()
 		}
-		return g.refuse(lasting, t, who)
+		return g.refuse(ctx, t, who)
 	}
 	who, right, err := g.tryInTurn(ctx, t, who)
 	switch {
 	case right:
-		g.noteSuccess(lasting, who, t.user)
+		g.noteSuccess(ctx, who, t.user)
 		return nil
 	case err == nil && !who.admitted:
 		g.pace.pretendToHash()
-		return g.refuse(lasting, t, who)
+		return g.refuse(ctx, t, who)
 	case err == nil:
 		// The name only if it is one: people type their password there too.
-		g.event(lasting, slog.LevelWarn, t.event, t.user.Username, t.from)
+		g.event(ctx, slog.LevelWarn, t.event, t.user.Username, t.from)
 		err = t.wrong
 	case !errors.Is(err, errBusy):
 		return err
@@ -82,12 +81,11 @@ func (g *guard) refuse(ctx context.Context, t attempt, who standing) error {
 // it frees the slot. It returns what is known of who guesses by then, and whether the password is
 // right.
 func (g *guard) tryInTurn(ctx context.Context, t attempt, who standing) (standing, bool, error) {
-	if err := g.hashes.enter(ctx); err != nil {
+	if err := g.hashes.enter(t.from.Gone); err != nil {
 		return who, false, err
 	}
 	defer g.hashes.leave()
 	entered := time.Now()
-	ctx = context.WithoutCancel(ctx)
 	again, err := g.standingOf(ctx, t) // others may have failed while this one waited
 	if err != nil {
 		return who, false, err
@@ -183,7 +181,7 @@ func (p *pace) pretendToHash() { time.Sleep(time.Duration(p.hashed.Load())) }
 // learnPace compares a password with no hash, so that the first refusal after a start takes
 // as long as later ones.
 func (g *guard) learnPace(ctx context.Context) {
-	if g.throttle == nil || g.hashes.enter(ctx) != nil {
+	if g.throttle == nil || g.hashes.enter(ctx.Done()) != nil {
 		return
 	}
 	defer g.hashes.leave()
@@ -193,8 +191,8 @@ func (g *guard) learnPace(ctx context.Context) {
 }
 
 // hash returns the hash of a new password, or errBusy.
-func (g *guard) hash(ctx context.Context, password string) (string, error) {
-	if err := g.hashes.enter(ctx); err != nil {
+func (g *guard) hash(gone <-chan struct{}, password string) (string, error) {
+	if err := g.hashes.enter(gone); err != nil {
 		return "", err
 	}
 	defer g.hashes.leave()

@@ -150,7 +150,7 @@ func slowAccounts(t *testing.T, rounds int) *accounts {
 func took(t *testing.T, ctx context.Context, acc *accounts, source, name, want string, ends ...map[time.Time]bool) time.Duration {
 	t.Helper()
 	began := time.Now()
-	_, err := acc.authenticateUser(ctx, name, fmt.Sprint("wrong ", began.UnixNano()), client{IP: source})
+	_, err := acc.authenticateUser(t.Context(), name, fmt.Sprint("wrong ", began.UnixNano()), client{IP: source, Gone: ctx.Done()})
 	if err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("%s from %s: %v; want %s", name, source, err, want)
 	}
@@ -195,7 +195,7 @@ func TestRefusalsTakeAsLong(t *testing.T) {
 					if !tt.queue {
 						return
 					}
-					if err := acc.hashes.enter(t.Context()); err != nil {
+					if err := acc.hashes.enter(nil); err != nil {
 						t.Error(err)
 					}
 					time.AfterFunc(200*time.Millisecond, acc.hashes.leave)
@@ -227,7 +227,7 @@ func TestRefusalsWhileBusy(t *testing.T) {
 		for i := range freeSourceFailures {
 			took(t, t.Context(), acc, home, fmt.Sprint("name", i), failure)
 		}
-		if err := acc.hashes.enter(t.Context()); err != nil {
+		if err := acc.hashes.enter(nil); err != nil {
 			t.Fatal(err)
 		}
 		if d := took(t, t.Context(), acc, home, "alice", refusal); d != queuePatience {
@@ -497,7 +497,7 @@ func TestPriceOfALogin(t *testing.T) {
 		}
 	}
 	acc.passwords.rounds = 1000
-	for i, login := range []loginForm{
+	for i, login := range []credentials{
 		{"dear", "wrong"}, {"nobody", "wrong"}, {"cheap", "wrong"}, {"gone", goodPassword}, {"gone", "wrong"}, {"broken", goodPassword},
 	} {
 		*spent = 0

@@ -29,7 +29,7 @@ const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img
 // the folder that the document is in, as a proxy that adds a prefix needs. Postman and
 // most generators do not resolve that, so a request that comes straight from this machine
 // gets the address it was sent to.
-func readOpenAPI(w http.ResponseWriter, r *http.Request) error {
+func readOpenAPI(w http.ResponseWriter, r *http.Request, _ client) error {
 	w.Header()["Content-Type"] = jsonContentType
 	w.Header().Set("Cache-Control", "no-cache")
 	w.Write(bytes.Replace(openAPI, []byte(`"url": "."`), serverURL(r), 1))
@@ -50,13 +50,13 @@ func serverURL(r *http.Request) []byte {
 }
 
 // readDocs answers with the page that shows it.
-func readDocs(w http.ResponseWriter, r *http.Request) error {
+func readDocs(w http.ResponseWriter, r *http.Request, _ client) error {
 	w.Header().Set("Content-Security-Policy", docsPolicy)
 	return docsPage.write(w, r)
 }
 
 // readDocsFile answers with a file that the page loads.
-func readDocsFile(w http.ResponseWriter, r *http.Request) error {
+func readDocsFile(w http.ResponseWriter, r *http.Request, _ client) error {
 	file, ok := docsFiles[r.PathValue("file")]
 	if !ok {
 		return errNotFound

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"strconv"
@@ -31,9 +30,8 @@ var (
 )
 
 // statuses is the one place where a failure becomes an HTTP status, a text for
-// the caller and an OAuth error code. The first that fits counts: a query that a
-// client has left is context.Canceled and errUnavailable. An error that is not in
-// it is a bug: it is logged, and the caller is told only "Internal Server Error".
+// the caller and an OAuth error code. An error that is not in it is a bug: it is logged, and
+// the caller is told only "Internal Server Error".
 var statuses = []struct {
 	err    error
 	code   int
@@ -61,15 +59,10 @@ var statuses = []struct {
 	{errMethod, http.StatusMethodNotAllowed, "Method Not Allowed", "invalid_request"},
 	{errTooLarge, http.StatusRequestEntityTooLarge, "Request Entity Too Large", "invalid_request"},
 	{errEncoded, http.StatusUnsupportedMediaType, "Unsupported Media Type", "invalid_request"},
-	{context.Canceled, statusClientClosedRequest, "Client Closed Request", ""},
 	{errUnavailable, http.StatusServiceUnavailable, "Service Unavailable", "temporarily_unavailable"},
 	{errBusy, http.StatusServiceUnavailable, "Service Unavailable", "temporarily_unavailable"},
 	{errStopping, http.StatusServiceUnavailable, "Shutting down", ""},
 }
-
-// statusClientClosedRequest is what the log says, as nginx does, of a client that
-// has hung up; nobody reads the answer.
-const statusClientClosedRequest = 499
 
 // retryAfter returns in how many seconds to ask again after a failure.
 func retryAfter(err error) string {

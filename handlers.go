@@ -7,138 +7,135 @@ import (
 	"net/url"
 )
 
+// An api answers the operations that server.go lists.
+type api struct{ accounts *accounts }
+
+// A caller is the signed-in user who sends a request. The session is the zero Session if
+// the token was made elsewhere.
+type caller struct {
+	client
+	User    User
+	Session Session
+}
+
 // createUser registers a user.
-func createUser(acc *accounts) handlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		if err := acc.admitRegistration(r.Context(), sender(r)); err != nil {
-			return err
-		}
-		members, err := readObject(r)
-		if err != nil {
-			return err
-		}
-		req, err := parseNewUser(members, acc.minPasswordLength)
-		if err != nil {
-			return err
-		}
-		u, err := acc.register(r.Context(), req, sender(r))
-		if err != nil {
-			return err
-		}
-		return writeJSON(w, http.StatusOK, u.response())
+func (a *api) createUser(w http.ResponseWriter, r *http.Request, from client) error {
+	if err := a.accounts.admitRegistration(r.Context(), from); err != nil {
+		return err
 	}
+	members, err := readObject(r)
+	if err != nil {
+		return err
+	}
+	req, err := parseNewUser(members, a.accounts.minPasswordLength)
+	if err != nil {
+		return err
+	}
+	u, err := a.accounts.register(r.Context(), req, from)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, newUserResponse(u))
 }
 
 // loginForAccessToken is the token endpoint of the resource owner password
 // credentials grant (RFC 6749 §4.3) and of refresh tokens (§6). Without a grant_type
 // it is a login, as in FastAPI.
-func loginForAccessToken(acc *accounts) handlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		fields, err := readForm(r)
-		if err != nil {
-			return err
-		}
-		var tokens tokenResponse
-		switch fields.values["grant_type"] {
-		case "", "password":
-			tokens, err = loginByForm(acc, r, fields)
-		case "refresh_token":
-			tokens, err = refreshByForm(acc, r, fields)
-		default:
-			err = errUnsupportedGrant
-		}
-		if err != nil {
-			return err
-		}
-		tokens.Scope = grantedScope(fields)
-		return writeJSON(w, http.StatusOK, tokens)
+func (a *api) loginForAccessToken(w http.ResponseWriter, r *http.Request, from client) error {
+	fields, err := readForm(r)
+	if err != nil {
+		return err
 	}
+	var tokens issuedTokens
+	switch fields.values["grant_type"] {
+	case "", "password":
+		tokens, err = a.loginByForm(r, fields, from)
+	case "refresh_token":
+		tokens, err = a.refreshByForm(r, fields, from)
+	default:
+		err = errUnsupportedGrant
+	}
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, newTokenResponse(tokens, fields))
 }
 
-func loginByForm(acc *accounts, r *http.Request, fields form) (tokenResponse, error) {
+func (a *api) loginByForm(r *http.Request, fields form, from client) (issuedTokens, error) {
 	login, err := parseLogin(fields)
 	if err != nil {
-		return tokenResponse{}, err
+		return issuedTokens{}, err
 	}
-	return acc.login(r.Context(), login, sender(r))
+	return a.accounts.login(r.Context(), login, from)
 }
 
-func refreshByForm(acc *accounts, r *http.Request, fields form) (tokenResponse, error) {
+func (a *api) refreshByForm(r *http.Request, fields form, from client) (issuedTokens, error) {
 	token, err := tokenField(fields, "refresh_token")
 	if err != nil {
-		return tokenResponse{}, err
+		return issuedTokens{}, err
 	}
-	return acc.refresh(r.Context(), token, sender(r))
+	return a.accounts.refresh(r.Context(), token, from)
 }
 
 // revokeToken ends the session of a token (RFC 7009). The token shows its own kind;
 // token_type_hint is ignored (§2.1).
-func revokeToken(acc *accounts) handlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		fields, err := readForm(r)
-		if err != nil {
-			return err
-		}
-		token, err := tokenField(fields, "token")
-		if err != nil {
-			return err
-		}
-		if err := acc.revoke(r.Context(), token, sender(r)); err != nil {
-			return err
-		}
-		return writeJSON(w, http.StatusOK, struct{}{}) // clients parse it, though RFC 7009 §2.2 has them ignore it
+func (a *api) revokeToken(w http.ResponseWriter, r *http.Request, from client) error {
+	fields, err := readForm(r)
+	if err != nil {
+		return err
 	}
+	token, err := tokenField(fields, "token")
+	if err != nil {
+		return err
+	}
+	if err := a.accounts.revoke(r.Context(), token, from); err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, struct{}{}) // clients parse it, though RFC 7009 §2.2 has them ignore it
 }
 
 // root sends people to the documentation.
-func root(w http.ResponseWriter, r *http.Request) error {
+func root(w http.ResponseWriter, r *http.Request, _ client) error {
 	redirect(w, r, "/docs", "")
 	return nil
 }
 
-// readLivez says that the process runs. It asks nobody else: a restart would not
-// bring a lost database back.
-func readLivez(w http.ResponseWriter, _ *http.Request) error {
+// readLivez says that the process runs. It does not ask the database, which a restart of
+// this process would not bring back.
+func readLivez(w http.ResponseWriter, _ *http.Request, _ client) error {
 	return writeJSON(w, http.StatusOK, healthy)
 }
 
 // readReadyz says whether requests should be sent here.
-func readReadyz(acc *accounts) handlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		if err := acc.ready(r.Context()); err != nil {
-			return err
-		}
-		return writeJSON(w, http.StatusOK, healthy)
+func (a *api) readReadyz(w http.ResponseWriter, r *http.Request, _ client) error {
+	if err := a.accounts.ready(r.Context()); err != nil {
+		return err
 	}
+	return writeJSON(w, http.StatusOK, healthy)
 }
 
 // healthy is what health checks answer.
 var healthy = map[string]string{"status": "ok"}
 
-// readUsers is the original's GET /: every user, with the password hash. A page of
-// another origin may not read it, nor one whose host's name has been pointed here
-// (DNS rebinding), nor a client of a proxy.
-func readUsers(acc *accounts) handlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		if !isLoopback((&url.URL{Host: r.Host}).Hostname()) || r.Header.Get("Origin") != "" || isForwarded(r) {
-			return errNotLocal
-		}
-		users, err := acc.exposedUsers(r.Context())
-		if err != nil {
-			return err
-		}
-		return writeJSON(w, http.StatusOK, users)
+// readUsers is the original's GET /: every user, with the password hash. It refuses pages of
+// other origins, pages whose host name has been pointed here (DNS rebinding), and clients of
+// a proxy.
+func (a *api) readUsers(w http.ResponseWriter, r *http.Request, _ client) error {
+	if !isLoopback((&url.URL{Host: r.Host}).Hostname()) || r.Header.Get("Origin") != "" || isForwarded(r) {
+		return errNotLocal
 	}
+	users, err := a.accounts.store.Users(r.Context())
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, newExposedUsers(users))
 }
 
-// A userHandlerFunc is a handlerFunc for a signed-in user. The session is the zero one
-// if the token was made elsewhere.
-type userHandlerFunc func(w http.ResponseWriter, r *http.Request, u User, s Session) error
-
-// authed calls h with the user and the session that the request's bearer token names. It
-// reads the body first: a session that ends while somebody is slow to send it has ended.
-func authed(acc *accounts, h userHandlerFunc) handlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) error {
+// signedIn is for operations of a signed-in user: it calls h with the user and the session
+// that the request's bearer token names. It reads the body first, so that a session that
+// ends while the client is slow to send its body has ended for this request, too.
+func (a *api) signedIn(h func(w http.ResponseWriter, r *http.Request, me caller) error) handlerFunc {
+	return func(w http.ResponseWriter, r *http.Request, from client) error {
 		token, err := bearerToken(r.Header["Authorization"])
 		if err != nil {
 			return err
@@ -150,10 +147,10 @@ func authed(acc *accounts, h userHandlerFunc) handlerFunc {
 			}
 			r.Body = io.NopCloser(bytes.NewReader(body))
 		}
-		u, s, err := acc.currentUser(r.Context(), token)
+		u, s, err := a.accounts.currentUser(r.Context(), token)
 		if err != nil {
 			return err
 		}
-		return h(w, r, u, s)
+		return h(w, r, caller{from, u, s})
 	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"os"
 	"runtime"
@@ -32,10 +31,10 @@ func newQueue(atOnce int) *queue {
 }
 
 // enter waits for a place among those at work, to be left again by leave. It returns
-// errBusy if that takes too long, if too many wait already, or if ctx is done before: a
-// client that hangs up makes room for the next. When a place is free it does not look at ctx,
-// because a client may close its half of the connection once it has sent everything.
-func (q *queue) enter(ctx context.Context) error {
+// errBusy if that takes too long, if too many wait already, or if gone is closed before: a
+// client that hangs up makes room for the next. When a place is free it does not look at
+// gone, because a client may close its half of the connection once it has sent everything.
+func (q *queue) enter(gone <-chan struct{}) error {
 	if q.enterNow() {
 		return nil
 	}
@@ -45,7 +44,7 @@ func (q *queue) enter(ctx context.Context) error {
 	default:
 		return errBusy
 	}
-	if !q.wait(ctx) {
+	if !q.wait(gone) {
 		return errBusy
 	}
 	return nil
@@ -53,8 +52,8 @@ func (q *queue) enter(ctx context.Context) error {
 
 // pass waits as enter does, and makes way at once. It reports whether it would have got a
 // place. It takes none among those that wait, so that it keeps nobody out.
-func (q *queue) pass(ctx context.Context) bool {
-	entered := q.enterNow() || len(q.waiting) < cap(q.waiting) && q.wait(ctx)
+func (q *queue) pass(gone <-chan struct{}) bool {
+	entered := q.enterNow() || len(q.waiting) < cap(q.waiting) && q.wait(gone)
 	if entered {
 		q.leave()
 	}
@@ -72,13 +71,13 @@ func (q *queue) enterNow() bool {
 }
 
 // wait takes a place when one is free, and reports whether that was in time.
-func (q *queue) wait(ctx context.Context) bool {
+func (q *queue) wait(gone <-chan struct{}) bool {
 	limit := time.NewTimer(queuePatience)
 	defer limit.Stop()
 	select {
 	case q.running <- struct{}{}:
 		return true
-	case <-ctx.Done():
+	case <-gone:
 	case <-limit.C:
 	}
 	return false

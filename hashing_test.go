@@ -16,7 +16,7 @@ func TestHashQueue(t *testing.T) {
 		var running, most, served, refused atomic.Int64
 		for range 20 {
 			go func() {
-				if err := q.enter(t.Context()); err != nil {
+				if err := q.enter(nil); err != nil {
 					if !errors.Is(err, errBusy) {
 						t.Errorf("refused with %v", err)
 					}
@@ -37,7 +37,7 @@ func TestHashQueue(t *testing.T) {
 		if most.Load() != 2 || served.Load() != 14 || refused.Load() != 6 {
 			t.Errorf("%d at once, %d served, %d refused; want 2, 14, 6", most.Load(), served.Load(), refused.Load())
 		}
-		if err := q.enter(t.Context()); err != nil {
+		if err := q.enter(nil); err != nil {
 			t.Errorf("after the rush, %v after its beginning: %v", time.Since(began), err)
 		}
 	})
@@ -47,15 +47,15 @@ func TestHashQueue(t *testing.T) {
 func TestHashQueueFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(1)
-		if err := q.enter(t.Context()); err != nil {
+		if err := q.enter(nil); err != nil {
 			t.Fatal(err)
 		}
 		for range maxWaiting {
-			go q.enter(t.Context())
+			go q.enter(nil)
 		}
 		synctest.Wait()
 		began := time.Now()
-		if err := q.enter(t.Context()); !errors.Is(err, errBusy) || time.Since(began) > 0 {
+		if err := q.enter(nil); !errors.Is(err, errBusy) || time.Since(began) > 0 {
 			t.Errorf("%v after %v; want errBusy at once", err, time.Since(began))
 		}
 		time.Sleep(queuePatience)
@@ -73,19 +73,19 @@ func TestHashQueueHangUp(t *testing.T) {
 		q := newQueue(1)
 		gone, hangUp := context.WithCancel(t.Context())
 		hangUp()
-		if err := q.enter(gone); err != nil {
+		if err := q.enter(gone.Done()); err != nil {
 			t.Errorf("with a free place: %v", err)
 		}
 		waiting, hangUp := context.WithCancel(t.Context())
 		left := make(chan error)
-		go func() { left <- q.enter(waiting) }()
+		go func() { left <- q.enter(waiting.Done()) }()
 		synctest.Wait()
 		hangUp()
 		if err := <-left; !errors.Is(err, errBusy) || len(q.waiting) != 0 {
 			t.Errorf("%v, and %d still wait", err, len(q.waiting))
 		}
 		q.leave()
-		if err := q.enter(t.Context()); err != nil {
+		if err := q.enter(nil); err != nil {
 			t.Errorf("the place is lost: %v", err)
 		}
 	})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -11,14 +12,19 @@ import (
 	"sync"
 )
 
-// A handlerFunc is an http.HandlerFunc that returns its failure instead of
-// writing it.
-type handlerFunc func(w http.ResponseWriter, r *http.Request) error
+// A handlerFunc answers a request of a client, or returns why it cannot.
+type handlerFunc func(w http.ResponseWriter, r *http.Request, from client) error
 
 // serve turns h into an http.Handler that answers h's failure as JSON.
+//
+// The request goes on when the client hangs up, because a client may close its half of the
+// connection once it has sent everything. Only a request that waits in a queue gives up its
+// place; see client.Gone.
 func serve(log *slog.Logger, h handlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := h(w, r); err != nil {
+		from := sender(r)
+		r = r.WithContext(context.WithoutCancel(r.Context()))
+		if err := h(w, r, from); err != nil {
 			writeError(w, r, log, err)
 		}
 	})
@@ -88,6 +94,7 @@ func sender(r *http.Request) client {
 		IP:        r.RemoteAddr,
 		UserAgent: strings.ToValidUTF8(agent, "?"), // no longer than before
 		RequestID: r.Header.Get(requestIDHeader),
+		Gone:      r.Context().Done(),
 	}
 }
 

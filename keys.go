@@ -136,6 +136,9 @@ var errBadToken = errors.New("access token not good")
 // b64 is the base64url of RFC 7515 §2: no padding, no stray bits at the end.
 var b64 = base64.RawURLEncoding.Strict()
 
+// maxTokenSize is how long a token of any kind may be, in bytes. Ours have some 300.
+const maxTokenSize = 4 << 10
+
 // open returns the header, still encoded, and the payload of a compact JWS
 // (RFC 7515 §7.1) that one of the keys has signed; any other is errBadToken.
 func (k keySet) open(token string) (header string, payload []byte, err error) {

@@ -168,9 +168,9 @@ func callers() string {
 // ignoresBody is for operations that have no use for a body. Some proxies announce one that
 // never comes: nginx's auth_request passes on the Content-Length of another request.
 func ignoresBody(h handlerFunc) handlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request, from client) error {
 		r.Body = http.NoBody
-		return h(w, r)
+		return h(w, r, from)
 	}
 }
 
@@ -180,7 +180,7 @@ const maxBody = 64 << 10
 // readsBody refuses a body that is larger than maxBody, at once if the request says so, and
 // one that would grow when it is unpacked.
 func readsBody(h handlerFunc) handlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request, from client) error {
 		if err := checkBody(r); err != nil {
 			if r.Close && r.Header.Get("Expect") == "" {
 				io.CopyN(io.Discard, r.Body, drainedBody)
@@ -190,7 +190,7 @@ func readsBody(h handlerFunc) handlerFunc {
 		if r.Body != http.NoBody {
 			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		}
-		return h(w, r)
+		return h(w, r, from)
 	}
 }
 

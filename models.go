@@ -67,6 +67,10 @@ type client struct {
 	IP        string
 	UserAgent string
 	RequestID string
+
+	// Gone is closed when the client hangs up. It is nil for one that waits as long as it
+	// takes.
+	Gone <-chan struct{}
 }
 
 // A profileChange is the body of PATCH /users/me/. A text that is not to change is

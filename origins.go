@@ -15,12 +15,12 @@ import (
 // password that it sends would count as the visitor's own. Other clients than browsers send
 // neither Sec-Fetch-Site nor Origin, and pass.
 func ownOrigin(log *slog.Logger, origins []string, h handlerFunc) handlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request, from client) error {
 		if isForeign(r, origins) {
 			logForeign(log, r)
 			return errForeignOrigin
 		}
-		return h(w, r)
+		return h(w, r, from)
 	}
 }
 

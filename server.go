@@ -19,7 +19,7 @@ type edgeSettings struct {
 }
 
 // An operation is one line of the API: a pattern of http.ServeMux, what becomes of the
-// request's body, and what answers it.
+// request's body, and what answers it: a handler for anybody, or for who is signedIn.
 type operation struct {
 	pattern string
 	body    func(handlerFunc) handlerFunc // readsBody or ignoresBody
@@ -28,25 +28,26 @@ type operation struct {
 
 // operations returns the whole API.
 func operations(cfg edgeSettings, acc *accounts) []operation {
+	a := &api{acc}
 	home := operation{"GET /{$}", ignoresBody, root}
 	if cfg.ExposeUsers {
-		home.handle = readUsers(acc)
+		home.handle = a.readUsers
 	}
 	return []operation{
-		{"POST /users/{$}", readsBody, createUser(acc)},
-		{"POST /token", readsBody, loginForAccessToken(acc)},
-		{"POST /revoke", readsBody, revokeToken(acc)},
+		{"POST /users/{$}", readsBody, a.createUser},
+		{"POST /token", readsBody, a.loginForAccessToken},
+		{"POST /revoke", readsBody, a.revokeToken},
 
-		{"GET /users/me/{$}", ignoresBody, authed(acc, readUsersMe)},
-		{"PATCH /users/me/{$}", readsBody, authed(acc, updateUsersMe(acc))},
-		{"DELETE /users/me/{$}", ignoresBody, authed(acc, deleteUsersMe(acc))},
-		{"POST /users/me/password", readsBody, authed(acc, updatePassword(acc))},
-		{"GET /users/me/sessions/{$}", ignoresBody, authed(acc, readSessions(acc))},
-		{"DELETE /users/me/sessions/{$}", ignoresBody, authed(acc, deleteSessions(acc))},
-		{"DELETE /users/me/sessions/{id}", ignoresBody, authed(acc, deleteOneSession(acc))},
+		{"GET /users/me/{$}", ignoresBody, a.signedIn(a.readUsersMe)},
+		{"PATCH /users/me/{$}", readsBody, a.signedIn(a.updateUsersMe)},
+		{"DELETE /users/me/{$}", ignoresBody, a.signedIn(a.deleteUsersMe)},
+		{"POST /users/me/password", readsBody, a.signedIn(a.updatePassword)},
+		{"GET /users/me/sessions/{$}", ignoresBody, a.signedIn(a.readSessions)},
+		{"DELETE /users/me/sessions/{$}", ignoresBody, a.signedIn(a.deleteSessions)},
+		{"DELETE /users/me/sessions/{id}", ignoresBody, a.signedIn(a.deleteOneSession)},
 
 		{"GET /livez", ignoresBody, readLivez},
-		{"GET /readyz", ignoresBody, readReadyz(acc)},
+		{"GET /readyz", ignoresBody, a.readReadyz},
 
 		home,
 		{"GET /openapi.json", ignoresBody, readOpenAPI},

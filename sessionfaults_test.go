@@ -40,24 +40,24 @@ func quietAccounts(t testing.TB, s store) *accounts {
 // A sessionEnd is one way in which a session ends.
 type sessionEnd struct {
 	name   string
-	do     func(ctx context.Context, acc *accounts, u User, victim tokenResponse, own Session) error
+	do     func(ctx context.Context, acc *accounts, u User, victim issuedTokens, own Session) error
 	logins bool // a login under way with the old password ends too
 }
 
 var sessionEnds = []sessionEnd{
-	{"revoke", func(ctx context.Context, acc *accounts, _ User, victim tokenResponse, _ Session) error {
+	{"revoke", func(ctx context.Context, acc *accounts, _ User, victim issuedTokens, _ Session) error {
 		return acc.revoke(ctx, victim.RefreshToken, client{})
 	}, false},
-	{"end all others", func(ctx context.Context, acc *accounts, u User, _ tokenResponse, own Session) error {
+	{"end all others", func(ctx context.Context, acc *accounts, u User, _ issuedTokens, own Session) error {
 		return acc.endSessions(ctx, u, own.ID, client{})
 	}, false},
-	{"change the password", func(ctx context.Context, acc *accounts, u User, _ tokenResponse, own Session) error {
+	{"change the password", func(ctx context.Context, acc *accounts, u User, _ issuedTokens, own Session) error {
 		return acc.changePassword(ctx, u, own, passwordChange{goodPassword, newPassword}, client{})
 	}, true},
-	{"disable", func(ctx context.Context, acc *accounts, u User, _ tokenResponse, _ Session) error {
+	{"disable", func(ctx context.Context, acc *accounts, u User, _ issuedTokens, _ Session) error {
 		return acc.store.DisableUser(ctx, u.ID, acc.now())
 	}, true},
-	{"delete", func(ctx context.Context, acc *accounts, u User, _ tokenResponse, own Session) error {
+	{"delete", func(ctx context.Context, acc *accounts, u User, _ issuedTokens, own Session) error {
 		return acc.deleteUser(ctx, u, own, client{})
 	}, true},
 }
@@ -68,15 +68,15 @@ func lastEventWins(t *testing.T, acc *accounts, round int) {
 	if _, err := acc.register(ctx, newUser{Username: name, Password: goodPassword}, client{}); err != nil {
 		t.Fatal(err)
 	}
-	login := loginForm{name, goodPassword}
+	login := credentials{name, goodPassword}
 	victim, own := mustLogin(t, acc, login), mustLogin(t, acc, login)
 	u, ownSession, err := acc.currentUser(ctx, own.AccessToken)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var mu sync.Mutex
-	var dead []tokenResponse
-	note := func(tokens tokenResponse) {
+	var dead []issuedTokens
+	note := func(tokens issuedTokens) {
 		mu.Lock()
 		defer mu.Unlock()
 		dead = append(dead, tokens)
@@ -109,9 +109,9 @@ func lastEventWins(t *testing.T, acc *accounts, round int) {
 	}
 }
 
-func mustLogin(t testing.TB, acc *accounts, form loginForm) tokenResponse {
+func mustLogin(t testing.TB, acc *accounts, given credentials) issuedTokens {
 	t.Helper()
-	tokens, err := acc.login(t.Context(), form, client{})
+	tokens, err := acc.login(t.Context(), given, client{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func mustLogin(t testing.TB, acc *accounts, form loginForm) tokenResponse {
 
 // anyGood reports whether one of two tokens is good for anything. It uses the refresh
 // token.
-func anyGood(ctx context.Context, acc *accounts, tokens tokenResponse) bool {
+func anyGood(ctx context.Context, acc *accounts, tokens issuedTokens) bool {
 	_, _, err := acc.currentUser(ctx, tokens.AccessToken)
 	_, err2 := acc.refresh(ctx, tokens.RefreshToken, client{})
 	return err == nil || err2 == nil
@@ -189,43 +189,43 @@ func (f *faulty) EndSessions(ctx context.Context, userID int64, validAfter time.
 type faultCase struct {
 	name  string
 	calls int // of the store, if none fails
-	do    func(ctx context.Context, acc *accounts, u User, first, second tokenResponse) (tokenResponse, error)
+	do    func(ctx context.Context, acc *accounts, u User, first, second issuedTokens) (issuedTokens, error)
 	ends  bool // the session of first and second
 }
 
 var faultCases = []faultCase{
-	{"a login", 3, func(ctx context.Context, acc *accounts, _ User, _, _ tokenResponse) (tokenResponse, error) {
-		return acc.login(ctx, loginForm{"alice", goodPassword}, client{})
+	{"a login", 3, func(ctx context.Context, acc *accounts, _ User, _, _ issuedTokens) (issuedTokens, error) {
+		return acc.login(ctx, credentials{"alice", goodPassword}, client{})
 	}, false},
-	{"a refresh", 2, func(ctx context.Context, acc *accounts, _ User, _, second tokenResponse) (tokenResponse, error) {
+	{"a refresh", 2, func(ctx context.Context, acc *accounts, _ User, _, second issuedTokens) (issuedTokens, error) {
 		return acc.refresh(ctx, second.RefreshToken, client{})
 	}, false},
-	{"a refresh again, within the grace", 1, func(ctx context.Context, acc *accounts, _ User, first, _ tokenResponse) (tokenResponse, error) {
+	{"a refresh again, within the grace", 1, func(ctx context.Context, acc *accounts, _ User, first, _ issuedTokens) (issuedTokens, error) {
 		return acc.refresh(ctx, first.RefreshToken, client{})
 	}, false},
-	{"a log-out by refresh token", 2, func(ctx context.Context, acc *accounts, _ User, _, second tokenResponse) (tokenResponse, error) {
-		return tokenResponse{}, acc.revoke(ctx, second.RefreshToken, client{})
+	{"a log-out by refresh token", 2, func(ctx context.Context, acc *accounts, _ User, _, second issuedTokens) (issuedTokens, error) {
+		return issuedTokens{}, acc.revoke(ctx, second.RefreshToken, client{})
 	}, true},
-	{"a log-out by access token", 2, func(ctx context.Context, acc *accounts, _ User, first, _ tokenResponse) (tokenResponse, error) {
-		return tokenResponse{}, acc.revoke(ctx, first.AccessToken, client{})
+	{"a log-out by access token", 2, func(ctx context.Context, acc *accounts, _ User, first, _ issuedTokens) (issuedTokens, error) {
+		return issuedTokens{}, acc.revoke(ctx, first.AccessToken, client{})
 	}, true},
-	{"a theft", 2, func(ctx context.Context, acc *accounts, _ User, first, _ tokenResponse) (tokenResponse, error) {
+	{"a theft", 2, func(ctx context.Context, acc *accounts, _ User, first, _ issuedTokens) (issuedTokens, error) {
 		acc.limits.grace = 0
 		_, err := acc.refresh(ctx, first.RefreshToken, client{})
 		if errors.Is(err, errRefreshReused) || errors.Is(err, errSessionEnded) {
 			err = nil // the end has been reported
 		}
-		return tokenResponse{}, err
+		return issuedTokens{}, err
 	}, true},
-	{"a change of the password by another session", 1, func(ctx context.Context, acc *accounts, u User, _, _ tokenResponse) (tokenResponse, error) {
+	{"a change of the password by another session", 1, func(ctx context.Context, acc *accounts, u User, _, _ issuedTokens) (issuedTokens, error) {
 		err := acc.changePassword(ctx, u, Session{}, passwordChange{goodPassword, newPassword}, client{})
 		if errors.Is(err, errWrongPassword) {
 			err = nil // it was changed the first time
 		}
-		return tokenResponse{}, err
+		return issuedTokens{}, err
 	}, true},
-	{"an end of all", 1, func(ctx context.Context, acc *accounts, u User, _, _ tokenResponse) (tokenResponse, error) {
-		return tokenResponse{}, acc.endSessions(ctx, u, "", client{})
+	{"an end of all", 1, func(ctx context.Context, acc *accounts, u User, _, _ issuedTokens) (issuedTokens, error) {
+		return issuedTokens{}, acc.endSessions(ctx, u, "", client{})
 	}, true},
 }
 
@@ -262,7 +262,7 @@ func (c faultCase) check(t *testing.T, users store, at int, late bool) {
 	if _, err := acc.register(ctx, newUser{Username: "alice", Password: goodPassword}, client{}); err != nil {
 		t.Fatal(err)
 	}
-	first := mustLogin(t, acc, loginForm{"alice", goodPassword})
+	first := mustLogin(t, acc, credentials{"alice", goodPassword})
 	second, err := acc.refresh(ctx, first.RefreshToken, client{})
 	if err != nil {
 		t.Fatal(err)
@@ -297,7 +297,7 @@ func (c faultCase) check(t *testing.T, users store, at int, late bool) {
 }
 
 // bothGood reports whether an access token is good, and the refresh token with it.
-func bothGood(ctx context.Context, acc *accounts, tokens tokenResponse) bool {
+func bothGood(ctx context.Context, acc *accounts, tokens issuedTokens) bool {
 	_, _, err := acc.currentUser(ctx, tokens.AccessToken)
 	if err != nil {
 		return false

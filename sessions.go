@@ -15,25 +15,74 @@ var (
 	errSessionEnded   = errors.New("the session has ended")
 )
 
+// credentials are what people log in with.
+type credentials struct {
+	Username string
+	Password string
+}
+
+// issuedTokens are what a login or a refresh gets.
+type issuedTokens struct {
+	AccessToken  string
+	RefreshToken string
+	Life         time.Duration // of the access token, in whole seconds
+}
+
 // login exchanges a name and a password for tokens, and begins a session. Its errors
 // are those of authenticateUser, and errRaced.
-func (a *accounts) login(ctx context.Context, form loginForm, from client) (tokenResponse, error) {
+func (a *accounts) login(ctx context.Context, given credentials, from client) (issuedTokens, error) {
 	for range maxRaces {
-		u, err := a.authenticateUser(ctx, form.Username, form.Password, from)
+		u, err := a.authenticateUser(ctx, given.Username, given.Password, from)
 		if err != nil {
-			return tokenResponse{}, err
+			return issuedTokens{}, err
 		}
-		tokens, err := a.beginSession(context.WithoutCancel(ctx), u, from)
+		tokens, err := a.beginSession(ctx, u, from)
 		if errors.Is(err, errNotFound) {
 			continue // the hash is no longer the one that was checked
 		}
 		if err != nil {
-			return tokenResponse{}, err
+			return issuedTokens{}, err
 		}
 		a.event(ctx, slog.LevelInfo, "authn_login_success", u.Username, from)
 		return tokens, nil
 	}
-	return tokenResponse{}, errRaced
+	return issuedTokens{}, errRaced
+}
+
+// authenticateUser returns the user with this name and password. Its errors are those of
+// try; a wrong name or password, or a disabled user, is errBadCredentials.
+func (a *accounts) authenticateUser(ctx context.Context, name, password string, from client) (User, error) {
+	key := usernameKey(name)
+	u, err := a.store.UserByKey(ctx, key)
+	if err != nil && !errors.Is(err, errNotFound) {
+		return User{}, err
+	}
+	if err := a.try(ctx, attempt{key, u, password, from, errBadCredentials, "authn_login_fail", false}); err != nil {
+		return User{}, err
+	}
+	return a.strengthenHash(ctx, u, password, from), nil
+}
+
+// strengthenHash replaces a hash that costs less than one made today, and returns u with
+// the hash that it has then. The store does it only if the hash is still the one that this
+// password was checked against, so that it never undoes a change of password made
+// meanwhile. If it fails, or too many passwords are being hashed, the next login does it.
+func (a *accounts) strengthenHash(ctx context.Context, u User, password string, from client) User {
+	if !a.passwords.isCheap(u.PasswordHash) {
+		return u
+	}
+	next, err := a.hash(from.Gone, password)
+	if err != nil {
+		return u
+	}
+	ctx, cancel := context.WithTimeout(ctx, asideTimeout)
+	defer cancel()
+	err = a.store.ReplacePasswordHash(ctx, u.ID, u.PasswordHash, next)
+	if err == nil {
+		u.PasswordHash = next
+	}
+	a.warn(ctx, "cannot strengthen a password hash", u, replaceNotFound(err, nil))
+	return u
 }
 
 // maxSessions is how many sessions a user may have. When another begins, the one that has
@@ -43,7 +92,7 @@ const maxSessions = 1000
 // beginSession begins a session of a user who has shown that the password is
 // theirs, and returns its tokens. It returns errNotFound if the password has been
 // changed since, or the user has been disabled or deleted.
-func (a *accounts) beginSession(ctx context.Context, u User, from client) (tokenResponse, error) {
+func (a *accounts) beginSession(ctx context.Context, u User, from client) (issuedTokens, error) {
 	now := a.now().UTC()
 	s := Session{
 		ID: newSessionID(), UserID: u.ID,
@@ -51,24 +100,25 @@ func (a *accounts) beginSession(ctx context.Context, u User, from client) (token
 		IP: from.IP, UserAgent: from.UserAgent,
 	}
 	if err := a.store.CreateSession(ctx, s, u.PasswordHash, maxSessions); err != nil {
-		return tokenResponse{}, err
+		return issuedTokens{}, err
 	}
 	return a.tokensOf(u, s, now)
 }
 
 // tokensOf returns the tokens of a session: an access token that ends with it, to the
 // second, and the refresh token of its generation.
-func (a *accounts) tokensOf(u User, s Session, now time.Time) (tokenResponse, error) {
-	seconds := wholeSeconds(min(a.tokens.ttl, s.ExpiresAt.Sub(now))) // never 0, which clients take for ever
-	access, err := a.tokens.createAccessToken(u.Username, s.ID, now, now.Add(time.Duration(seconds)*time.Second))
+func (a *accounts) tokensOf(u User, s Session, now time.Time) (issuedTokens, error) {
+	left := min(a.tokens.ttl, s.ExpiresAt.Sub(now))
+	life := time.Duration(wholeSeconds(left)) * time.Second // never 0, which clients take for "never expires"
+	access, err := a.tokens.createAccessToken(u.Username, s.ID, now, now.Add(life))
 	if err != nil {
-		return tokenResponse{}, err
+		return issuedTokens{}, err
 	}
 	refresh, err := a.refreshTokens.token(s.ID, s.Generation)
 	if err != nil {
-		return tokenResponse{}, err
+		return issuedTokens{}, err
 	}
-	return tokenResponse{AccessToken: access, TokenType: "bearer", ExpiresIn: seconds, RefreshToken: refresh}, nil
+	return issuedTokens{access, refresh, life}, nil
 }
 
 // currentUser returns the user whom an access token names and the session that it
@@ -84,7 +134,6 @@ func (a *accounts) currentUser(ctx context.Context, token string) (User, Session
 	if err != nil {
 		return User{}, Session{}, err
 	}
-	ctx = context.WithoutCancel(ctx)
 	var u User
 	var s Session
 	if c.SessionID == "" {
@@ -99,6 +148,15 @@ func (a *accounts) currentUser(ctx context.Context, token string) (User, Session
 		return User{}, Session{}, errBadToken
 	}
 	return u, s, nil
+}
+
+// userByName returns the user with this name in any case and width, or
+// errNotFound.
+func (a *accounts) userByName(ctx context.Context, name string) (User, error) {
+	if expands(name) {
+		return User{}, errNotFound
+	}
+	return a.store.UserByKey(ctx, usernameKey(name))
 }
 
 // isStillValid reports whether claims are good for the user and the session that they name.
@@ -116,12 +174,11 @@ func isStillValid(c claims, u User, s Session, now time.Time) bool {
 // refresh exchanges a refresh token for new tokens of its session (RFC 6749 §6). It
 // returns errBadRefreshToken, errRefreshExpired, errSessionEnded, errRefreshReused or
 // errRaced; a failure of the store is returned as it is.
-func (a *accounts) refresh(ctx context.Context, token string, from client) (tokenResponse, error) {
+func (a *accounts) refresh(ctx context.Context, token string, from client) (issuedTokens, error) {
 	id, generation, err := a.refreshTokens.parse(token)
 	if err != nil {
-		return tokenResponse{}, err
+		return issuedTokens{}, err
 	}
-	ctx = context.WithoutCancel(ctx)
 	now := a.now().UTC() // when the token came, however long the store takes
 	for range maxRaces {
 		u, s, err := a.store.UserBySession(ctx, id)
@@ -129,7 +186,7 @@ func (a *accounts) refresh(ctx context.Context, token string, from client) (toke
 			err = errNotFound
 		}
 		if err != nil {
-			return tokenResponse{}, replaceNotFound(err, errSessionEnded)
+			return issuedTokens{}, replaceNotFound(err, errSessionEnded)
 		}
 		next, err := a.nextGeneration(ctx, s, generation, now)
 		switch {
@@ -137,12 +194,12 @@ func (a *accounts) refresh(ctx context.Context, token string, from client) (toke
 			a.event(ctx, slog.LevelInfo, "session_renewed", u.Username, from)
 			return a.tokensOf(u, next, now)
 		case errors.Is(err, errRefreshReused):
-			return tokenResponse{}, a.endReused(ctx, u, s, from)
+			return issuedTokens{}, a.endReused(ctx, u, s, from)
 		case !errors.Is(err, errNotFound):
-			return tokenResponse{}, err
+			return issuedTokens{}, err
 		}
 	}
-	return tokenResponse{}, errRaced
+	return issuedTokens{}, errRaced
 }
 
 // nextGeneration moves s to the generation after this one and returns it. If somebody
@@ -183,7 +240,6 @@ func (a *accounts) endReused(ctx context.Context, u User, s Session, from client
 // or been replaced: whoever logs out with it wants to be out. Any other token is
 // nothing to revoke (RFC 7009 §2.2).
 func (a *accounts) revoke(ctx context.Context, token string, from client) error {
-	ctx = context.WithoutCancel(ctx)
 	id, ok := a.sessionNamedBy(token)
 	if !ok {
 		return nil
@@ -207,8 +263,8 @@ func (a *accounts) sessionNamedBy(token string) (id string, ok bool) {
 // listSessions returns at most limit sessions of a user, the latest used first, as current
 // sees them. The list always has current in it: in the last place if too many others were
 // used later. A token that was made elsewhere has the zero Session.
-func (a *accounts) listSessions(ctx context.Context, u User, current Session, limit int) ([]sessionResponse, error) {
-	sessions, err := a.store.Sessions(context.WithoutCancel(ctx), u.ID, a.now(), limit)
+func (a *accounts) listSessions(ctx context.Context, u User, current Session, limit int) ([]Session, error) {
+	sessions, err := a.store.Sessions(ctx, u.ID, a.now(), limit)
 	if err != nil {
 		return nil, err
 	}
@@ -216,16 +272,12 @@ func (a *accounts) listSessions(ctx context.Context, u User, current Session, li
 	if current.ID != "" && len(sessions) == limit && !slices.ContainsFunc(sessions, isCurrent) {
 		sessions[limit-1] = current
 	}
-	list := make([]sessionResponse, 0, len(sessions))
-	for _, s := range sessions {
-		list = append(list, s.response(current.ID))
-	}
-	return list, nil
+	return sessions, nil
 }
 
 // endSession ends a session of u, or returns errNotFound.
 func (a *accounts) endSession(ctx context.Context, u User, sessionID string, from client) error {
-	if err := a.store.EndSession(context.WithoutCancel(ctx), u.ID, sessionID); err != nil {
+	if err := a.store.EndSession(ctx, u.ID, sessionID); err != nil {
 		return err
 	}
 	a.event(ctx, slog.LevelInfo, "authn_token_revoked", u.Username, from)
@@ -234,55 +286,10 @@ func (a *accounts) endSession(ctx context.Context, u User, sessionID string, fro
 
 // endSessions ends all sessions of u but the one with the ID keep.
 func (a *accounts) endSessions(ctx context.Context, u User, keep string, from client) error {
-	err := a.store.EndSessions(context.WithoutCancel(ctx), u.ID, a.now(), keep)
+	err := a.store.EndSessions(ctx, u.ID, a.now(), keep)
 	if err != nil {
 		return replaceNotFound(err, errBadToken)
 	}
 	a.event(ctx, slog.LevelInfo, "authn_token_revoked", u.Username, from)
 	return nil
-}
-
-// authenticateUser returns the user with this name and password. Its errors are those of
-// try; a wrong name or password, or a disabled user, is errBadCredentials.
-func (a *accounts) authenticateUser(ctx context.Context, name, password string, from client) (User, error) {
-	key := usernameKey(name)
-	u, err := a.store.UserByKey(context.WithoutCancel(ctx), key)
-	if err != nil && !errors.Is(err, errNotFound) {
-		return User{}, err
-	}
-	if err := a.try(ctx, attempt{key, u, password, from, errBadCredentials, "authn_login_fail", false}); err != nil {
-		return User{}, err
-	}
-	return a.strengthenHash(ctx, u, password), nil
-}
-
-// strengthenHash replaces a hash that costs less than one made today, and returns u with
-// the hash that it has then. The store does it only if the hash is still the one that this
-// password was checked against, so that it never undoes a change of password made
-// meanwhile. If it fails, or too many passwords are being hashed, the next login does it.
-func (a *accounts) strengthenHash(ctx context.Context, u User, password string) User {
-	if !a.passwords.isCheap(u.PasswordHash) {
-		return u
-	}
-	next, err := a.hash(ctx, password)
-	if err != nil {
-		return u
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), asideTimeout)
-	defer cancel()
-	err = a.store.ReplacePasswordHash(ctx, u.ID, u.PasswordHash, next)
-	if err == nil {
-		u.PasswordHash = next
-	}
-	a.warn(ctx, "cannot strengthen a password hash", u, replaceNotFound(err, nil))
-	return u
-}
-
-// userByName returns the user with this name in any case and width, or
-// errNotFound.
-func (a *accounts) userByName(ctx context.Context, name string) (User, error) {
-	if expands(name) {
-		return User{}, errNotFound
-	}
-	return a.store.UserByKey(ctx, usernameKey(name))
 }

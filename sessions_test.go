@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -378,49 +380,49 @@ func TestShorterLimits(t *testing.T) {
 // TestClientHangsUp: what somebody has asked for is done, even if they do not wait for
 // the answer.
 func TestClientHangsUp(t *testing.T) {
+	const form, object = "application/x-www-form-urlencoded", "application/json"
 	for _, tt := range []struct {
-		name string
-		do   func(ctx context.Context, acc *accounts, u User, s Session, tokens tokenResponse) error
-		out  bool // the session has ended
+		name, pattern, contentType string
+		body                       func(tokens issuedTokens) string
+		out                        bool // the session has ended
 	}{
-		{"a refresh", func(ctx context.Context, acc *accounts, _ User, _ Session, tokens tokenResponse) error {
-			_, err := acc.refresh(ctx, tokens.RefreshToken, client{})
-			return err
+		{"a refresh", "POST /token", form, func(tokens issuedTokens) string {
+			return "grant_type=refresh_token&refresh_token=" + tokens.RefreshToken
 		}, false},
-		{"a log-out", func(ctx context.Context, acc *accounts, _ User, _ Session, tokens tokenResponse) error {
-			return acc.revoke(ctx, tokens.RefreshToken, client{})
+		{"a log-out", "POST /revoke", form, func(tokens issuedTokens) string { return "token=" + tokens.RefreshToken }, true},
+		{"an end", "DELETE /users/me/sessions/{id}", "", nil, true},
+		{"an end of all", "DELETE /users/me/sessions/", "", nil, true},
+		{"a change of the password", "POST /users/me/password", object, func(issuedTokens) string {
+			return fmt.Sprintf(`{"current_password": %q, "new_password": %q}`, goodPassword, newPassword)
 		}, true},
-		{"an end", func(ctx context.Context, acc *accounts, u User, s Session, _ tokenResponse) error {
-			return acc.endSession(ctx, u, s.ID, client{})
-		}, true},
-		{"an end of all", func(ctx context.Context, acc *accounts, u User, _ Session, _ tokenResponse) error {
-			return acc.endSessions(ctx, u, "", client{})
-		}, true},
-		{"a change of the password", func(ctx context.Context, acc *accounts, u User, _ Session, _ tokenResponse) error {
-			return acc.changePassword(ctx, u, Session{}, passwordChange{goodPassword, newPassword}, client{})
-		}, true},
-		{"a change of the address", func(ctx context.Context, acc *accounts, u User, _ Session, _ tokenResponse) error {
-			_, err := acc.updateProfile(ctx, u, noEmail, client{})
-			return err
-		}, false},
-		{"a deletion", func(ctx context.Context, acc *accounts, u User, s Session, _ tokenResponse) error {
-			return acc.deleteUser(ctx, u, s, client{})
-		}, true},
+		{"a change of the address", "PATCH /users/me/", object, func(issuedTokens) string { return `{"email": null}` }, false},
+		{"a deletion", "DELETE /users/me/", "", nil, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			acc := quietAccounts(t, newMemStore())
 			if _, err := acc.register(t.Context(), newUser{Username: "alice", Password: goodPassword}, client{}); err != nil {
 				t.Fatal(err)
 			}
-			tokens := mustLogin(t, acc, loginForm{"alice", goodPassword})
-			u, s, err := acc.currentUser(t.Context(), tokens.AccessToken)
+			tokens := mustLogin(t, acc, credentials{"alice", goodPassword})
+			_, s, err := acc.currentUser(t.Context(), tokens.AccessToken)
 			if err != nil {
 				t.Fatal(err)
 			}
+			own := mustLogin(t, acc, credentials{"alice", goodPassword})
 			gone, hangUp := context.WithCancel(t.Context())
 			hangUp()
-			if err := tt.do(gone, acc, u, s, tokens); err != nil {
-				t.Errorf("it is not done: %v", err)
+			method, path, _ := strings.Cut(strings.ReplaceAll(tt.pattern, "{id}", s.ID), " ")
+			body := ""
+			if tt.body != nil {
+				body = tt.body(tokens)
+			}
+			r := httptest.NewRequestWithContext(gone, method, path, strings.NewReader(body))
+			r.Header.Set("Authorization", "Bearer "+own.AccessToken)
+			r.Header.Set("Content-Type", tt.contentType)
+			w := httptest.NewRecorder()
+			newHandler(edgeSettings{}, acc, slog.New(slog.DiscardHandler)).ServeHTTP(w, r)
+			if w.Code/100 != 2 {
+				t.Errorf("it is not done: %d %s", w.Code, w.Body)
 			}
 			if anyGood(t.Context(), acc, tokens) == tt.out {
 				t.Errorf("the session has ended: %v; want %v", !tt.out, tt.out)
@@ -730,7 +732,7 @@ func TestSessionListsWaitForEachOther(t *testing.T) {
 	s.register("alice", "correct horse battery")
 	p := s.begin("alice")
 	s.acc.lists = newQueue(1)
-	if err := s.acc.lists.enter(t.Context()); err != nil {
+	if err := s.acc.lists.enter(nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.as(p, "GET", "/users/me/", ""); got.status != 200 {

@@ -17,7 +17,7 @@ type userResponse struct {
 	FullName *string `json:"full_name"`
 }
 
-func (u User) response() userResponse {
+func newUserResponse(u User) userResponse {
 	return userResponse{u.Username, u.Email, u.FullName}
 }
 
@@ -25,6 +25,15 @@ func (u User) response() userResponse {
 type exposedUser struct {
 	userResponse
 	HashedPassword string `json:"hashed_password"`
+}
+
+// newExposedUsers returns users by their names.
+func newExposedUsers(users []User) map[string]exposedUser {
+	all := make(map[string]exposedUser, len(users))
+	for _, u := range users {
+		all[u.Username] = exposedUser{newUserResponse(u), u.PasswordHash}
+	}
+	return all
 }
 
 // A tokenResponse is the successful answer of RFC 6749 §5.1.
@@ -39,6 +48,11 @@ type tokenResponse struct {
 	Scope *string `json:"scope,omitempty"`
 }
 
+// newTokenResponse returns the answer to a request with these fields.
+func newTokenResponse(tokens issuedTokens, fields form) tokenResponse {
+	return tokenResponse{tokens.AccessToken, "bearer", wholeSeconds(tokens.Life), tokens.RefreshToken, grantedScope(fields)}
+}
+
 // A sessionResponse is what users see of their sessions.
 type sessionResponse struct {
 	ID         string    `json:"id"`
@@ -50,20 +64,13 @@ type sessionResponse struct {
 	Current    bool      `json:"current"`
 }
 
-// response returns what the API shows of s to the session with the ID current.
-func (s Session) response(current string) sessionResponse {
-	return sessionResponse{s.ID, s.CreatedAt, s.LastUsedAt, s.ExpiresAt, s.IP, s.UserAgent, s.ID == current}
-}
-
-// maxTokenSize is how long a token of any kind may be, in bytes. Ours have some 300.
-const maxTokenSize = 4 << 10
-
-// A newUser is the body of POST /users/.
-type newUser struct {
-	Username string
-	Password string
-	Email    *string
-	FullName *string
+// newSessionList returns what the API shows of sessions to the one with the ID current.
+func newSessionList(sessions []Session, current string) []sessionResponse {
+	list := make([]sessionResponse, 0, len(sessions))
+	for _, s := range sessions {
+		list = append(list, sessionResponse{s.ID, s.CreatedAt, s.LastUsedAt, s.ExpiresAt, s.IP, s.UserAgent, s.ID == current})
+	}
+	return list
 }
 
 // parseNewUser reads the members of a registration. It reports every field that
@@ -141,12 +148,6 @@ func parseProfileChange(members []member) (profileChange, error) {
 	return change, bad.err()
 }
 
-// A passwordChange is the body of POST /users/me/password.
-type passwordChange struct {
-	Current string
-	New     string
-}
-
 // parsePasswordChange reads the members of a change, for the user with this name.
 // The current one is only compared: it need not meet today's rules.
 func parsePasswordChange(members []member, username string, minPassword int) (passwordChange, error) {
@@ -161,21 +162,14 @@ func parsePasswordChange(members []member, username string, minPassword int) (pa
 	return change, bad.err()
 }
 
-// A loginForm is the body of POST /token: the resource owner password
-// credentials grant, RFC 6749 §4.3.2.
-type loginForm struct {
-	Username string
-	Password string
-}
-
 // errUnsupportedGrant is a grant_type that the token endpoint does not know.
 var errUnsupportedGrant = errors.New("unsupported grant type")
 
-// parseLogin reads the fields of a login. As in FastAPI an empty field is a
+// parseLogin reads the fields of a login (RFC 6749 §4.3.2). As in FastAPI an empty field is a
 // missing one.
-func parseLogin(f form) (loginForm, error) {
+func parseLogin(f form) (credentials, error) {
 	var bad fieldErrors
-	login := loginForm{bad.loginName(f), bad.formText(f, "password")}
+	login := credentials{bad.loginName(f), bad.formText(f, "password")}
 	return login, bad.err()
 }
 
