@@ -144,7 +144,8 @@ type expiryQueue []*memSession
 
 var _ heap.Interface = (*expiryQueue)(nil)
 
-func (q expiryQueue) Len() int           { return len(q) }
+func (q expiryQueue) Len() int { return len(q) }
+
 func (q expiryQueue) Less(i, j int) bool { return q[i].ExpiresAt.Before(q[j].ExpiresAt) }
 
 func (q expiryQueue) Swap(i, j int) {
