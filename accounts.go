@@ -115,11 +115,11 @@ var errRaced = fmt.Errorf("%w: other requests keep changing the same user or ses
 
 // updateProfile changes u's own e-mail address and full name, and returns the changed
 // user.
-func (a *accounts) updateProfile(ctx context.Context, u User, change profileChange, from client) (User, error) {
+func (a *accounts) updateProfile(ctx context.Context, u User, change userChange, from client) (User, error) {
 	if !change.Email.Set && !change.FullName.Set {
 		return u, nil
 	}
-	u, err := a.store.UpdateProfile(ctx, u.ID, change)
+	u, err := a.store.UpdateUser(ctx, u.ID, change)
 	if err != nil {
 		return User{}, replaceNotFound(err, errBadToken)
 	}
@@ -148,7 +148,9 @@ func (a *accounts) changePassword(ctx context.Context, u User, s Session, change
 				return err
 			}
 		}
-		err = a.store.ChangePassword(ctx, u.ID, u.PasswordHash, next, a.now(), s.ID)
+		_, err = a.store.UpdateUser(ctx, u.ID, userChange{
+			PasswordHash: &next, IfPasswordHash: &u.PasswordHash, EndSessions: &sessionsEnd{s.ID, a.now()},
+		})
 		if err == nil {
 			a.forgetSources(ctx, u, from)
 			a.event(ctx, slog.LevelInfo, "authn_password_change", u.Username, from)

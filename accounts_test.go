@@ -77,7 +77,7 @@ func (c changing) UserByKey(ctx context.Context, key string) (User, error) {
 	if err != nil {
 		return u, err
 	}
-	return u, c.ReplacePasswordHash(ctx, u.ID, u.PasswordHash, c.hash)
+	return u, replaceHash(ctx, c, u.ID, u.PasswordHash, c.hash)
 }
 
 // TestStrengthenHashKeepsChange: a stronger hash of the old password does not undo

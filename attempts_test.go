@@ -68,7 +68,7 @@ func TestCandidates(t *testing.T) {
 		for _, name := range []string{"alice", "gone"} {
 			s.from(home, name, goodPassword)
 		}
-		if u, err := s.acc.store.UserByKey(t.Context(), "gone"); err != nil || s.acc.store.DisableUser(t.Context(), u.ID, testTime) != nil {
+		if u, err := s.acc.store.UserByKey(t.Context(), "gone"); err != nil || disableUser(t.Context(), s.acc.store, u.ID, testTime) != nil {
 			t.Fatal(err)
 		}
 		for i := range freeSourceFailures {
@@ -487,10 +487,10 @@ func TestPriceOfALogin(t *testing.T) {
 		acc.passwords.rounds = map[string]int{"dear": 6000, "cheap": 10, "gone": 10, "broken": 1000}[name]
 		u, err := acc.register(t.Context(), newUser{Username: name, Password: goodPassword}, client{})
 		if name == "gone" {
-			err = acc.store.DisableUser(t.Context(), u.ID, testTime)
+			err = disableUser(t.Context(), acc.store, u.ID, testTime)
 		}
 		if name == "broken" {
-			err = acc.store.ReplacePasswordHash(t.Context(), u.ID, u.PasswordHash, "!")
+			err = replaceHash(t.Context(), acc.store, u.ID, u.PasswordHash, "!")
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -510,8 +510,11 @@ func TestPriceOfALogin(t *testing.T) {
 // forgetful is a store in which what a login can do without fails.
 type forgetful struct{ store }
 
-func (forgetful) ReplacePasswordHash(context.Context, int64, string, string) error {
-	return fmt.Errorf("%w: read-only", errUnavailable)
+func (f forgetful) UpdateUser(ctx context.Context, userID int64, change userChange) (User, error) {
+	if change.EndSessions == nil { // a stronger hash
+		return User{}, fmt.Errorf("%w: read-only", errUnavailable)
+	}
+	return f.store.UpdateUser(ctx, userID, change)
 }
 
 func (forgetful) RememberSource(context.Context, int64, string, time.Time) error {

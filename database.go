@@ -15,22 +15,64 @@ type row interface {
 	Scan(fields ...any) error
 }
 
-// connections is a pool that carries out statements, each prepared once for every
-// connection.
+// A statement is a text of SQL that is prepared once for every connection. Both databases
+// understand it alike. Its parameters stand in order, because SQLite counts $3 as the first
+// if it comes first.
+type statement struct {
+	text   string
+	writes bool
+	place  int // among statements
+}
+
+// statements are all that the store uses: the start and check try to prepare each.
+var statements []*statement
+
+// reading returns a new statement that changes nothing.
+func reading(text string) *statement { return register(&statement{text: text}) }
+
+// writing returns a new statement that changes something.
+func writing(text string) *statement { return register(&statement{text: text, writes: true}) }
+
+func register(s *statement) *statement {
+	s.place = len(statements)
+	statements = append(statements, s)
+	return s
+}
+
+// connections is a pool that carries out statements, and what it knows of its database.
 type connections interface {
 	// exec returns how many rows the statement concerned.
-	exec(ctx context.Context, s statement, args ...any) (int64, error)
+	exec(ctx context.Context, s *statement, args ...any) (int64, error)
 
 	// queryRow returns the only row, whose Scan returns sql.ErrNoRows if there is
 	// none.
-	queryRow(ctx context.Context, s statement, args ...any) row
+	queryRow(ctx context.Context, s *statement, args ...any) row
 
 	// queryAll calls scan for every row.
-	queryAll(ctx context.Context, scan func(row) error, s statement, args ...any) error
+	queryAll(ctx context.Context, scan func(row) error, s *statement, args ...any) error
+
+	// ready makes connections that need a schema. It is called once.
+	ready(ctx context.Context) error
+
+	// faultOf says what an error of the driver means.
+	faultOf(error) fault
 
 	// noteFault hears of every statement that has failed, to look after the other
 	// connections.
 	noteFault(fault)
+
+	// isTemporary reports whether a failure to open the database may end by itself,
+	// because it is starting up, for example.
+	isTemporary(error) bool
+
+	// explain says first what people should look at in an error of the driver.
+	explain(error) error
+
+	// cure returns what to do about an error of the start, or "".
+	cure(error) string
+
+	// prepare compiles a statement, so that the database says what is wrong with it.
+	prepare(ctx context.Context, conn *sql.Conn, text string) error
 
 	Close() error
 }
@@ -72,26 +114,12 @@ func (f fault) isUndone() bool {
 	return false
 }
 
-// A database is an open SQLite file or PostgreSQL server, and what differs
-// between the two.
+// A database is an open SQLite file or PostgreSQL server.
 type database struct {
 	connections
 	name     string  // for people, without any secret
 	schemaDB *sql.DB // the same database, for looking at the schema and changing it
 	schema   schemaDialect
-
-	// ready makes connections that need a schema. It is called once.
-	ready func(context.Context) error
-
-	// faultOf says what an error of the driver means.
-	faultOf func(error) fault
-
-	// isTemporary reports whether a failure to open the database may end by itself:
-	// it is starting up, for example.
-	isTemporary func(error) bool
-
-	// explain says first what people should look at in an error of the driver.
-	explain func(error) error
 
 	// warnings is what an operator should know before it matters.
 	warnings []string
@@ -166,12 +194,6 @@ type schemaDialect struct {
 
 	// settle precedes the migrations.
 	settle string
-
-	// prepare compiles a statement, so that the database says what is wrong with it.
-	prepare func(ctx context.Context, conn *sql.Conn, text string) error
-
-	// cure returns what to do about an error, or "".
-	cure func(error) string
 }
 
 // maxAttempts is how often a statement is sent that the database has undone, or

@@ -490,7 +490,7 @@ func TestDisabledUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.acc.store.DisableUser(t.Context(), u.ID, s.clock.Now()); err != nil {
+	if err := disableUser(t.Context(), s.acc.store, u.ID, s.clock.Now()); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.me("Authorization: Bearer " + token); got.body != badToken {

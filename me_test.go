@@ -170,13 +170,13 @@ type strengthening struct {
 	hash string
 }
 
-func (s strengthening) ChangePassword(ctx context.Context, userID int64, current, next string, validAfter time.Time, keep string) error {
-	if current != s.hash {
-		if err := s.ReplacePasswordHash(ctx, userID, current, s.hash); err != nil {
-			return err
+func (s strengthening) UpdateUser(ctx context.Context, userID int64, change userChange) (User, error) {
+	if current := *change.IfPasswordHash; change.EndSessions != nil && current != s.hash {
+		if err := replaceHash(ctx, s.store, userID, current, s.hash); err != nil {
+			return User{}, err
 		}
 	}
-	return s.store.ChangePassword(ctx, userID, current, next, validAfter, keep)
+	return s.store.UpdateUser(ctx, userID, change)
 }
 
 // TestUpdatePasswordWhileStrengthened: a login that makes the hash stronger at the same

@@ -44,24 +44,14 @@ func foundUser(ctx context.Context, u *User) (User, error) {
 	return *u, nil
 }
 
-// update replaces a user by what change makes of a copy, and returns that. It
-// returns errNotFound if there is no such user, or if change returns false.
-func (m *memStore) update(ctx context.Context, userID int64, change func(*User) bool) (User, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	u, err := foundUser(ctx, m.users[userID])
-	if err != nil {
-		return User{}, err
-	}
-	if !change(&u) {
-		return User{}, errNotFound
-	}
-	m.putLocked(u)
-	return u, nil
-}
-
 // A knownSource is one from which a user has logged in, and when.
 type knownSource struct {
 	source string
 	at     time.Time
+}
+
+// putLocked makes u the user with its ID and its Key.
+func (m *memStore) putLocked(u User) {
+	m.users[u.ID] = &u
+	m.byKey[u.Key] = &u
 }

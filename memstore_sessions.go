@@ -1,24 +1,9 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"time"
 )
-
-func (m *memStore) UserBySession(ctx context.Context, sessionID string) (User, Session, error) {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	s := m.sessions.byID[sessionID]
-	if s == nil {
-		return User{}, Session{}, cmp.Or(ctx.Err(), errNotFound)
-	}
-	u, err := foundUser(ctx, m.users[s.UserID])
-	if err != nil {
-		return User{}, Session{}, err
-	}
-	return u, s.Session, nil
-}
 
 func (m *memStore) CreateSession(ctx context.Context, s Session, passwordHash string, atMost int) error {
 	if err := checkSession(s); err != nil {
@@ -71,14 +56,6 @@ func (m *memStore) EndSession(ctx context.Context, userID int64, sessionID strin
 	}
 	m.sessions.delete(s)
 	return nil
-}
-
-func (m *memStore) EndSessions(ctx context.Context, userID int64, validAfter time.Time, keep string) error {
-	_, err := m.update(ctx, userID, func(u *User) bool {
-		m.endSessionsLocked(u, validAfter, keep)
-		return true
-	})
-	return err
 }
 
 func (m *memStore) DeleteExpiredSessions(ctx context.Context, now time.Time, limit int) (int, error) {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"time"
 )
 
 func (m *memStore) CreateUser(ctx context.Context, u User) (User, error) {
@@ -29,12 +28,6 @@ func (m *memStore) UserByKey(ctx context.Context, key string) (User, error) {
 	return foundUser(ctx, m.byKey[key])
 }
 
-// putLocked makes u the user with its ID and its Key.
-func (m *memStore) putLocked(u User) {
-	m.users[u.ID] = &u
-	m.byKey[u.Key] = &u
-}
-
 func (m *memStore) Users(ctx context.Context) ([]User, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -46,57 +39,46 @@ func (m *memStore) Users(ctx context.Context) ([]User, error) {
 	return users, ctx.Err()
 }
 
-func (m *memStore) ReplacePasswordHash(ctx context.Context, userID int64, current, next string) error {
-	if err := checkStorable(next); err != nil {
-		return err
-	}
-	_, err := m.update(ctx, userID, func(u *User) bool {
-		if u.PasswordHash != current {
-			return false
-		}
-		u.PasswordHash = next
-		return true
-	})
-	return err
-}
-
-func (m *memStore) ChangePassword(ctx context.Context, userID int64, current, next string, validAfter time.Time, keep string) error {
-	if err := checkStorable(next); err != nil {
-		return err
-	}
-	_, err := m.update(ctx, userID, func(u *User) bool {
-		if u.PasswordHash != current {
-			return false
-		}
-		u.PasswordHash = next
-		m.endSessionsLocked(u, validAfter, keep)
-		return true
-	})
-	return err
-}
-
-func (m *memStore) UpdateProfile(ctx context.Context, userID int64, change profileChange) (User, error) {
-	if err := checkProfile(change); err != nil {
+func (m *memStore) UpdateUser(ctx context.Context, userID int64, change userChange) (User, error) {
+	if err := checkChange(change); err != nil {
 		return User{}, err
 	}
-	return m.update(ctx, userID, func(u *User) bool {
-		if change.Email.Set {
-			u.Email = change.Email.Value
-		}
-		if change.FullName.Set {
-			u.FullName = change.FullName.Value
-		}
-		return true
-	})
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	u, err := foundUser(ctx, m.users[userID])
+	if err != nil {
+		return User{}, err
+	}
+	if change.IfPasswordHash != nil && u.PasswordHash != *change.IfPasswordHash {
+		return User{}, errNotFound
+	}
+	change.applyTo(&u)
+	if end := change.EndSessions; end != nil {
+		m.sessions.deleteOf(u.ID, func(s *memSession) bool { return s.ID != end.Keep })
+	}
+	m.putLocked(u)
+	return u, nil
 }
 
-func (m *memStore) DisableUser(ctx context.Context, userID int64, validAfter time.Time) error {
-	_, err := m.update(ctx, userID, func(u *User) bool {
-		u.Disabled = true
-		m.endSessionsLocked(u, validAfter, "")
-		return true
-	})
-	return err
+// applyTo changes u, but not its sessions.
+func (c userChange) applyTo(u *User) {
+	if c.Email.Set {
+		u.Email = c.Email.Value
+	}
+	if c.FullName.Set {
+		u.FullName = c.FullName.Value
+	}
+	if c.PasswordHash != nil {
+		u.PasswordHash = *c.PasswordHash
+	}
+	if c.Disabled != nil {
+		u.Disabled = *c.Disabled
+	}
+	if c.EndSessions != nil {
+		if validAfter := storedTime(c.EndSessions.ValidAfter); validAfter.After(u.TokensValidAfter) {
+			u.TokensValidAfter = validAfter
+		}
+	}
 }
 
 func (m *memStore) DeleteUser(ctx context.Context, userID int64) error {
@@ -113,10 +95,16 @@ func (m *memStore) DeleteUser(ctx context.Context, userID int64) error {
 	return nil
 }
 
-// endSessionsLocked is EndSessions for a copy of a user that will be put back.
-func (m *memStore) endSessionsLocked(u *User, validAfter time.Time, keep string) {
-	if validAfter = storedTime(validAfter); validAfter.After(u.TokensValidAfter) {
-		u.TokensValidAfter = validAfter
+func (m *memStore) UserBySession(ctx context.Context, sessionID string) (User, Session, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	s := m.sessions.byID[sessionID]
+	if s == nil {
+		return User{}, Session{}, cmp.Or(ctx.Err(), errNotFound)
 	}
-	m.sessions.deleteOf(u.ID, func(s *memSession) bool { return s.ID != keep })
+	u, err := foundUser(ctx, m.users[s.UserID])
+	if err != nil {
+		return User{}, Session{}, err
+	}
+	return u, s.Session, nil
 }

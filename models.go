@@ -73,17 +73,33 @@ type client struct {
 	Gone <-chan struct{}
 }
 
-// A profileChange is the body of PATCH /users/me/. A text that is not to change is
-// the zero optionalText.
-type profileChange struct {
-	Email    optionalText
-	FullName optionalText
+// A userChange is what UpdateUser changes of a user. The zero value changes nothing.
+type userChange struct {
+	Email        optionalText
+	FullName     optionalText
+	PasswordHash *string
+	Disabled     *bool
+
+	// EndSessions ends sessions of the user in the same step.
+	EndSessions *sessionsEnd
+
+	// IfPasswordHash makes the change only if this still is the user's hash.
+	IfPasswordHash *string
 }
 
-// An optionalText is a JSON member that is absent (Set is false), null, or a string.
+// An optionalText is a text that stays as it is (Set is false), is cleared (Value is nil), or
+// is replaced.
 type optionalText struct {
 	Set   bool
 	Value *string
+}
+
+// A sessionsEnd ends all sessions of a user but the one with the ID Keep, if that is an open
+// one of theirs. Keep is the ID of some session, or empty. It moves TokensValidAfter to
+// ValidAfter, but never back.
+type sessionsEnd struct {
+	Keep       string
+	ValidAfter time.Time
 }
 
 // checkText returns what is wrong with a text that is stored and shown, or nil.

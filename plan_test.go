@@ -21,7 +21,7 @@ func TestPlans(t *testing.T) {
 			plan := open(t)
 			for _, tt := range []struct {
 				name  string
-				s     statement
+				s     *statement
 				args  []any
 				index string
 			}{
@@ -40,13 +40,13 @@ func TestPlans(t *testing.T) {
 }
 
 // A planner says how a database would carry out a statement.
-type planner func(t *testing.T, s statement, args ...any) string
+type planner func(t *testing.T, s *statement, args ...any) string
 
 func planSQLite(t *testing.T) planner {
 	db := mustOpen(t, newSQLite(t)).(sqlStore)
-	return func(t *testing.T, s statement, args ...any) string {
+	return func(t *testing.T, s *statement, args ...any) string {
 		t.Helper()
-		rows, err := db.schemaDB.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+statementTexts[s], args...)
+		rows, err := db.schemaDB.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+s.text, args...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -79,9 +79,9 @@ func planPostgres(t *testing.T) planner {
 	if _, err := conn.Exec(t.Context(), "SET enable_seqscan = off"); err != nil {
 		t.Fatal(err)
 	}
-	return func(t *testing.T, s statement, args ...any) string {
+	return func(t *testing.T, s *statement, args ...any) string {
 		t.Helper()
-		rows, err := conn.Query(t.Context(), "EXPLAIN "+statementTexts[s], args...)
+		rows, err := conn.Query(t.Context(), "EXPLAIN "+s.text, args...)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -39,10 +39,6 @@ func openPostgres(url string, log *slog.Logger) (*database, error) {
 		name:        describePostgres(cfg.ConnConfig),
 		schemaDB:    openSchemaDB(cfg.ConnConfig),
 		schema:      pgSchema,
-		ready:       func(context.Context) error { return nil },
-		faultOf:     pgFault,
-		isTemporary: isTemporaryPG,
-		explain:     explainPG,
 	}, nil
 }
 
@@ -77,13 +73,21 @@ var pgSchema = schemaDialect{
 		INSERT INTO ` + schemaTable + ` (version_id, is_applied) VALUES (0, true);`,
 	lockTable: `SELECT 1 FROM ` + schemaTable + ` WHERE version_id = 0 FOR UPDATE;`,
 	settle:    `SET LOCAL lock_timeout = '3s';`,
-	prepare:   preparePG,
-	cure:      curePG,
 }
 
-// preparePG uses the statement without a name, which does not collide with any that
+func (c *pgConnections) ready(context.Context) error { return nil }
+
+func (c *pgConnections) faultOf(err error) fault { return pgFault(err) }
+
+func (c *pgConnections) isTemporary(err error) bool { return isTemporaryPG(err) }
+
+func (c *pgConnections) explain(err error) error { return explainPG(err) }
+
+func (c *pgConnections) cure(err error) string { return curePG(err) }
+
+// prepare uses the statement without a name, which does not collide with any that
 // another client of a pooler has left on the server.
-func preparePG(ctx context.Context, conn *sql.Conn, text string) error {
+func (c *pgConnections) prepare(ctx context.Context, conn *sql.Conn, text string) error {
 	return conn.Raw(func(c any) error {
 		_, err := c.(*stdlib.Conn).Conn().PgConn().Prepare(ctx, "", text, nil)
 		return err
@@ -120,16 +124,16 @@ func newPGConnections(cfg *pgxpool.Config, log *slog.Logger) (*pgConnections, er
 	return c, nil
 }
 
-func (c *pgConnections) exec(ctx context.Context, s statement, args ...any) (n int64, err error) {
+func (c *pgConnections) exec(ctx context.Context, s *statement, args ...any) (n int64, err error) {
 	err = c.use(ctx, func(conn *pgxpool.Conn) error {
-		tag, err := conn.Exec(ctx, statementTexts[s], c.withMode(args)...)
+		tag, err := conn.Exec(ctx, s.text, c.withMode(args)...)
 		n = tag.RowsAffected()
 		return err
 	})
 	return n, err
 }
 
-func (c *pgConnections) queryRow(ctx context.Context, s statement, args ...any) row {
+func (c *pgConnections) queryRow(ctx context.Context, s *statement, args ...any) row {
 	return pgRow{c, ctx, s, args}
 }
 
@@ -137,19 +141,19 @@ func (c *pgConnections) queryRow(ctx context.Context, s statement, args ...any) 
 type pgRow struct {
 	*pgConnections
 	ctx  context.Context
-	s    statement
+	s    *statement
 	args []any
 }
 
 func (r pgRow) Scan(fields ...any) error {
 	return r.use(r.ctx, func(conn *pgxpool.Conn) error {
-		return conn.QueryRow(r.ctx, statementTexts[r.s], r.withMode(r.args)...).Scan(fields...)
+		return conn.QueryRow(r.ctx, r.s.text, r.withMode(r.args)...).Scan(fields...)
 	})
 }
 
-func (c *pgConnections) queryAll(ctx context.Context, scan func(row) error, s statement, args ...any) error {
+func (c *pgConnections) queryAll(ctx context.Context, scan func(row) error, s *statement, args ...any) error {
 	return c.use(ctx, func(conn *pgxpool.Conn) error {
-		rows, err := conn.Query(ctx, statementTexts[s], c.withMode(args)...)
+		rows, err := conn.Query(ctx, s.text, c.withMode(args)...)
 		if err != nil {
 			return err
 		}

@@ -240,7 +240,7 @@ func TestLostStatements(t *testing.T) {
 }
 
 // TestChangedTables: a column that changes its type under a running server is no
-// failure, though every connection has prepared its statements for the old type.
+// failure, though every connection has prepared its *statements for the old type.
 func TestChangedTables(t *testing.T) {
 	for _, change := range []string{
 		"ALTER TABLE users ALTER COLUMN full_name TYPE VARCHAR(500)",
@@ -266,7 +266,7 @@ func TestChangedTables(t *testing.T) {
 				if _, _, err := s.UserBySession(t.Context(), session.ID); err != nil {
 					t.Errorf("another read: %v", err)
 				}
-				if _, err := s.UpdateProfile(t.Context(), u.ID, profileChange{}); err != nil {
+				if _, err := s.UpdateUser(t.Context(), u.ID, userChange{}); err != nil {
 					t.Errorf("a write: %v", err)
 				}
 			}
@@ -294,7 +294,7 @@ func TestStalePlans(t *testing.T) {
 	before := make(map[uint32]bool)
 	useAll(t, pool.pool, func(conn *pgx.Conn) {
 		before[conn.PgConn().PID()] = true
-		conn.QueryRow(t.Context(), statementTexts[selectUserByKey], "nobody").Scan()
+		conn.QueryRow(t.Context(), selectUserByKey.text, "nobody").Scan()
 	})
 	execute(t, url, "ALTER TABLE users ALTER COLUMN full_name TYPE VARCHAR(500)")
 	if _, err := s.UserByKey(t.Context(), "nobody"); !errors.Is(err, errNotFound) {

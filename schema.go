@@ -111,7 +111,7 @@ func (d *database) onSchema(ctx context.Context, op func(*sql.Conn) error) error
 		return nil
 	}
 	text := fmt.Sprintf("cannot use %s: %s", d.name, oneLine(d.explain(err)))
-	if cure := d.schema.cure(err); cure != "" {
+	if cure := d.cure(err); cure != "" {
 		text += "; " + cure
 	}
 	return explained{text, err}
@@ -208,8 +208,8 @@ func (d *database) runMigrations(ctx context.Context, tx *sql.Tx) error {
 func (d *database) prepareAll(ctx context.Context, conn *sql.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	for _, text := range statementTexts {
-		if err := d.schema.prepare(ctx, conn, text); err != nil {
+	for _, s := range statements {
+		if err := d.prepare(ctx, conn, s.text); err != nil {
 			return err
 		}
 	}

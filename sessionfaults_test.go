@@ -55,7 +55,7 @@ var sessionEnds = []sessionEnd{
 		return acc.changePassword(ctx, u, own, passwordChange{goodPassword, newPassword}, client{})
 	}, true},
 	{"disable", func(ctx context.Context, acc *accounts, u User, _ issuedTokens, _ Session) error {
-		return acc.store.DisableUser(ctx, u.ID, acc.now())
+		return disableUser(ctx, acc.store, u.ID, acc.now())
 	}, true},
 	{"delete", func(ctx context.Context, acc *accounts, u User, _ issuedTokens, own Session) error {
 		return acc.deleteUser(ctx, u, own, client{})
@@ -157,12 +157,9 @@ func (f *faulty) UserBySession(ctx context.Context, id string) (u User, s Sessio
 	return u, s, err
 }
 
-func (f *faulty) ReplacePasswordHash(ctx context.Context, userID int64, current, next string) error {
-	return f.call(func() error { return f.store.ReplacePasswordHash(ctx, userID, current, next) })
-}
-
-func (f *faulty) ChangePassword(ctx context.Context, userID int64, current, next string, validAfter time.Time, keep string) error {
-	return f.call(func() error { return f.store.ChangePassword(ctx, userID, current, next, validAfter, keep) })
+func (f *faulty) UpdateUser(ctx context.Context, userID int64, change userChange) (u User, err error) {
+	err = f.call(func() error { u, err = f.store.UpdateUser(ctx, userID, change); return err })
+	return u, err
 }
 
 func (f *faulty) DeleteUser(ctx context.Context, userID int64) error {
@@ -179,10 +176,6 @@ func (f *faulty) RotateSession(ctx context.Context, id string, generation int64,
 
 func (f *faulty) EndSession(ctx context.Context, userID int64, id string) error {
 	return f.call(func() error { return f.store.EndSession(ctx, userID, id) })
-}
-
-func (f *faulty) EndSessions(ctx context.Context, userID int64, validAfter time.Time, keep string) error {
-	return f.call(func() error { return f.store.EndSessions(ctx, userID, validAfter, keep) })
 }
 
 // A faultCase is a request, of which a call of the store fails.

@@ -77,7 +77,7 @@ func (a *accounts) strengthenHash(ctx context.Context, u User, password string, 
 	}
 	ctx, cancel := context.WithTimeout(ctx, asideTimeout)
 	defer cancel()
-	err = a.store.ReplacePasswordHash(ctx, u.ID, u.PasswordHash, next)
+	_, err = a.store.UpdateUser(ctx, u.ID, userChange{PasswordHash: &next, IfPasswordHash: &u.PasswordHash})
 	if err == nil {
 		u.PasswordHash = next
 	}
@@ -286,7 +286,7 @@ func (a *accounts) endSession(ctx context.Context, u User, sessionID string, fro
 
 // endSessions ends all sessions of u but the one with the ID keep.
 func (a *accounts) endSessions(ctx context.Context, u User, keep string, from client) error {
-	err := a.store.EndSessions(ctx, u.ID, a.now(), keep)
+	_, err := a.store.UpdateUser(ctx, u.ID, userChange{EndSessions: &sessionsEnd{keep, a.now()}})
 	if err != nil {
 		return replaceNotFound(err, errBadToken)
 	}

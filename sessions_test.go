@@ -695,13 +695,13 @@ type reregistering struct {
 	anew User
 }
 
-func (r reregistering) ChangePassword(ctx context.Context, userID int64, current, next string, validAfter time.Time, keep string) error {
+func (r reregistering) UpdateUser(ctx context.Context, userID int64, change userChange) (User, error) {
 	if err := r.DeleteUser(ctx, userID); err == nil {
 		if _, err := r.CreateUser(ctx, r.anew); err != nil {
-			return err
+			return User{}, err
 		}
 	}
-	return r.store.ChangePassword(ctx, userID, current, next, validAfter, keep)
+	return r.store.UpdateUser(ctx, userID, change)
 }
 
 // TestUpdatePasswordWhileReregistered: somebody whose account is deleted meanwhile does

@@ -174,7 +174,7 @@ func testStoreEnds(t *testing.T, s store) {
 		{"all but somebody else's", "bob's", 1, map[string]bool{"b": false, "bob's": true}},
 		{"all", "", 1, map[string]bool{"a": false, "b": false, "c": false, "bob's": true}},
 	} {
-		if err := s.EndSessions(t.Context(), alice.ID, inSeconds(step.validAfter), step.keep); err != nil {
+		if err := endSessions(t.Context(), s, alice.ID, inSeconds(step.validAfter), step.keep); err != nil {
 			t.Errorf("%s: %v", step.name, err)
 		}
 		checkOpen(t, s, step.name, step.open)
@@ -182,7 +182,7 @@ func testStoreEnds(t *testing.T, s store) {
 			t.Errorf("%s: the user is %+v, %v; want %+v", step.name, got, err, alice)
 		}
 	}
-	if err := s.EndSessions(t.Context(), alice.ID+bob.ID, testTime, ""); !errors.Is(err, errNotFound) {
+	if err := endSessions(t.Context(), s, alice.ID+bob.ID, testTime, ""); !errors.Is(err, errNotFound) {
 		t.Errorf("nobody's: %v", err)
 	}
 	if list, err := s.Sessions(t.Context(), alice.ID, testTime, 9); err != nil || len(list) != 0 {
@@ -210,7 +210,7 @@ func testStoreKept(t *testing.T, s store) {
 		var all sync.WaitGroup
 		for _, id := range ids {
 			all.Go(func() {
-				if err := s.EndSessions(t.Context(), u.ID, testTime, id); err != nil {
+				if err := endSessions(t.Context(), s, u.ID, testTime, id); err != nil {
 					t.Errorf("EndSessions: %v", err)
 				}
 			})
@@ -229,24 +229,24 @@ func testStoreProfiles(t *testing.T, s store) {
 	set := func(text *string) optionalText { return optionalText{true, text} }
 	for _, step := range []struct {
 		name            string
-		change          profileChange
+		change          userChange
 		email, fullName *string
 	}{
-		{"nothing", profileChange{}, u.Email, u.FullName},
-		{"the address", profileChange{Email: set(&newEmail)}, &newEmail, u.FullName},
-		{"the name", profileChange{FullName: set(&newName)}, &newEmail, &newName},
+		{"nothing", userChange{}, u.Email, u.FullName},
+		{"the address", userChange{Email: set(&newEmail)}, &newEmail, u.FullName},
+		{"the name", userChange{FullName: set(&newName)}, &newEmail, &newName},
 		{"the address away", noEmail, nil, &newName},
-		{"a name that is empty", profileChange{FullName: set(&empty)}, nil, &empty},
-		{"both", profileChange{set(&newEmail), set(nil)}, &newEmail, nil},
+		{"a name that is empty", userChange{FullName: set(&empty)}, nil, &empty},
+		{"both", userChange{Email: set(&newEmail), FullName: set(nil)}, &newEmail, nil},
 	} {
 		u.Email, u.FullName = step.email, step.fullName
-		changed, err := s.UpdateProfile(t.Context(), u.ID, step.change)
+		changed, err := s.UpdateUser(t.Context(), u.ID, step.change)
 		found, err2 := s.UserByKey(t.Context(), "alice")
 		if err != nil || err2 != nil || !reflect.DeepEqual(changed, u) || !reflect.DeepEqual(found, u) {
 			t.Errorf("%s: changed to %+v, %v; found %+v, %v; want %+v", step.name, changed, err, found, err2, u)
 		}
 	}
-	if _, err := s.UpdateProfile(t.Context(), u.ID+other.ID, noEmail); !errors.Is(err, errNotFound) {
+	if _, err := s.UpdateUser(t.Context(), u.ID+other.ID, noEmail); !errors.Is(err, errNotFound) {
 		t.Errorf("nobody's: %v", err)
 	}
 	if got, err := s.UserByKey(t.Context(), "bob"); err != nil || !reflect.DeepEqual(got, other) {
@@ -254,7 +254,7 @@ func testStoreProfiles(t *testing.T, s store) {
 	}
 }
 
-var noEmail = profileChange{Email: optionalText{Set: true}}
+var noEmail = userChange{Email: optionalText{Set: true}}
 
 func testStorePasswords(t *testing.T, s store) {
 	u := mustCreate(t, s, testUser("alice"))
@@ -272,7 +272,7 @@ func testStorePasswords(t *testing.T, s store) {
 		{"by the other, with the old hash", "$hash", "$newer", "b", errNotFound, map[string]bool{"a": true, "b": false}},
 		{"by the other, which has ended", "$new", "$newer", "b", nil, map[string]bool{"a": false, "b": false}},
 	} {
-		err := s.ChangePassword(t.Context(), u.ID, step.current, step.next, inSeconds(7), step.keep)
+		err := setPassword(t.Context(), s, u.ID, step.current, step.next, inSeconds(7), step.keep)
 		if !errors.Is(err, step.want) {
 			t.Errorf("%s: %v; want %v", step.name, err, step.want)
 		}
@@ -282,7 +282,7 @@ func testStorePasswords(t *testing.T, s store) {
 	if got, err := s.UserByKey(t.Context(), "alice"); err != nil || !reflect.DeepEqual(got, u) {
 		t.Errorf("the user is %+v, %v; want %+v", got, err, u)
 	}
-	if err := s.ChangePassword(t.Context(), u.ID+1, "$newer", "$newest", testTime, ""); !errors.Is(err, errNotFound) {
+	if err := setPassword(t.Context(), s, u.ID+1, "$newer", "$newest", testTime, ""); !errors.Is(err, errNotFound) {
 		t.Errorf("nobody's: %v", err)
 	}
 }
@@ -307,7 +307,7 @@ func testStorePasswordRace(t *testing.T, s store) {
 			})
 		}
 		all.Go(func() {
-			if err := s.ChangePassword(t.Context(), u.ID, current, next, testTime, ""); err != nil {
+			if err := setPassword(t.Context(), s, u.ID, current, next, testTime, ""); err != nil {
 				t.Errorf("ChangePassword: %v", err)
 			}
 		})
@@ -321,7 +321,7 @@ func testStorePasswordRace(t *testing.T, s store) {
 func testStoreDisabled(t *testing.T, s store) {
 	u := mustCreate(t, s, testUser("alice"))
 	beginSome(t, s, u, "a", "b")
-	if err := s.DisableUser(t.Context(), u.ID, inSeconds(7)); err != nil {
+	if err := disableUser(t.Context(), s, u.ID, inSeconds(7)); err != nil {
 		t.Fatal(err)
 	}
 	checkOpen(t, s, "a disabled user", map[string]bool{"a": false, "b": false})
@@ -332,7 +332,7 @@ func testStoreDisabled(t *testing.T, s store) {
 	if err := s.CreateSession(t.Context(), Session{ID: "c", UserID: u.ID}, "$hash", noLimit); !errors.Is(err, errNotFound) {
 		t.Errorf("a new session: %v", err)
 	}
-	if err := s.DisableUser(t.Context(), u.ID+1, testTime); !errors.Is(err, errNotFound) {
+	if err := disableUser(t.Context(), s, u.ID+1, testTime); !errors.Is(err, errNotFound) {
 		t.Errorf("nobody: %v", err)
 	}
 }
@@ -451,7 +451,7 @@ func testStoreLimit(t *testing.T, s store) {
 	check("with a lower limit", "h", "g")
 	begin("i", 10, 10, 1)
 	check("with a limit of one", "i")
-	if err := s.EndSessions(t.Context(), alice.ID, testTime, "i"); err != nil {
+	if err := endSessions(t.Context(), s, alice.ID, testTime, "i"); err != nil {
 		t.Fatal(err)
 	}
 	begin("j", 11, 11, 2)
@@ -506,14 +506,14 @@ func testStoreEnded(t *testing.T, s store) {
 	}{
 		{"nothing", func() error { return nil }, map[string]bool{"a": true, "b": true, "c": true, "d": true, "bob's": true}},
 		{"the end of one", func() error { return s.EndSession(t.Context(), alice.ID, "d") }, map[string]bool{"a": true, "b": true, "c": true, "d": false}},
-		{"the end of all but one", func() error { return s.EndSessions(t.Context(), alice.ID, testTime, "b") }, map[string]bool{"a": false, "b": true, "c": false}},
-		{"the same again", func() error { return s.EndSessions(t.Context(), alice.ID, testTime, "b") }, map[string]bool{"a": false, "b": true, "c": false}},
+		{"the end of all but one", func() error { return endSessions(t.Context(), s, alice.ID, testTime, "b") }, map[string]bool{"a": false, "b": true, "c": false}},
+		{"the same again", func() error { return endSessions(t.Context(), s, alice.ID, testTime, "b") }, map[string]bool{"a": false, "b": true, "c": false}},
 		{"a new one", func() error { beginSome(t, s, alice, "e"); return nil }, map[string]bool{"b": true, "e": true}},
 		{"a change of the password", func() error {
-			return s.ChangePassword(t.Context(), alice.ID, "$hash", "$new", testTime, "e")
+			return setPassword(t.Context(), s, alice.ID, "$hash", "$new", testTime, "e")
 		}, map[string]bool{"b": false, "e": true}},
-		{"the end of bob", func() error { return s.DisableUser(t.Context(), bob.ID, testTime) }, map[string]bool{"bob's": false, "e": true}},
-		{"the end of all", func() error { return s.EndSessions(t.Context(), alice.ID, testTime, "") }, map[string]bool{"e": false}},
+		{"the end of bob", func() error { return disableUser(t.Context(), s, bob.ID, testTime) }, map[string]bool{"bob's": false, "e": true}},
+		{"the end of all", func() error { return endSessions(t.Context(), s, alice.ID, testTime, "") }, map[string]bool{"e": false}},
 	} {
 		if err := step.do(); err != nil {
 			t.Fatalf("%s: %v", step.name, err)
@@ -546,7 +546,7 @@ func TestEndedSessionsAreDeleted(t *testing.T) {
 				if i%2 == 0 {
 					continue
 				}
-				if err := db.EndSessions(t.Context(), u.ID, testTime, ids[0]); err != nil {
+				if err := endSessions(t.Context(), db, u.ID, testTime, ids[0]); err != nil {
 					t.Fatal(err)
 				}
 			}

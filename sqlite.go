@@ -32,7 +32,7 @@ func openSQLite(path string, create bool, log *slog.Logger) (*database, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the SQLite file %s: %w", path, err)
 	}
-	c := &sqliteConnections{watch: fileWatch{path: path, log: log}}
+	c := &sqliteConnections{watch: fileWatch{path: path, log: log}, prepared: make([]atomic.Pointer[sql.Stmt], len(statements))}
 	busy := busyTimeout(sqliteBusyTimeout)
 	c.writer, err = sql.Open("sqlite3", sqliteDSN(path, busy, "synchronous(full)", "foreign_keys(on)", "journal_mode(wal)")) // WAL: which the file remembers
 	if err != nil {
@@ -56,10 +56,6 @@ func openSQLite(path string, create bool, log *slog.Logger) (*database, error) {
 		name:        "SQLite file " + path,
 		schemaDB:    schemaDB,
 		schema:      sqliteSchema,
-		ready:       c.begin,
-		faultOf:     func(error) fault { return faultOther }, // one writer: nobody undoes its work
-		isTemporary: func(error) bool { return false },
-		explain:     explainSQLite,
 		warnings:    warnings,
 	}, nil
 }
@@ -76,19 +72,19 @@ var sqliteSchema = schemaDialect{
 			tstamp     TIMESTAMP DEFAULT (datetime('now'))
 		);
 		INSERT INTO ` + schemaTable + ` (version_id, is_applied) VALUES (0, 1);`,
-	prepare: func(ctx context.Context, conn *sql.Conn, text string) error {
-		stmt, err := conn.PrepareContext(ctx, text)
-		if err != nil {
-			return err
-		}
-		return stmt.Close()
-	},
-	cure: cureSQLite,
 }
 
-// cureSQLite says what to do about an error of the start. SQLite has one code for every
-// statement that does not fit the tables.
-func cureSQLite(err error) string {
+func (c *sqliteConnections) prepare(ctx context.Context, conn *sql.Conn, text string) error {
+	stmt, err := conn.PrepareContext(ctx, text)
+	if err != nil {
+		return err
+	}
+	return stmt.Close()
+}
+
+// cure knows only one code for every statement that does not fit the tables, because SQLite
+// has no others.
+func (c *sqliteConnections) cure(err error) string {
 	switch {
 	case errors.Is(err, sqlite3.ERROR):
 		return "another application keeps its tables there: want a file of its own"
@@ -102,10 +98,10 @@ func cureSQLite(err error) string {
 	return ""
 }
 
-// begin makes the first connection. Two processes that turn a file to WAL at the
+// ready makes the first connection. Two processes that turn a file to WAL at the
 // same moment are in each other's way, and SQLite gives one of them up without
 // waiting.
-func (c *sqliteConnections) begin(ctx context.Context) error {
+func (c *sqliteConnections) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	for {
@@ -115,7 +111,7 @@ func (c *sqliteConnections) begin(ctx context.Context) error {
 			return c.watch.begin()
 		}
 		if !errors.Is(err, sqlite3.BUSY) || !pause(ctx) {
-			return fmt.Errorf("cannot use the SQLite file %s: %w", c.watch.path, explainSQLite(err))
+			return fmt.Errorf("cannot use the SQLite file %s: %w", c.watch.path, c.explain(err))
 		}
 	}
 }
@@ -132,10 +128,15 @@ func (c *sqliteConnections) beginReader(conn *sqlite3.Conn) error {
 	return err
 }
 
-// explainSQLite says more of a failed write than "disk I/O error": go-sqlite3
+// faultOf knows of no fault that would go away: with one writer nobody undoes its work.
+func (c *sqliteConnections) faultOf(error) fault { return faultOther }
+
+func (c *sqliteConnections) isTemporary(error) bool { return false }
+
+// explain says more of a failed write than "disk I/O error": go-sqlite3
 // 0.37 loses what the system has said, even that the disk is full. It says nothing of
 // the statement in which SQLite has first read the file, which is one of the driver's.
-func explainSQLite(err error) error {
+func (c *sqliteConnections) explain(err error) error {
 	if errors.Is(err, sqlite3.IOERR_WRITE) {
 		return fmt.Errorf("%w: cannot write: the disk may be full, or the file read-only", err)
 	}
@@ -149,10 +150,10 @@ func explainSQLite(err error) error {
 type sqliteConnections struct {
 	reader, writer *sql.DB
 	watch          fileWatch
-	prepared       [len(statementTexts)]atomic.Pointer[sql.Stmt]
+	prepared       []atomic.Pointer[sql.Stmt] // by the place of the statement
 }
 
-func (c *sqliteConnections) exec(ctx context.Context, s statement, args ...any) (int64, error) {
+func (c *sqliteConnections) exec(ctx context.Context, s *statement, args ...any) (int64, error) {
 	stmt, err := c.stmt(ctx, s)
 	if err != nil {
 		return 0, err
@@ -167,13 +168,13 @@ func (c *sqliteConnections) exec(ctx context.Context, s statement, args ...any) 
 	return result.RowsAffected()
 }
 
-func (c *sqliteConnections) queryRow(ctx context.Context, s statement, args ...any) row {
+func (c *sqliteConnections) queryRow(ctx context.Context, s *statement, args ...any) row {
 	stmt, err := c.stmt(ctx, s)
 	if err != nil {
 		return failedRow{err}
 	}
 	r := stmt.QueryRowContext(ctx, args...)
-	if s.writes() {
+	if s.writes {
 		return writtenRow{r, &c.watch}
 	}
 	return r
@@ -192,7 +193,7 @@ func (r writtenRow) Scan(fields ...any) error {
 	return r.watch.look()
 }
 
-func (c *sqliteConnections) queryAll(ctx context.Context, scan func(row) error, s statement, args ...any) error {
+func (c *sqliteConnections) queryAll(ctx context.Context, scan func(row) error, s *statement, args ...any) error {
 	stmt, err := c.stmt(ctx, s)
 	if err != nil {
 		return err
@@ -207,25 +208,26 @@ func (c *sqliteConnections) queryAll(ctx context.Context, scan func(row) error, 
 
 // stmt returns s if the file is still there, prepared when it is first used: when the pool
 // opens there may be no tables yet.
-func (c *sqliteConnections) stmt(ctx context.Context, s statement) (*sql.Stmt, error) {
+func (c *sqliteConnections) stmt(ctx context.Context, s *statement) (*sql.Stmt, error) {
 	if err := c.watch.lookNowAndThen(); err != nil {
 		return nil, err
 	}
-	if stmt := c.prepared[s].Load(); stmt != nil {
+	prepared := &c.prepared[s.place]
+	if stmt := prepared.Load(); stmt != nil {
 		return stmt, nil
 	}
 	db := c.reader
-	if s.writes() {
+	if s.writes {
 		db = c.writer
 	}
-	stmt, err := db.PrepareContext(ctx, statementTexts[s])
+	stmt, err := db.PrepareContext(ctx, s.text)
 	if err != nil {
 		return nil, err
 	}
-	if !c.prepared[s].CompareAndSwap(nil, stmt) {
+	if !prepared.CompareAndSwap(nil, stmt) {
 		stmt.Close() // another was quicker
 	}
-	return c.prepared[s].Load(), nil
+	return prepared.Load(), nil
 }
 
 func (c *sqliteConnections) noteFault(fault) {} // the others are not affected

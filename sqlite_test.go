@@ -93,7 +93,7 @@ func testLostFile(t *testing.T, first string, lose, back func(testing.TB, string
 	lose(t, path)
 	writes := map[string]func() error{
 		"with a row": func() error { _, err := s.CreateUser(t.Context(), testUser("bob")); return err },
-		"without":    func() error { return s.ReplacePasswordHash(t.Context(), u.ID, u.PasswordHash, "$next") },
+		"without":    func() error { return replaceHash(t.Context(), s, u.ID, u.PasswordHash, "$next") },
 	}
 	if err := writes[first](); !errors.Is(err, errUnavailable) {
 		t.Errorf("a write: %v; want errUnavailable", err)

@@ -45,6 +45,10 @@ func (m *micros) Scan(value any) error {
 	return nil
 }
 
+// What Ping asks: of a table, so that a missing one is noticed; and count, so
+// that an empty one has a row too.
+var probeUsers = reading(`SELECT count(*) FROM (SELECT 1 FROM users LIMIT 1) AS first`)
+
 func (s sqlStore) Ping(ctx context.Context) error {
 	return s.read(ctx, func(ctx context.Context) error {
 		var n int
@@ -54,7 +58,7 @@ func (s sqlStore) Ping(ctx context.Context) error {
 
 // writeRow carries out a statement that returns the row it has written, and scans
 // that into fields.
-func (s sqlStore) writeRow(ctx context.Context, fields []any, what statement, args ...any) error {
+func (s sqlStore) writeRow(ctx context.Context, fields []any, what *statement, args ...any) error {
 	return s.write(ctx, func(ctx context.Context) error {
 		err := s.queryRow(ctx, what, args...).Scan(fields...)
 		return cmp.Or(err, ctx.Err()) // database/sql may lose the error of a commit that was too late
@@ -63,7 +67,7 @@ func (s sqlStore) writeRow(ctx context.Context, fields []any, what statement, ar
 
 // writeOne carries out a statement that concerns one row, or returns errNotFound
 // if there is none.
-func (s sqlStore) writeOne(ctx context.Context, what statement, args ...any) error {
+func (s sqlStore) writeOne(ctx context.Context, what *statement, args ...any) error {
 	n, err := s.writeMany(ctx, what, args...)
 	if err == nil && n == 0 {
 		return errNotFound
@@ -72,7 +76,7 @@ func (s sqlStore) writeOne(ctx context.Context, what statement, args ...any) err
 }
 
 // writeMany carries out a statement and returns how many rows it concerned.
-func (s sqlStore) writeMany(ctx context.Context, what statement, args ...any) (n int64, err error) {
+func (s sqlStore) writeMany(ctx context.Context, what *statement, args ...any) (n int64, err error) {
 	err = s.write(ctx, func(ctx context.Context) error {
 		n, err = s.exec(ctx, what, args...)
 		return err

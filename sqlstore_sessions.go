@@ -6,20 +6,18 @@ import (
 	"time"
 )
 
-func (s sqlStore) UserBySession(ctx context.Context, sessionID string) (User, Session, error) {
-	if !isStorable(sessionID) {
-		return User{}, Session{}, errNotFound
-	}
-	var u User
-	var session Session
-	err := s.read(ctx, func(ctx context.Context) error {
-		return s.queryRow(ctx, selectUserBySession, sessionID).Scan(append(userFields(&u), sessionFields(&session)...)...)
-	})
-	if err != nil {
-		return User{}, Session{}, err
-	}
-	return u, session, nil
-}
+// A session has ended when all sessions of its user were ended after it began, but
+// for the one that was kept. So a single row ends any number of them, and with it
+// whatever is under way: a session that begins at that moment in another transaction
+// has the older epoch. The rows are deleted in the background.
+const (
+	isOpen      = `(sessions.epoch = users.session_epoch OR sessions.id = users.kept_session)`
+	isOpenAlone = `EXISTS (SELECT 1 FROM users WHERE users.id = sessions.user_id AND ` + isOpen + `)` // where users is not joined
+)
+
+// sessionColumns are the columns of a Session, in the order of sessionFields.
+const sessionColumns = `sessions.id, sessions.user_id, sessions.created_at, sessions.last_used_at,
+	sessions.expires_at, sessions.generation, sessions.ip, sessions.user_agent`
 
 // sessionFields are where the sessionColumns go.
 func sessionFields(s *Session) []any {
@@ -28,6 +26,11 @@ func sessionFields(s *Session) []any {
 		&s.Generation, &s.IP, &s.UserAgent,
 	}
 }
+
+var insertSession = writing(`
+	INSERT INTO sessions (id, user_id, epoch, created_at, last_used_at, expires_at, ip, user_agent)
+	SELECT $1, id, session_epoch, $2, $3, $4, $5, $6
+	FROM users WHERE id = $7 AND password_hash = $8 AND NOT disabled`)
 
 func (s sqlStore) CreateSession(ctx context.Context, session Session, passwordHash string, atMost int) error {
 	if err := checkSession(session); err != nil {
@@ -44,6 +47,13 @@ func (s sqlStore) CreateSession(ctx context.Context, session Session, passwordHa
 	}
 	return s.deleteUnused(ctx, session, atMost-1)
 }
+
+var deleteUnusedSessions = writing(`
+	DELETE FROM sessions WHERE (id, generation) IN ( -- with its generation: one that is refreshed meanwhile is not unused
+		SELECT sessions.id, sessions.generation
+		FROM sessions JOIN users ON users.id = sessions.user_id
+		WHERE sessions.user_id = $1 AND sessions.id <> $2 AND sessions.expires_at > $3 AND ` + isOpen + `
+		ORDER BY sessions.last_used_at DESC, sessions.id LIMIT $4 OFFSET $5)`)
 
 // deleteUnused deletes the sessions of a user that have been unused for longest, until at
 // most left are open besides current. After a lost connection it tries again, because a
@@ -62,6 +72,12 @@ func (s sqlStore) deleteUnused(ctx context.Context, current Session, left int) e
 	return nil
 }
 
+var selectSessions = reading(`
+	SELECT ` + sessionColumns + `
+	FROM sessions JOIN users ON users.id = sessions.user_id
+	WHERE sessions.user_id = $1 AND sessions.expires_at > $2 AND ` + isOpen + `
+	ORDER BY sessions.last_used_at DESC, sessions.id LIMIT $3`)
+
 func (s sqlStore) Sessions(ctx context.Context, userID int64, now time.Time, limit int) ([]Session, error) {
 	var sessions []Session
 	err := s.read(ctx, func(ctx context.Context) error {
@@ -74,12 +90,18 @@ func (s sqlStore) Sessions(ctx context.Context, userID int64, now time.Time, lim
 	return sessions, err
 }
 
+var rotateSession = writing(`
+	UPDATE sessions SET generation = generation + 1, last_used_at = $1, expires_at = $2
+	WHERE id = $3 AND generation = $4 AND expires_at > $1 AND ` + isOpenAlone)
+
 func (s sqlStore) RotateSession(ctx context.Context, sessionID string, generation int64, now, expiresAt time.Time) error {
 	if !isStorable(sessionID) {
 		return errNotFound
 	}
 	return s.writeOne(ctx, rotateSession, now.UnixMicro(), expiresAt.UnixMicro(), sessionID, generation)
 }
+
+var deleteSession = writing(`DELETE FROM sessions WHERE id = $1 AND user_id = $2 AND ` + isOpenAlone)
 
 // EndSession is tried again when the connection breaks: a second DELETE does no harm,
 // and if it finds no row, the first was carried out.
@@ -98,14 +120,35 @@ func (s sqlStore) EndSession(ctx context.Context, userID int64, sessionID string
 	}, true)
 }
 
-func (s sqlStore) EndSessions(ctx context.Context, userID int64, validAfter time.Time, keep string) error {
-	return s.writeOne(ctx, endSessions, keep, validAfter.UnixMicro(), userID)
-}
+var deleteExpiredSessions = writing(`
+	DELETE FROM sessions WHERE expires_at <= $1 AND id IN ( -- again, for it may have been refreshed meanwhile
+		SELECT id FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)`)
 
 func (s sqlStore) DeleteExpiredSessions(ctx context.Context, now time.Time, limit int) (int, error) {
 	n, err := s.writeMany(ctx, deleteExpiredSessions, now.UnixMicro(), limit)
 	return int(n), err
 }
+
+// Ended sessions are looked for among the first few users who may have any. A partial index
+// holds just the users for whom isUnswept is true; databases use it where the condition is
+// written as in the migration. hasEnded is not NOT isOpen, which is null if no session was
+// kept.
+const (
+	isUnswept    = `session_epoch > swept_epoch`
+	unsweptUsers = `(SELECT id, session_epoch, kept_session FROM users WHERE ` + isUnswept + ` ORDER BY id LIMIT $1) AS unswept`
+	hasEnded     = `sessions.user_id = unswept.id AND sessions.epoch <> unswept.session_epoch
+		AND (unswept.kept_session IS NULL OR sessions.id <> unswept.kept_session)`
+)
+
+var deleteEndedSessions = writing(`
+	DELETE FROM sessions WHERE id IN (
+		SELECT sessions.id FROM ` + unsweptUsers + ` JOIN sessions ON ` + hasEnded + ` LIMIT $1)`)
+
+// It sets the epoch that was read, because a later one may come meanwhile.
+var updateSweptEpochs = writing(`
+	UPDATE users SET swept_epoch = unswept.session_epoch FROM ` + unsweptUsers + `
+	WHERE users.id = unswept.id AND users.session_epoch > users.swept_epoch
+		AND NOT EXISTS (SELECT 1 FROM sessions WHERE ` + hasEnded + `)`)
 
 // DeleteEndedSessions marks users who have no ended session left, so that they are not
 // looked at again until their next EndSessions. It may miss a session that another

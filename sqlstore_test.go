@@ -192,7 +192,7 @@ func TestAttempts(t *testing.T) {
 		{"a deadline", []error{context.DeadlineExceeded}, errUnavailable, errUnavailable, 1, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := sqlStore{&database{connections: noConnections{}, faultOf: pgFault, explain: func(err error) error { return err }}}
+			s := sqlStore{&database{connections: noConnections{}}}
 			for _, way := range []struct {
 				do       func(context.Context, func(context.Context) error) error
 				want     error
@@ -222,13 +222,17 @@ func pgError(code string) error { return &pgconn.PgError{Code: code} }
 // noConnections are those of a database that is not needed.
 type noConnections struct{ connections }
 
+func (noConnections) faultOf(err error) fault { return pgFault(err) }
+
 func (noConnections) noteFault(fault) {}
+
+func (noConnections) explain(err error) error { return err }
 
 // TestAttemptTimesOut: a database that does not answer is known as such within
 // five seconds.
 func TestAttemptTimesOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := sqlStore{&database{connections: noConnections{}, faultOf: pgFault, explain: func(err error) error { return err }}}
+		s := sqlStore{&database{connections: noConnections{}}}
 		began := time.Now()
 		err := s.read(t.Context(), func(ctx context.Context) error {
 			<-ctx.Done()
@@ -281,7 +285,7 @@ func (o oldSessions) serve(ctx context.Context, u User, stop <-chan struct{}) er
 			return fmt.Errorf("a session that is not there: %w", lost)
 		}
 		if err := errors.Join(o.begin(ctx, s), o.RotateSession(ctx, id, 0, inSeconds(n), inSeconds(n+9999)),
-			o.EndSessions(ctx, u.ID, testTime, id)); err != nil {
+			endSessions(ctx, o, u.ID, testTime, id)); err != nil {
 			return err
 		}
 		if _, _, err := o.UserBySession(ctx, id); err != nil {
@@ -360,7 +364,7 @@ func TestLimitSparesUsed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := refresh.Exec(t.Context(), statementTexts[rotateSession], inSeconds(9).UnixMicro(), inSeconds(99).UnixMicro(), "a", 0); err != nil {
+	if _, err := refresh.Exec(t.Context(), rotateSession.text, inSeconds(9).UnixMicro(), inSeconds(99).UnixMicro(), "a", 0); err != nil {
 		t.Fatal(err)
 	}
 	var login sync.WaitGroup

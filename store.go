@@ -29,6 +29,18 @@ var (
 // Texts are valid UTF-8 without NUL, and a Key has at most maxUsernameKey bytes:
 // creating anything else is errUnstorable, and looking for it errNotFound.
 type store interface {
+	userStore
+	sessionStore
+	historyStore
+
+	// Ping returns nil if the store can be read.
+	Ping(ctx context.Context) error
+
+	// Close frees what the store holds. No method is called after it.
+	Close() error
+}
+
+type userStore interface {
 	// CreateUser adds u and returns it with its ID, which no other user ever had.
 	// It returns errExists if a user with this Key is there already: that is the
 	// store's to decide, not a look-up's before it.
@@ -38,31 +50,22 @@ type store interface {
 	UserByKey(ctx context.Context, key string) (User, error)
 
 	// UserBySession returns a session and the user it belongs to, or
-	// errNotFound if it has ended. Whether it has expired is the caller's question.
+	// errNotFound if it has ended. The caller asks whether it has expired.
 	UserBySession(ctx context.Context, sessionID string) (User, Session, error)
 
 	// Users returns all users in the order of their creation.
 	Users(ctx context.Context) ([]User, error)
 
-	// ReplacePasswordHash replaces the hash of a user, if it is still this one.
-	// It returns errNotFound if it is not, or if the user is gone: whoever came
-	// first has won.
-	ReplacePasswordHash(ctx context.Context, userID int64, current, next string) error
-
-	// ChangePassword is ReplacePasswordHash for another password: with it the
-	// user's sessions end, as by EndSessions.
-	ChangePassword(ctx context.Context, userID int64, current, next string, validAfter time.Time, keep string) error
-
-	// UpdateProfile changes what people may change of themselves, and returns the
-	// changed user, or errNotFound.
-	UpdateProfile(ctx context.Context, userID int64, change profileChange) (User, error)
-
-	// DisableUser disables a user and ends all their sessions, as by EndSessions.
-	DisableUser(ctx context.Context, userID int64, validAfter time.Time) error
+	// UpdateUser changes a user in one step, and returns the changed user. It returns
+	// errNotFound if the user is gone, or if the change has a condition that does not
+	// hold: another request came first.
+	UpdateUser(ctx context.Context, userID int64, change userChange) (User, error)
 
 	// DeleteUser deletes a user and all their sessions, or returns errNotFound.
 	DeleteUser(ctx context.Context, userID int64) error
+}
 
+type sessionStore interface {
 	// CreateSession adds a session of a user who has this password hash. It
 	// returns errNotFound if the user has another by now, is disabled, or is gone:
 	// no session begins with a password that has been changed. If the user now has more
@@ -76,29 +79,36 @@ type store interface {
 
 	// RotateSession moves a session from this generation to the next, used at now
 	// and good until expiresAt. It returns errNotFound if the session has another
-	// generation or has expired at now, or is gone: whoever came first has won.
+	// generation, because another request came first, has expired at now, or is gone.
 	RotateSession(ctx context.Context, sessionID string, generation int64, now, expiresAt time.Time) error
 
 	// EndSession deletes a session of this user, or returns errNotFound if there
 	// is none, or none any more.
 	EndSession(ctx context.Context, userID int64, sessionID string) error
 
-	// EndSessions ends all sessions of a user but the one with the ID keep, if that
-	// is one of them (it is the ID of some session, or empty), and moves TokensValidAfter to validAfter, but never back. It
-	// returns errNotFound if the user is gone.
-	EndSessions(ctx context.Context, userID int64, validAfter time.Time, keep string) error
+	// DeleteExpiredSessions deletes at most limit sessions that have expired at
+	// now, and returns how many it has deleted.
+	DeleteExpiredSessions(ctx context.Context, now time.Time, limit int) (int, error)
 
-	// LoginHistory returns how often the password of an account was guessed wrong in a row,
-	// and when its owner was last remembered to have logged in from this source. An
-	// account is a name that somebody tries, whether it is anybody's or not; userID is 0
-	// if it is nobody's.
+	// DeleteEndedSessions deletes rows of sessions that UpdateUser has ended. It handles at
+	// most limit sessions or users and returns how many; fewer than limit means that nothing
+	// is left to do.
+	DeleteEndedSessions(ctx context.Context, limit int) (int, error)
+}
+
+// A historyStore remembers failed logins, and where users have logged in from.
+type historyStore interface {
+	// LoginHistory returns how often the password of an account was wrong in a row, and
+	// when its owner was last remembered to have logged in from this source. An account
+	// stands for a name that somebody tries, whether a user has it or not; userID is 0 if
+	// none has.
 	LoginHistory(ctx context.Context, account string, userID int64, source string) (loginHistory, error)
 
-	// AddFailure counts a wrong guess at now. If the one before was not after stale,
+	// AddFailure counts a wrong password at now. If the one before was not after stale,
 	// it is the first.
 	AddFailure(ctx context.Context, account string, now, stale time.Time) error
 
-	// ClearFailures forgets the wrong guesses at an account.
+	// ClearFailures forgets the wrong passwords of an account.
 	ClearFailures(ctx context.Context, account string) error
 
 	// RememberSource notes that a user has logged in from a source, at now. Of each user
@@ -108,24 +118,9 @@ type store interface {
 	// ForgetSources forgets from where a user has logged in, except from the source keep.
 	ForgetSources(ctx context.Context, userID int64, keep string) error
 
-	// DeleteOldFailures forgets at most limit accounts that were not guessed at since
+	// DeleteOldFailures forgets at most limit accounts without a wrong password since
 	// before, and returns how many.
 	DeleteOldFailures(ctx context.Context, before time.Time, limit int) (int, error)
-
-	// DeleteExpiredSessions deletes at most limit sessions that have expired at
-	// now, and returns how many it has deleted.
-	DeleteExpiredSessions(ctx context.Context, now time.Time, limit int) (int, error)
-
-	// DeleteEndedSessions deletes rows of sessions that EndSessions has ended. It handles at
-	// most limit sessions or users and returns how many; fewer than limit means that nothing
-	// is left to do.
-	DeleteEndedSessions(ctx context.Context, limit int) (int, error)
-
-	// Ping returns nil if the store can be read.
-	Ping(ctx context.Context) error
-
-	// Close frees what the store holds. No method is called after it.
-	Close() error
 }
 
 // maxSources is from how many sources the last login of a user is remembered.
@@ -139,9 +134,9 @@ func checkUser(u User) error {
 	return checkStorable(u.Username, u.Key, deref(u.Email), deref(u.FullName), u.PasswordHash)
 }
 
-// checkProfile returns errUnstorable for texts that not every store can hold.
-func checkProfile(change profileChange) error {
-	return checkStorable(deref(change.Email.Value), deref(change.FullName.Value))
+// checkChange returns errUnstorable for texts that not every store can hold.
+func checkChange(change userChange) error {
+	return checkStorable(deref(change.Email.Value), deref(change.FullName.Value), deref(change.PasswordHash))
 }
 
 // checkSession returns errUnstorable for a session that not every store can hold.

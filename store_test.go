@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -51,8 +53,8 @@ func testStore(t *testing.T, open func(testing.TB) store) {
 		"many expiries":                     testStoreManyExpiries,
 		"hashes are replaced once":          testStoreHashes,
 		"no hash is lost":                   testStoreLostUpdates,
-		"guesses":                           testStoreLoginHistory,
-		"old guesses":                       testStoreOldFailures,
+		"the history of logins":             testStoreLoginHistory,
+		"old failures":                      testStoreOldFailures,
 		"profiles":                          testStoreProfiles,
 		"passwords":                         testStorePasswords,
 		"a user who is disabled":            testStoreDisabled,
@@ -82,6 +84,30 @@ func mustCreate(t testing.TB, s store, u User) User {
 		t.Fatal(err)
 	}
 	return created
+}
+
+// replaceHash replaces the hash of a user, if it still is current.
+func replaceHash(ctx context.Context, s userStore, userID int64, current, next string) error {
+	_, err := s.UpdateUser(ctx, userID, userChange{PasswordHash: &next, IfPasswordHash: &current})
+	return err
+}
+
+// setPassword is replaceHash for another password, which ends all sessions but keep.
+func setPassword(ctx context.Context, s userStore, userID int64, current, next string, validAfter time.Time, keep string) error {
+	_, err := s.UpdateUser(ctx, userID, userChange{PasswordHash: &next, IfPasswordHash: &current, EndSessions: &sessionsEnd{keep, validAfter}})
+	return err
+}
+
+// disableUser disables a user and ends all their sessions.
+func disableUser(ctx context.Context, s userStore, userID int64, validAfter time.Time) error {
+	_, err := s.UpdateUser(ctx, userID, userChange{Disabled: new(true), EndSessions: &sessionsEnd{ValidAfter: validAfter}})
+	return err
+}
+
+// endSessions ends all sessions of a user but keep.
+func endSessions(ctx context.Context, s userStore, userID int64, validAfter time.Time, keep string) error {
+	_, err := s.UpdateUser(ctx, userID, userChange{EndSessions: &sessionsEnd{keep, validAfter}})
+	return err
 }
 
 // noLimit is for tests that begin as many sessions as they like.
@@ -251,20 +277,20 @@ func testStoreTexts(t *testing.T, s store) {
 		if _, _, err := s.UserBySession(t.Context(), bad); !errors.Is(err, errNotFound) {
 			t.Errorf("%s: UserBySession: %v", name, err)
 		}
-		if err := s.ReplacePasswordHash(t.Context(), u.ID, "$hash", bad); !errors.Is(err, errUnstorable) {
+		if err := replaceHash(t.Context(), s, u.ID, "$hash", bad); !errors.Is(err, errUnstorable) {
 			t.Errorf("%s: ReplacePasswordHash: %v", name, err)
 		}
-		if err := s.ReplacePasswordHash(t.Context(), u.ID, bad, "$new"); !errors.Is(err, errNotFound) {
+		if err := replaceHash(t.Context(), s, u.ID, bad, "$new"); !errors.Is(err, errNotFound) {
 			t.Errorf("%s: ReplacePasswordHash of such a hash: %v", name, err)
 		}
-		if err := s.ChangePassword(t.Context(), u.ID, "$hash", bad, testTime, ""); !errors.Is(err, errUnstorable) {
+		if err := setPassword(t.Context(), s, u.ID, "$hash", bad, testTime, ""); !errors.Is(err, errUnstorable) {
 			t.Errorf("%s: ChangePassword: %v", name, err)
 		}
-		if err := s.ChangePassword(t.Context(), u.ID, bad, "$new", testTime, ""); !errors.Is(err, errNotFound) {
+		if err := setPassword(t.Context(), s, u.ID, bad, "$new", testTime, ""); !errors.Is(err, errNotFound) {
 			t.Errorf("%s: ChangePassword of such a hash: %v", name, err)
 		}
-		for field, change := range map[string]profileChange{"Email": {Email: optionalText{true, &bad}}, "FullName": {FullName: optionalText{true, &bad}}} {
-			if _, err := s.UpdateProfile(t.Context(), u.ID, change); !errors.Is(err, errUnstorable) {
+		for field, change := range map[string]userChange{"Email": {Email: optionalText{true, &bad}}, "FullName": {FullName: optionalText{true, &bad}}} {
+			if _, err := s.UpdateUser(t.Context(), u.ID, change); !errors.Is(err, errUnstorable) {
 				t.Errorf("%s as %s: UpdateProfile: %v", name, field, err)
 			}
 		}
@@ -358,7 +384,7 @@ func testStoreHashes(t *testing.T, s store) {
 		{"the new one", u.ID, "$new", "$newer", nil},
 		{"the same again", u.ID, "$newer", "$newer", nil},
 	} {
-		if err := s.ReplacePasswordHash(t.Context(), step.id, step.current, step.next); !errors.Is(err, step.want) {
+		if err := replaceHash(t.Context(), s, step.id, step.current, step.next); !errors.Is(err, step.want) {
 			t.Errorf("%s: %v; want %v", step.name, err, step.want)
 		}
 	}
@@ -382,7 +408,7 @@ func testStoreLostUpdates(t *testing.T, s store) {
 		for i := range 20 {
 			all.Go(func() {
 				next := fmt.Sprintf("$%d/%d", round, i)
-				switch err := s.ReplacePasswordHash(t.Context(), u.ID, current, next); {
+				switch err := replaceHash(t.Context(), s, u.ID, current, next); {
 				case err == nil && winner.Swap(&next) != nil:
 					t.Error("a second winner")
 				case err != nil && !errors.Is(err, errNotFound):
@@ -419,7 +445,7 @@ func testStoreDeletion(t *testing.T, s store) {
 	if err := s.CreateSession(t.Context(), Session{ID: "new", UserID: u.ID}, "$hash", noLimit); !errors.Is(err, errNotFound) {
 		t.Errorf("a new session of the deleted user: %v", err)
 	}
-	if err := s.ReplacePasswordHash(t.Context(), u.ID, "$hash", "$new"); !errors.Is(err, errNotFound) {
+	if err := replaceHash(t.Context(), s, u.ID, "$hash", "$new"); !errors.Is(err, errNotFound) {
 		t.Errorf("a new hash for the deleted user: %v", err)
 	}
 	if got, _, err := s.UserBySession(t.Context(), "bob's"); err != nil || got.ID != bob.ID {
@@ -512,31 +538,38 @@ func testStoreCancelled(t *testing.T, s store) {
 	mustBegin(t, s, Session{ID: "s", UserID: u.ID, ExpiresAt: testTime})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for name, call := range map[string]func() error{
-		"CreateUser":            func() error { _, err := s.CreateUser(ctx, testUser("bob")); return err },
-		"UserByKey":             func() error { _, err := s.UserByKey(ctx, "alice"); return err },
-		"UserBySession":         func() error { _, _, err := s.UserBySession(ctx, "s"); return err },
-		"Users":                 func() error { _, err := s.Users(ctx); return err },
-		"ReplacePasswordHash":   func() error { return s.ReplacePasswordHash(ctx, u.ID, u.PasswordHash, "$new") },
-		"ChangePassword":        func() error { return s.ChangePassword(ctx, u.ID, u.PasswordHash, "$new", testTime, "") },
-		"UpdateProfile":         func() error { _, err := s.UpdateProfile(ctx, u.ID, noEmail); return err },
-		"DisableUser":           func() error { return s.DisableUser(ctx, u.ID, testTime) },
-		"Sessions":              func() error { _, err := s.Sessions(ctx, u.ID, testTime, 1); return err },
-		"RotateSession":         func() error { return s.RotateSession(ctx, "s", 0, testTime.Add(-1), testTime) },
-		"EndSession":            func() error { return s.EndSession(ctx, u.ID, "s") },
-		"Guesses":               func() error { _, err := s.LoginHistory(ctx, "a", u.ID, "x"); return err },
-		"AddFailure":            func() error { return s.AddFailure(ctx, "a", testTime, testTime) },
-		"ClearFailures":         func() error { return s.ClearFailures(ctx, "a") },
-		"RememberSource":        func() error { return s.RememberSource(ctx, u.ID, "x", testTime) },
-		"ForgetSources":         func() error { return s.ForgetSources(ctx, u.ID, "x") },
-		"DeleteOldGuesses":      func() error { _, err := s.DeleteOldFailures(ctx, testTime, 1); return err },
-		"EndSessions":           func() error { return s.EndSessions(ctx, u.ID, testTime, "") },
-		"DeleteUser":            func() error { return s.DeleteUser(ctx, u.ID) },
-		"CreateSession":         func() error { return s.CreateSession(ctx, Session{ID: "s2", UserID: u.ID}, "$hash", noLimit) },
-		"DeleteExpiredSessions": func() error { _, err := s.DeleteExpiredSessions(ctx, testTime, math.MaxInt32); return err },
-		"DeleteEndedSessions":   func() error { _, err := s.DeleteEndedSessions(ctx, 1); return err },
-		"Ping":                  func() error { return s.Ping(ctx) },
-	} {
+	calls := map[string]func() error{
+		"CreateUser":               func() error { _, err := s.CreateUser(ctx, testUser("bob")); return err },
+		"UserByKey":                func() error { _, err := s.UserByKey(ctx, "alice"); return err },
+		"UserBySession":            func() error { _, _, err := s.UserBySession(ctx, "s"); return err },
+		"Users":                    func() error { _, err := s.Users(ctx); return err },
+		"UpdateUser, the hash":     func() error { return replaceHash(ctx, s, u.ID, u.PasswordHash, "$new") },
+		"UpdateUser, the password": func() error { return setPassword(ctx, s, u.ID, u.PasswordHash, "$new", testTime, "") },
+		"UpdateUser, the profile":  func() error { _, err := s.UpdateUser(ctx, u.ID, noEmail); return err },
+		"UpdateUser, disabled":     func() error { return disableUser(ctx, s, u.ID, testTime) },
+		"Sessions":                 func() error { _, err := s.Sessions(ctx, u.ID, testTime, 1); return err },
+		"RotateSession":            func() error { return s.RotateSession(ctx, "s", 0, testTime.Add(-1), testTime) },
+		"EndSession":               func() error { return s.EndSession(ctx, u.ID, "s") },
+		"LoginHistory":             func() error { _, err := s.LoginHistory(ctx, "a", u.ID, "x"); return err },
+		"AddFailure":               func() error { return s.AddFailure(ctx, "a", testTime, testTime) },
+		"ClearFailures":            func() error { return s.ClearFailures(ctx, "a") },
+		"RememberSource":           func() error { return s.RememberSource(ctx, u.ID, "x", testTime) },
+		"ForgetSources":            func() error { return s.ForgetSources(ctx, u.ID, "x") },
+		"DeleteOldFailures":        func() error { _, err := s.DeleteOldFailures(ctx, testTime, 1); return err },
+		"UpdateUser, the sessions": func() error { return endSessions(ctx, s, u.ID, testTime, "") },
+		"DeleteUser":               func() error { return s.DeleteUser(ctx, u.ID) },
+		"CreateSession":            func() error { return s.CreateSession(ctx, Session{ID: "s2", UserID: u.ID}, "$hash", noLimit) },
+		"DeleteExpiredSessions":    func() error { _, err := s.DeleteExpiredSessions(ctx, testTime, math.MaxInt32); return err },
+		"DeleteEndedSessions":      func() error { _, err := s.DeleteEndedSessions(ctx, 1); return err },
+		"Ping":                     func() error { return s.Ping(ctx) },
+	}
+	for method := range reflect.TypeFor[store]().Methods() {
+		isIt := func(name string) bool { return strings.HasPrefix(name+",", method.Name+",") }
+		if method.Name != "Close" && !slices.ContainsFunc(slices.Collect(maps.Keys(calls)), isIt) {
+			t.Errorf("%s is not tested", method.Name)
+		}
+	}
+	for name, call := range calls {
 		if err := call(); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v", name, err)
 		}

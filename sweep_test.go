@@ -71,7 +71,7 @@ func TestSweepOnce(t *testing.T) {
 					t.Errorf("the %s failure: %+v, %v; want %d", account, g, err, want)
 				}
 			}
-			if err := s.EndSessions(t.Context(), u.ID, now, ""); err != nil {
+			if err := endSessions(t.Context(), s, u.ID, now, ""); err != nil {
 				t.Fatal(err)
 			}
 			acc.sweepOnce(t.Context())

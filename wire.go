@@ -132,8 +132,8 @@ func (e *fieldErrors) fullName(fields map[string]json.RawMessage) *string {
 // parseProfileChange reads the members of a change. A username and a password are
 // errors, for silence would look like success; other members that it does not know are
 // ignored.
-func parseProfileChange(members []member) (profileChange, error) {
-	var change profileChange
+func parseProfileChange(members []member) (userChange, error) {
+	var change userChange
 	var bad fieldErrors
 	fields := memberValues(members)
 	_, change.Email.Set = fields["email"]
