@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"strings"
 )
 
@@ -48,37 +47,6 @@ var settings = []setting{
 
 const loopbackOrigins = "http://localhost:*,http://127.0.0.1:*"
 
-// usage prints how the program is called, for a terminal of 80 columns.
-func usage(w io.Writer) error {
-	var text strings.Builder
-	text.WriteString(`Latchkey is a small server for users and tokens.
-
-  latchkey [serve] [flags]   run the server
-  latchkey check [flags]     read the settings, say what is wrong, exit
-  latchkey version           print the version
-  latchkey help              print this
-
-Settings are environment variables; a flag wins over its variable. For a secret,
-NAME_FILE can name a file that holds the value.
-
-`)
-	const line = "%-*s  %s\n"
-	width := 0
-	for _, s := range settings {
-		width = max(width, len(s.name))
-	}
-	fmt.Fprintf(&text, line, width, "VARIABLE", "MEANING")
-	for _, s := range settings {
-		name := s.name
-		for _, part := range wrap(s.describe(), 78-width) {
-			fmt.Fprintf(&text, line, width, name, part)
-			name = ""
-		}
-	}
-	_, err := io.WriteString(w, text.String())
-	return err
-}
-
 // describe returns what a setting means, with its flag and its default.
 func (s setting) describe() string {
 	var extras []string
@@ -92,23 +60,6 @@ func (s setting) describe() string {
 		return s.meaning
 	}
 	return s.meaning + " (" + strings.Join(extras, ", ") + ")"
-}
-
-// wrap breaks text into lines of at most width bytes, if no word is longer.
-func wrap(text string, width int) []string {
-	lines := []string{""}
-	for word := range strings.FieldsSeq(text) {
-		last := &lines[len(lines)-1]
-		switch {
-		case *last == "":
-			*last = word
-		case len(*last)+1+len(word) <= width:
-			*last += " " + word
-		default:
-			lines = append(lines, word)
-		}
-	}
-	return lines
 }
 
 // A settingReader turns texts into a config and collects what is wrong with

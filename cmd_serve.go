@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+func listen(addr string) (net.Listener, error) {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s: %w; want another address, by -addr or ADDR", addr, err)
+	}
+	return ln, nil
+}
+
+// serveHTTP listens before it does anything else, so that a busy port is known
+// at once, and serves until ctx is done.
+func serveHTTP(ctx context.Context, cfg config, out *logWriter) error {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP) // from here on the signal does not end the process
+	defer signal.Stop(hangups)
+	ln, err := listen(cfg.Addr)
+	if err != nil {
+		return err
+	}
+	defer ln.Close()
+	log := newLogger(cfg, out)
+	for _, warning := range cfg.Warnings {
+		log.Warn(warning)
+	}
+	users, err := openStore(ctx, cfg.DatabaseURL, log)
+	if err != nil && ctx.Err() != nil { // told to stop while the database did not answer
+		log.Info("stopped")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer users.Close()
+	acc, err := newAccounts(cfg, users, log)
+	if err != nil {
+		return err
+	}
+	spareThreads()
+	log.Info("listening", "addr", ln.Addr().String(), "tls", cfg.Certificate != nil, "version", buildVersion())
+	out.Flush() // whoever waits for this line need not wait longer
+
+	// The collector runs whenever the heap has doubled: with the two megabytes
+	// of an empty store hundreds of times a second under load. This lets 8 MB
+	// more of garbage gather first; the block itself is never touched, and so
+	// never resident.
+	headroom := make([]byte, 8<<20)
+	defer runtime.KeepAlive(headroom)
+
+	go acc.learnPace(ctx)
+	go acc.sweep(ctx, time.Minute)
+	srv := newServer(newHandler(cfg.edgeSettings, acc, log), cfg.IdleTimeout, log)
+	if cfg.Certificate != nil {
+		srv.TLSConfig = cfg.Certificate.tlsConfig()
+	}
+	serving, done := context.WithCancel(context.WithoutCancel(ctx)) // also while it stops
+	defer done()
+	go watchCertificate(serving, cfg.Certificate, hangups, log)
+	return serveUntil(ctx, srv, ln, shutdown{acc.stop, cfg.ShutdownDelay, cfg.Shutdown}, log)
+}
+
+// startPatience is how long the start waits for a database that does not answer yet.
+const startPatience = 30 * time.Second
+
+// openStore opens the store at a URL, with the schema that this program needs.
+func openStore(ctx context.Context, url string, log *slog.Logger) (store, error) {
+	return openStoreWithin(ctx, url, startPatience, log)
+}
+
+func openStoreWithin(ctx context.Context, url string, patience time.Duration, log *slog.Logger) (store, error) {
+	if url == "" {
+		log.Warn("users and sessions are kept in memory and are lost when this process ends")
+		return newMemStore(), nil
+	}
+	db, err := openDatabase(url, true, log)
+	if err != nil {
+		return nil, err
+	}
+	for _, warning := range db.warnings {
+		log.Warn(warning)
+	}
+	if err := db.migrateWithin(ctx, patience, log); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	log.Info("users are kept in " + db.name)
+	return sqlStore{db}, nil
+}
+
+func newAccounts(cfg config, users store, log *slog.Logger) (*accounts, error) {
+	tokens, err := newSigner(cfg.Keys, cfg.AccessTokenLife, cfg.Issuer, cfg.Audience)
+	if err != nil {
+		return nil, err
+	}
+	return &accounts{
+		guard: guard{
+			store:     users,
+			passwords: newHasher(cfg.Rounds),
+			hashes:    newQueue(cores),
+			throttle:  cfg.Throttle,
+			log:       log,
+			now:       time.Now,
+		},
+		tokens:            tokens,
+		refreshTokens:     cfg.RefreshKeys,
+		lists:             newQueue((cores + 1) / 2), // which leaves cores to all others
+		limits:            cfg.Sessions,
+		registrationOpen:  cfg.RegistrationOpen,
+		minPasswordLength: cfg.MinPasswordLength,
+	}, nil
+}
+
+// A shutdown is how a server stops: it announces its end, serves as before for a while, in
+// which load balancers notice, and then waits for the requests under way.
+type shutdown struct {
+	announce func()
+	delay    time.Duration
+	patience time.Duration
+}
+
+// serveUntil serves on ln until ctx is done and the delay is over. Then it takes no more
+// connections and waits for the requests under way. It returns errCutShort if its patience
+// was not enough.
+func serveUntil(ctx context.Context, srv *http.Server, ln net.Listener, end shutdown, log *slog.Logger) error {
+	var underWay atomic.Int64
+	srv.Handler = counted(&underWay, srv.Handler)
+	served := make(chan error, 1)
+	go func() { served <- serveOn(srv, ln) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	end.announce()
+	log.Info("stopping", "delay", end.delay.String(), "patience", end.patience.String())
+	select {
+	case err := <-served:
+		return err
+	case <-time.After(end.delay):
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), end.patience)
+	defer cancel()
+	if err := srv.Shutdown(grace); err != nil {
+		log.Error(errCutShort.Error(), "requests", underWay.Load(), "patience", end.patience.String())
+		srv.Close()
+		return errCutShort
+	}
+	log.Info("stopped")
+	return nil
+}
+
+// counted keeps in n how many requests h is answering.
+func counted(n *atomic.Int64, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n.Add(1)
+		defer n.Add(-1)
+		h.ServeHTTP(w, r)
+	})
+}
+
+func serveOn(srv *http.Server, ln net.Listener) error {
+	if srv.TLSConfig != nil {
+		return srv.ServeTLS(ln, "", "")
+	}
+	return srv.Serve(ln)
+}
