@@ -149,3 +149,5 @@ func originPort(scheme, port string) (string, bool) {
 	}
 	return ":" + strconv.FormatUint(n, 10), true
 }
+
+const loopbackOrigins = "http://localhost:*,http://127.0.0.1:*"

@@ -4,16 +4,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"sync/atomic"
 	"syscall"
 	"time"
 )
+
+// version is set by the linker (see the Makefile).
+var version string
+
+func buildVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok && version == "" {
+		return info.Main.Version
+	}
+	return version
+}
 
 func listen(addr string) (net.Listener, error) {
 	ln, err := net.Listen("tcp", addr)
@@ -21,6 +33,14 @@ func listen(addr string) (net.Listener, error) {
 		return nil, fmt.Errorf("cannot listen on %s: %w; want another address, by -addr or ADDR", addr, err)
 	}
 	return ln, nil
+}
+
+// serveCommand runs the server. Its log outlives the signal that stops it.
+func serveCommand(ctx context.Context, cfg config, _ io.Writer, stderr *os.File) error {
+	signal.Ignore(syscall.SIGPIPE) // writing to a pipe that nobody reads is an error, and not the end
+	out := startLogWriter(context.WithoutCancel(ctx), stderr)
+	defer out.Flush()
+	return serveHTTP(ctx, cfg, out)
 }
 
 // serveHTTP listens before it does anything else, so that a busy port is known
@@ -54,14 +74,8 @@ func serveHTTP(ctx context.Context, cfg config, out *logWriter) error {
 	spareThreads()
 	log.Info("listening", "addr", ln.Addr().String(), "tls", cfg.Certificate != nil, "version", buildVersion())
 	out.Flush() // whoever waits for this line need not wait longer
-
-	// The collector runs whenever the heap has doubled: with the two megabytes
-	// of an empty store hundreds of times a second under load. This lets 8 MB
-	// more of garbage gather first; the block itself is never touched, and so
-	// never resident.
-	headroom := make([]byte, 8<<20)
+	headroom := heapHeadroom()
 	defer runtime.KeepAlive(headroom)
-
 	go acc.learnPace(ctx)
 	go acc.sweep(ctx, time.Minute)
 	srv := newServer(newHandler(cfg.edgeSettings, acc, log), cfg.IdleTimeout, log)
@@ -73,6 +87,12 @@ func serveHTTP(ctx context.Context, cfg config, out *logWriter) error {
 	go watchCertificate(serving, cfg.Certificate, hangups, log)
 	return serveUntil(ctx, srv, ln, shutdown{acc.stop, cfg.ShutdownDelay, cfg.Shutdown}, log)
 }
+
+// heapHeadroom returns memory that makes the garbage collector run less often. It runs when
+// the heap has doubled: with the 2 MB of an empty store hundreds of times a second under load.
+// These 8 MB let 8 MB more of garbage gather first. They are never touched, and so take no
+// memory of the machine.
+func heapHeadroom() []byte { return make([]byte, 8<<20) }
 
 // startPatience is how long the start waits for a database that does not answer yet.
 const startPatience = 30 * time.Second
@@ -106,23 +126,31 @@ func newAccounts(cfg config, users store, log *slog.Logger) (*accounts, error) {
 	if err != nil {
 		return nil, err
 	}
+	var limits *throttle
+	if cfg.Throttled {
+		limits = newThrottle(cfg.Secret, cfg.SecretFallbacks)
+	}
 	return &accounts{
 		guard: guard{
 			store:     users,
 			passwords: newHasher(cfg.Rounds),
 			hashes:    newQueue(cores),
-			throttle:  cfg.Throttle,
+			throttle:  limits,
 			log:       log,
 			now:       time.Now,
 		},
 		tokens:            tokens,
-		refreshTokens:     cfg.RefreshKeys,
-		lists:             newQueue((cores + 1) / 2), // which leaves cores to all others
+		refreshTokens:     newRefreshKeys(cfg.Secret, cfg.SecretFallbacks),
+		lists:             newQueue((cores + 1) / 2), // which leaves cores to other requests
 		limits:            cfg.Sessions,
 		registrationOpen:  cfg.RegistrationOpen,
 		minPasswordLength: cfg.MinPasswordLength,
 	}, nil
 }
+
+// errCutShort means that the server stopped before it had answered all requests; the log
+// says so.
+var errCutShort = errors.New("stopped with requests under way")
 
 // A shutdown is how a server stops: it announces its end, serves as before for a while, in
 // which load balancers notice, and then waits for the requests under way.

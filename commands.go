@@ -7,26 +7,48 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"runtime/debug"
+	"os"
 	"strings"
 	"text/tabwriter"
 )
+
+// A command is what the first word of the command line asks for.
+type command struct {
+	name    string
+	usage   string // its line of the usage, without the name of the program
+	meaning string
+	needs   need // 0: it reads no settings
+	run     func(ctx context.Context, cfg config, stdout io.Writer, stderr *os.File) error
+}
+
+// commands returns all of them. It is no variable, because help would refer to itself.
+func commands() []command {
+	return []command{
+		{"serve", "[serve] [flags]", "run the server", everything, serveCommand},
+		{"check", "check [flags]", "read the settings, say what is wrong, exit", everything, checkCommand},
+		{"version", "version", "print the version", 0, func(_ context.Context, _ config, stdout io.Writer, _ *os.File) error { return printVersion(stdout) }},
+		{"help", "help", "print this", 0, func(_ context.Context, _ config, stdout io.Writer, _ *os.File) error { return usage(stdout) }},
+	}
+}
+
+// commandNames lists the commands for people.
+func commandNames() string {
+	var names []string
+	for _, c := range commands() {
+		names = append(names, c.name)
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
+}
 
 func printVersion(w io.Writer) error {
 	_, err := fmt.Fprintln(w, "latchkey", buildVersion())
 	return err
 }
 
-func buildVersion() string {
-	if info, ok := debug.ReadBuildInfo(); ok && version == "" {
-		return info.Main.Version
-	}
-	return version
-}
-
-// check reports on settings that readConfig has found good, and on the address and the
+// checkCommand reports on settings that readConfig has found good, and on the address and the
 // database that they name: it fails if the start would. It leaves nothing behind in them.
-func check(ctx context.Context, cfg config, stdout io.Writer) error {
+func checkCommand(ctx context.Context, cfg config, stdout io.Writer, _ *os.File) error {
 	where, warnings, err := inspectStore(ctx, cfg.DatabaseURL)
 	if err := errors.Join(checkAddress(cfg.Addr), err); err != nil {
 		return err
@@ -88,11 +110,11 @@ func usage(w io.Writer) error {
 	var text strings.Builder
 	text.WriteString(`Latchkey is a small server for users and tokens.
 
-  latchkey [serve] [flags]   run the server
-  latchkey check [flags]     read the settings, say what is wrong, exit
-  latchkey version           print the version
-  latchkey help              print this
-
+`)
+	for _, c := range commands() {
+		fmt.Fprintf(&text, "  latchkey %-17s %s\n", c.usage, c.meaning)
+	}
+	text.WriteString(`
 Settings are environment variables; a flag wins over its variable. For a secret,
 NAME_FILE can name a file that holds the value.
 

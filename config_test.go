@@ -25,7 +25,7 @@ func checkSettings(t *testing.T, tests []settingRow) {
 	t.Helper()
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			cfg, err := readConfig(nil, append(tt.environ, "SECRET_KEY="+goodKey), false)
+			cfg, err := readConfig(everything, nil, append(tt.environ, "SECRET_KEY="+goodKey), false)
 			warnings := strings.Join(cfg.Warnings, "\n")
 			if tt.refused {
 				if err == nil || !strings.Contains(err.Error(), tt.says) || strings.Contains(err.Error(), "\n") {
@@ -187,7 +187,7 @@ func TestOrigins(t *testing.T) {
 			if got := asOrigin(tt.text); got != tt.want {
 				t.Errorf("got %q; want %q", got, tt.want)
 			}
-			_, err := readConfig(nil, []string{"CORS_ORIGINS=https://other.example," + tt.text}, false)
+			_, err := readConfig(everything, nil, []string{"CORS_ORIGINS=https://other.example," + tt.text}, false)
 			if taken := err == nil; taken != (tt.want == tt.text && tt.text != "") {
 				t.Errorf("CORS_ORIGINS with it: %v", err)
 			}
@@ -231,7 +231,7 @@ func TestTrustedProxiesThatHoldEverybody(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			cfg, err := readConfig(nil, []string{"SECRET_KEY=" + goodKey, "TRUSTED_PROXIES=" + tt.cidrs}, false)
+			cfg, err := readConfig(everything, nil, []string{"SECRET_KEY=" + goodKey, "TRUSTED_PROXIES=" + tt.cidrs}, false)
 			warned := slices.ContainsFunc(cfg.Warnings, func(w string) bool { return strings.HasPrefix(w, "TRUSTED_PROXIES: ") })
 			if err != nil || warned != tt.warned {
 				t.Errorf("%v, warnings %q; want one: %v", err, cfg.Warnings, tt.warned)
@@ -283,7 +283,7 @@ func TestUnknownVariables(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			cfg, err := readConfig(nil, append([]string{"SECRET_KEY=" + goodKey}, tt.environ...), false)
+			cfg, err := readConfig(everything, nil, append([]string{"SECRET_KEY=" + goodKey}, tt.environ...), false)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -319,7 +319,7 @@ func TestCommonVariables(t *testing.T) {
 	for name := range strings.FieldsSeq(string(names)) {
 		environ = append(environ, name+"=some value")
 	}
-	if cfg, err := readConfig(nil, environ, false); err != nil || len(environ) < 200 || len(cfg.Warnings) != 0 {
+	if cfg, err := readConfig(everything, nil, environ, false); err != nil || len(environ) < 200 || len(cfg.Warnings) != 0 {
 		t.Errorf("%v; of %d variables there are the warnings %q; want none", err, len(environ), cfg.Warnings)
 	}
 }
@@ -399,7 +399,7 @@ func TestDoubtfulKeys(t *testing.T) {
 		{"words", "my-super-secret-key-for-development-only", "thought up"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			cfg, err := readConfig(nil, []string{"SECRET_KEY=" + tt.key}, false)
+			cfg, err := readConfig(everything, nil, []string{"SECRET_KEY=" + tt.key}, false)
 			if err != nil || len(cfg.Warnings) != 1 || !strings.Contains(cfg.Warnings[0], tt.reason) || strings.Contains(cfg.Warnings[0], tt.key) {
 				t.Errorf("%v, %q; want a warning of %q", err, cfg.Warnings, tt.reason)
 			}
@@ -437,7 +437,7 @@ func TestRandomKeysAreTaken(t *testing.T) {
 func TestKeysWithQuotesAndSpaces(t *testing.T) {
 	for _, key := range []string{`"` + goodKey + `"`, "'" + goodKey + "'", " " + goodKey, goodKey + "\n", "\t" + goodKey + " ", `"` + goodKey, goodKey + "\r", "\ufeff" + goodKey} {
 		for _, environ := range [][]string{{"SECRET_KEY=" + key}, {"SECRET_KEY=" + goodKey, "SECRET_KEY_FALLBACKS=" + goodKey + "," + key}} {
-			cfg, err := readConfig(nil, environ, false)
+			cfg, err := readConfig(everything, nil, environ, false)
 			if err != nil {
 				t.Fatalf("%q: %v", environ, err)
 			}
@@ -463,7 +463,7 @@ func TestPEMInSettings(t *testing.T) {
 			t.Fatal(err)
 		}
 		environ := []string{"SECRET_KEY=" + goodKey, "ALGORITHM=ES256", "PRIVATE_KEY_FALLBACKS_DIR=" + dir, "PRIVATE_KEY=" + text}
-		cfg, err := readConfig(nil, environ, false)
+		cfg, err := readConfig(everything, nil, environ, false)
 		if err != nil || len(cfg.Keys.public) != 2 {
 			t.Fatalf("%v, %d keys; want 2", err, len(cfg.Keys.public))
 		}
@@ -507,7 +507,7 @@ func TestReadableSecretFiles(t *testing.T) {
 				t.Fatal(err1, err2, err3, err4)
 			}
 			for _, named := range []string{path, link} {
-				cfg, err := readConfig(nil, []string{"SECRET_KEY_FILE=" + named, "CREDENTIALS_DIRECTORY=" + filepath.Join(dir, "credentials")}, false)
+				cfg, err := readConfig(everything, nil, []string{"SECRET_KEY_FILE=" + named, "CREDENTIALS_DIRECTORY=" + filepath.Join(dir, "credentials")}, false)
 				if warned := len(cfg.Warnings) == 1 && strings.Contains(cfg.Warnings[0], named); err != nil || warned != tt.warned {
 					t.Errorf("%v, warnings %q; want one: %v", err, cfg.Warnings, tt.warned)
 				}
@@ -537,5 +537,76 @@ func TestSecretMounts(t *testing.T) {
 	}
 	if !isSecretMount("/etc/key", "/") {
 		t.Error("what systemd names does not count")
+	}
+}
+
+// TestCommandsReadWhatTheyNeed: a command that needs only users asks for no key, and does not
+// mind what is wrong with settings that it has no use for.
+func TestCommandsReadWhatTheyNeed(t *testing.T) {
+	const db = "DATABASE_URL=sqlite:users.db"
+	for _, tt := range []struct {
+		name    string
+		needs   need
+		environ []string
+		problem string
+	}{
+		{"users need no key", forUsers, []string{db}, ""},
+		{"users do not mind a weak key", forUsers, []string{db, "SECRET_KEY=secret"}, ""},
+		{"users do not mind a key's file that is missing", forUsers, []string{db, "SECRET_KEY_FILE=/nowhere"}, ""},
+		{"users do not mind an address that is none", forUsers, []string{db, "ADDR=here"}, ""},
+		{"users do not mind a certificate that is missing", forUsers, []string{db, "TLS_CERT_FILE=/nowhere"}, ""},
+		{"users mind a database that is none", forUsers, []string{"DATABASE_URL=mysql://h/db"}, "DATABASE_URL"},
+		{"users mind too few rounds", forUsers, []string{db, "PBKDF2_ITERATIONS=1"}, "PBKDF2_ITERATIONS"},
+		{"tokens mind a weak key", forTokens, []string{"SECRET_KEY=secret"}, "SECRET_KEY"},
+		{"tokens do not mind an address that is none", forTokens, []string{"ADDR=here"}, ""},
+		{"a server minds an address that is none", forServer, []string{"ADDR=here"}, "ADDR"},
+		{"everything with a database needs a key", everything, []string{db}, "SECRET_KEY"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg, err := readConfig(tt.needs, nil, tt.environ, false)
+			if tt.problem == "" && err != nil || tt.problem != "" && (err == nil || !strings.HasPrefix(err.Error(), tt.problem+": ")) {
+				t.Errorf("problems %v; want %q", err, tt.problem)
+			}
+			for _, s := range cfg.InEffect {
+				i := slices.IndexFunc(settings, func(row setting) bool { return row.name == s.name })
+				if settings[i].needs&tt.needs == 0 {
+					t.Errorf("%s is in effect", s.name)
+				}
+			}
+		})
+	}
+	if cfg, err := readConfig(forUsers, nil, []string{db, "SECRET_KYE=x"}, false); err != nil || len(cfg.Warnings) != 1 {
+		t.Errorf("a misspelt variable: %v, %q; want a warning", err, cfg.Warnings)
+	}
+}
+
+// TestSettingsTable: a row says who needs it, and its default is good.
+func TestSettingsTable(t *testing.T) {
+	for _, s := range settings {
+		if s.needs == 0 || s.needs&^everything != 0 || s.meaning == "" {
+			t.Errorf("%s: needs %b, meaning %q", s.name, s.needs, s.meaning)
+		}
+		if s.kind.limits != "" && !strings.Contains(s.describe(), s.kind.limits) {
+			t.Errorf("%s does not say its limits", s.name)
+		}
+	}
+	if cfg, err := readConfig(everything, nil, nil, false); err != nil || cfg.Addr == "" || cfg.Sessions.idle != 14*day || !cfg.Throttled {
+		t.Errorf("the defaults are %+v, %v", cfg, err)
+	}
+}
+
+// TestOwnWords: what an error may quote are the words of our own command line.
+func TestOwnWords(t *testing.T) {
+	var want []string
+	for _, c := range commands() {
+		want = append(want, c.name)
+	}
+	for _, s := range settings {
+		if s.flag != "" {
+			want = append(want, s.flag)
+		}
+	}
+	if slices.Sort(want); !slices.Equal(want, slices.Sorted(slices.Values(ownWords))) {
+		t.Errorf("they are %q; want %q", ownWords, want)
 	}
 }

@@ -10,9 +10,6 @@ import (
 	"strings"
 )
 
-// A settingInEffect is a setting as it was understood, without secrets.
-type settingInEffect struct{ name, value, source string }
-
 // What flags ask for instead of a run.
 var (
 	errHelp    = errors.New("help requested")
@@ -26,7 +23,7 @@ func (r *settingReader) environment(environ []string) {
 			r.environ = append(r.environ, variable{name, value})
 		}
 	}
-	for _, s := range settings {
+	for s := range r.settings() {
 		r.values[s.name] = s.fallback
 		if value, ok := r.lookup(s.name); ok {
 			r.values[s.name], r.source[s.name] = value, "environment"
@@ -66,14 +63,14 @@ func (r *settingReader) flags(args []string) error {
 	for len(args) > 0 && strings.HasPrefix(args[0], "-") && args[0] != "--" {
 		name, value, hasValue := strings.Cut(strings.TrimPrefix(args[0][1:], "-"), "=")
 		args = args[1:]
-		i := slices.IndexFunc(settings, func(s setting) bool { return s.flag != "" && s.flag == name })
+		i := slices.IndexFunc(r.table, func(s setting) bool { return s.flag != "" && s.flag == name })
 		switch {
 		case name == "h" || name == "help":
 			return errHelp
 		case name == "version":
 			return errVersion
 		case i < 0:
-			r.problems = append(r.problems, unknownFlag(name))
+			r.problems = append(r.problems, r.unknownFlag(name))
 			return nil
 		case !hasValue && len(args) == 0:
 			r.bad("-"+name, "want a value after it")
@@ -81,7 +78,7 @@ func (r *settingReader) flags(args []string) error {
 		case !hasValue:
 			value, args = args[0], args[1:]
 		}
-		s := settings[i]
+		s := r.table[i]
 		if r.source[s.name] == "flag" {
 			r.bad("-"+name, "is given twice; want it once")
 		}
@@ -97,10 +94,10 @@ func (r *settingReader) flags(args []string) error {
 }
 
 // unknownFlag says which flags there are.
-func unknownFlag(name string) string {
+func (r *settingReader) unknownFlag(name string) string {
 	variable := strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 	var flags []string
-	for _, s := range settings {
+	for _, s := range r.table {
 		if s.name == variable && s.flag == "" {
 			return fmt.Sprintf("-%s: %s has no flag; want it in the environment", name, variable)
 		}
@@ -130,7 +127,7 @@ var (
 // and copying leave them. It leaves the secret keys as they are: tokens may have been signed
 // with what is there.
 func (r *settingReader) cutEnds() {
-	for _, s := range settings {
+	for s := range r.settings() {
 		switch value := r.values[s.name]; {
 		case strings.HasPrefix(s.name, "SECRET_KEY"): // checkSecret warns
 		case s.name == "PRIVATE_KEY": // PEM ends with a newline
@@ -157,7 +154,7 @@ func (r *settingReader) cut(name, value string) string {
 // a text in its place.
 func (r *settingReader) inEffect() []settingInEffect {
 	var all []settingInEffect
-	for _, s := range settings {
+	for s := range r.settings() {
 		value := r.values[s.name]
 		switch {
 		case s.name == "DATABASE_URL":

@@ -83,6 +83,6 @@ func readValue(dec *jsontext.Decoder, data []byte) (json.RawMessage, error) {
 // parseString returns the text of a JSON string that parseObject has passed,
 // and false for any other value.
 func parseString(value json.RawMessage) (string, bool) {
-	text, err := jsontext.AppendUnquote(nil, value)
+	text, err := jsontext.AppendUnquote(make([]byte, 0, len(value)), value)
 	return string(text), err == nil
 }

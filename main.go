@@ -10,12 +10,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 )
-
-// version is set by the linker (see the Makefile).
-var version string
 
 func main() {
 	keepFilesPrivate()
@@ -27,9 +25,6 @@ func main() {
 	}
 	os.Exit(exitCode(err))
 }
-
-// errCutShort is a stop that did not wait for all requests; the log says so.
-var errCutShort = errors.New("stopped with requests under way")
 
 // exitCode is 2 for settings that have to be mended, and 1 for other failures.
 func exitCode(err error) int {
@@ -43,40 +38,31 @@ func exitCode(err error) int {
 }
 
 // run does what args say, until ctx is done. Everything it takes from the
-// operating system it takes as an argument, so that a test can start the whole
-// program.
+// operating system it takes as an argument, so that a test can run the whole program.
 func run(ctx context.Context, args, environ []string, stdout io.Writer, stderr *os.File) error {
-	command := "serve"
+	word := "serve"
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-		command, args = args[0], args[1:]
+		word, args = args[0], args[1:]
 	}
-	switch command {
-	case "version":
-		return printVersion(stdout)
-	case "help":
-		return usage(stdout)
-	case "serve", "check":
-	default:
-		return configError{fmt.Sprintf("unknown command%s; want serve, check, version or help", shownWord("", command))}
+	all := commands()
+	i := slices.IndexFunc(all, func(c command) bool { return c.name == word })
+	if i < 0 {
+		return configError{fmt.Sprintf("unknown command%s; want %s", shownWord("", word), commandNames())}
 	}
-	cfg, err := readConfig(args, environ, isTerminal(stderr))
-	switch {
-	case errors.Is(err, errHelp):
-		return usage(stdout)
-	case errors.Is(err, errVersion):
-		return printVersion(stdout)
-	case err != nil:
-		return err
+	var cfg config
+	if c := all[i]; c.needs != 0 {
+		var err error
+		cfg, err = readConfig(c.needs, args, environ, isTerminal(stderr))
+		switch {
+		case errors.Is(err, errHelp):
+			return usage(stdout)
+		case errors.Is(err, errVersion):
+			return printVersion(stdout)
+		case err != nil:
+			return err
+		}
 	}
-	if command == "check" {
-		return check(ctx, cfg, stdout)
-	}
-	// Not ctx: the log outlives the signal. A pipe that nobody reads any more is
-	// an error of Write then, and not the end.
-	signal.Ignore(syscall.SIGPIPE)
-	out := startLogWriter(context.WithoutCancel(ctx), stderr)
-	defer out.Flush()
-	return serveHTTP(ctx, cfg, out)
+	return all[i].run(ctx, cfg, stdout, stderr)
 }
 
 // isTerminal reports whether f is a terminal or another device for people.

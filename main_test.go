@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/url"
@@ -96,6 +99,45 @@ func TestCommandLine(t *testing.T) {
 				t.Errorf("exit code %d, %q, %q; want %d and %q", got.code, got.stdout, got.stderr, tt.code, tt.says)
 			}
 		})
+	}
+}
+
+// TestServe runs the server until it is told to stop.
+func TestServe(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	r, stderr, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	ended := make(chan error, 1)
+	go func() {
+		ended <- run(ctx, []string{"-addr", "localhost:0"}, []string{"LOG_FORMAT=json"}, io.Discard, stderr)
+		stderr.Close()
+	}()
+	var said []string
+	for lines := bufio.NewScanner(r); lines.Scan(); {
+		var line struct{ Msg, Addr string }
+		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
+			t.Fatalf("%q: %v", lines.Text(), err)
+		}
+		said = append(said, line.Msg)
+		if line.Msg != "listening" {
+			continue
+		}
+		resp, err := testClient.Get("http://" + line.Addr + "/livez")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != 200 {
+			t.Errorf("it answers %d", resp.StatusCode)
+		}
+		stop()
+	}
+	if err := <-ended; err != nil || !slices.Contains(said, "stopping") || said[len(said)-1] != "stopped" {
+		t.Errorf("it ends with %v, and says %q", err, said)
 	}
 }
 

@@ -1,55 +1,75 @@
 package main
 
 import (
-	"fmt"
+	"log/slog"
+	"net/netip"
 	"strings"
+	"time"
 )
 
-// A setting is one row of the table that latchkey -h prints. A secret can also
-// be read from the file that <name>_FILE names, and is never printed.
-type setting struct {
-	name     string
-	flag     string
-	fallback string
-	meaning  string
-	secret   bool
-}
-
 var settings = []setting{
-	{"ADDR", "addr", "localhost:8000", "listen address; port 0 picks one, which the \"listening\" log line names", false},
-	{"DATABASE_URL", "db", "", "empty: memory. sqlite:path/to/file.db. postgres://... (any libpq URL, several hosts allowed). SQLAlchemy's spelling works", true},
-	{"SECRET_KEY", "", "", "signs refresh tokens, and with HS256 access tokens; at least 32 bytes. Default with users in memory: random for this run", true},
-	{"SECRET_KEY_FALLBACKS", "", "", "comma-separated older keys that still verify", true},
-	{"ALGORITHM", "", "HS256", "HS256, RS256, ES256 or EdDSA; all but HS256 need PRIVATE_KEY", false},
-	{"PRIVATE_KEY", "", "", "PEM text of the key (PKCS #8, SEC 1 or PKCS #1), also in base64 or with \\n for line ends", true},
-	{"PRIVATE_KEY_FALLBACKS_DIR", "", "", "directory of PEM files whose keys still verify", false},
-	{"ACCESS_TOKEN_EXPIRE_MINUTES", "", "30", "life of an access token", false},
-	{"REFRESH_TOKEN_EXPIRE_DAYS", "", "30", "life of a session from its login, 1 to 3650", false},
-	{"REFRESH_TOKEN_IDLE_DAYS", "", "14", "a session ends if it is not refreshed for this many days, 1 to 3650", false},
-	{"REFRESH_GRACE_SECONDS", "", "60", "how long a refresh token that was just replaced gets the same successor again, 0 to 600", false},
-	{"PBKDF2_ITERATIONS", "", "600000", "rounds of a new password hash, 100000 to 10000000", false},
-	{"MIN_PASSWORD_LENGTH", "", "8", "code points, 1 to 64; checked at registration and change, never at login", false},
-	{"ALLOW_REGISTRATION", "", "true", "false: POST /users/ answers 403", false},
-	{"CORS_ORIGINS", "", "", "comma-separated origins whose pages may call; * for all. Default on a loopback address: " + loopbackOrigins, false},
-	{"TRUSTED_PROXIES", "", "", "comma-separated CIDRs whose X-Forwarded-For is believed", false},
-	{"THROTTLE", "", "on", "off: no limits on guessing passwords and on registering (behind a gateway, or for a load test)", false},
-	{"ISSUER", "", "", "if set: put into tokens as iss and required of them", false},
-	{"AUDIENCE", "", "", "if set: put into tokens as aud and required of them", false},
-	{"EXPOSE_USERS", "", "false", "the original's GET /, which shows every password hash; on loopback only", false},
-	{"TLS_CERT_FILE", "", "", "PEM certificate chain; with TLS_KEY_FILE: HTTPS (TLS 1.2+, HTTP/2)", false},
-	{"TLS_KEY_FILE", "", "", "PEM key of TLS_CERT_FILE", false},
-	{"IDLE_TIMEOUT_SECONDS", "", "120", "how long a connection may be idle, 10 to 3600; longer than the load balancer keeps it", false},
-	{"LOG_LEVEL", "", "info", "debug, info, warn or error", false},
-	{"LOG_FORMAT", "", "", "text or json. Default: text on a terminal, else json", false},
-	{"SHUTDOWN_DELAY_SECONDS", "", "0", "after SIGTERM, how long requests are still taken while /readyz answers 503, 0 to 300", false},
-	{"SHUTDOWN_SECONDS", "", "30", "how long a stop waits for requests under way, 0 to 3600", false},
+	{name: "ADDR", flag: "addr", fallback: "localhost:8000", needs: forServer, kind: as((*settingReader).address, func(c *config) *string { return &c.Addr }),
+		meaning: "listen address; port 0 picks one, which the \"listening\" log line names"},
+	{name: "DATABASE_URL", flag: "db", secret: true, needs: forUsers, kind: as((*settingReader).databaseURL, func(c *config) *string { return &c.DatabaseURL }),
+		meaning: "empty: memory. sqlite:path/to/file.db. postgres://... (any libpq URL, several hosts allowed). SQLAlchemy's spelling works"},
+	{name: "SECRET_KEY", secret: true, needs: forTokens,
+		meaning: "signs refresh tokens, and with HS256 access tokens; at least 32 bytes. Default with users in memory: random for this run"},
+	{name: "SECRET_KEY_FALLBACKS", secret: true, needs: forTokens,
+		meaning: "comma-separated older keys that still verify"},
+	{name: "ALGORITHM", fallback: "HS256", needs: forTokens,
+		meaning: "HS256, RS256, ES256 or EdDSA; all but HS256 need PRIVATE_KEY"},
+	{name: "PRIVATE_KEY", secret: true, needs: forTokens,
+		meaning: "PEM text of the key (PKCS #8, SEC 1 or PKCS #1), also in base64 or with \\n for line ends"},
+	{name: "PRIVATE_KEY_FALLBACKS_DIR", needs: forTokens,
+		meaning: "directory of PEM files whose keys still verify"},
+	{name: "ACCESS_TOKEN_EXPIRE_MINUTES", fallback: "30", needs: forTokens, kind: duration(time.Minute, 1, 525_600, func(c *config) *time.Duration { return &c.AccessTokenLife }),
+		meaning: "life of an access token"},
+	{name: "REFRESH_TOKEN_EXPIRE_DAYS", fallback: "30", needs: forTokens, kind: duration(day, 1, 3650, func(c *config) *time.Duration { return &c.Sessions.absolute }),
+		meaning: "life of a session from its login"},
+	{name: "REFRESH_TOKEN_IDLE_DAYS", fallback: "14", needs: forTokens, kind: duration(day, 1, 3650, func(c *config) *time.Duration { return &c.Sessions.idle }),
+		meaning: "a session ends if it is not refreshed for this many days"},
+	{name: "REFRESH_GRACE_SECONDS", fallback: "60", needs: forTokens, kind: duration(time.Second, 0, 600, func(c *config) *time.Duration { return &c.Sessions.grace }),
+		meaning: "how long a refresh token that was just replaced gets the same successor again"},
+	{name: "PBKDF2_ITERATIONS", fallback: "600000", needs: forUsers, kind: integer(100_000, maxRounds, func(c *config) *int { return &c.Rounds }),
+		meaning: "rounds of a new password hash"},
+	{name: "MIN_PASSWORD_LENGTH", fallback: "8", needs: forUsers, kind: integer(1, 64, func(c *config) *int { return &c.MinPasswordLength }),
+		meaning: "code points; checked at registration and change, never at login"},
+	{name: "ALLOW_REGISTRATION", fallback: "true", needs: forServer, kind: either("true", "false", func(c *config) *bool { return &c.RegistrationOpen }),
+		meaning: "false: POST /users/ answers 403"},
+	{name: "CORS_ORIGINS", needs: forServer,
+		meaning: "comma-separated origins whose pages may call; * for all. Default on a loopback address: " + loopbackOrigins},
+	{name: "TRUSTED_PROXIES", needs: forServer, kind: as((*settingReader).prefixes, func(c *config) *[]netip.Prefix { return &c.TrustedProxies }),
+		meaning: "comma-separated CIDRs whose X-Forwarded-For is believed"},
+	{name: "THROTTLE", fallback: "on", needs: forServer, kind: either("on", "off", func(c *config) *bool { return &c.Throttled }),
+		meaning: "off: no limits on guessing passwords and on registering (behind a gateway, or for a load test)"},
+	{name: "ISSUER", needs: forTokens, kind: as((*settingReader).claim, func(c *config) *string { return &c.Issuer }),
+		meaning: "if set: put into tokens as iss and required of them"},
+	{name: "AUDIENCE", needs: forTokens, kind: as((*settingReader).claim, func(c *config) *string { return &c.Audience }),
+		meaning: "if set: put into tokens as aud and required of them"},
+	{name: "EXPOSE_USERS", fallback: "false", needs: forServer, kind: either("true", "false", func(c *config) *bool { return &c.ExposeUsers }),
+		meaning: "the original's GET /, which shows every password hash; on loopback only"},
+	{name: "TLS_CERT_FILE", needs: forServer,
+		meaning: "PEM certificate chain; with TLS_KEY_FILE: HTTPS (TLS 1.2+, HTTP/2)"},
+	{name: "TLS_KEY_FILE", needs: forServer,
+		meaning: "PEM key of TLS_CERT_FILE"},
+	{name: "IDLE_TIMEOUT_SECONDS", fallback: "120", needs: forServer, kind: duration(time.Second, 10, 3600, func(c *config) *time.Duration { return &c.IdleTimeout }),
+		meaning: "how long a connection may be idle; longer than the load balancer keeps it"},
+	{name: "LOG_LEVEL", fallback: "info", needs: forServer, kind: as((*settingReader).logLevel, func(c *config) *slog.Level { return &c.LogLevel }),
+		meaning: "debug, info, warn or error"},
+	{name: "LOG_FORMAT", needs: forServer, kind: as((*settingReader).logJSON, func(c *config) *bool { return &c.LogJSON }),
+		meaning: "text or json. Default: text on a terminal, else json"},
+	{name: "SHUTDOWN_DELAY_SECONDS", fallback: "0", needs: forServer, kind: duration(time.Second, 0, 300, func(c *config) *time.Duration { return &c.ShutdownDelay }),
+		meaning: "after SIGTERM, how long requests are still taken while /readyz answers 503"},
+	{name: "SHUTDOWN_SECONDS", fallback: "30", needs: forServer, kind: duration(time.Second, 0, 3600, func(c *config) *time.Duration { return &c.Shutdown }),
+		meaning: "how long a stop waits for requests under way"},
 }
 
-const loopbackOrigins = "http://localhost:*,http://127.0.0.1:*"
-
-// describe returns what a setting means, with its flag and its default.
+// describe returns what a setting means, with its limits, its flag and its default.
 func (s setting) describe() string {
 	var extras []string
+	if s.kind.limits != "" {
+		extras = append(extras, s.kind.limits)
+	}
 	if s.flag != "" {
 		extras = append(extras, "flag -"+s.flag)
 	}
@@ -60,53 +80,4 @@ func (s setting) describe() string {
 		return s.meaning
 	}
 	return s.meaning + " (" + strings.Join(extras, ", ") + ")"
-}
-
-// A settingReader turns texts into a config and collects what is wrong with
-// them.
-type settingReader struct {
-	environ  []variable
-	values   map[string]string
-	source   map[string]string // of a value that is not the table's
-	unread   map[string]bool   // set to a file that cannot be read
-	warnings []string
-	problems []string
-}
-
-// A variable is one of the environment.
-type variable struct{ name, value string }
-
-// isSet reports whether a setting has been given a value.
-func (r *settingReader) isSet(name string) bool { return r.source[name] != "" }
-
-// bad notes a problem with a setting.
-func (r *settingReader) bad(name, format string, args ...any) {
-	r.problems = append(r.problems, name+": "+fmt.Sprintf(format, args...))
-}
-
-// warn notes what is doubtful about a setting.
-func (r *settingReader) warn(name, format string, args ...any) {
-	r.warnings = append(r.warnings, name+": "+fmt.Sprintf(format, args...))
-}
-
-// list splits a comma-separated text; an empty one is an empty list.
-func (r *settingReader) list(name string) []string {
-	if r.values[name] == "" {
-		return nil
-	}
-	var items []string
-	for item := range strings.SplitSeq(r.values[name], ",") {
-		items = append(items, strings.TrimSpace(item))
-	}
-	return items
-}
-
-// lookup is os.LookupEnv for the environment that we were given.
-func (r *settingReader) lookup(name string) (string, bool) {
-	for _, v := range r.environ {
-		if v.name == name {
-			return v.value, true
-		}
-	}
-	return "", false
 }

@@ -45,7 +45,7 @@ var notOurs = []string{
 // unknownVariables returns warnings of variables that look as if they were meant for
 // us. No value is in them: it may be a secret.
 func (r *settingReader) unknownVariables() []string {
-	known := knownVariables()
+	known := r.knownVariables()
 	var warnings []string
 	for _, v := range r.environ {
 		if slices.Contains(known, v.name) || slices.Contains(notOurs, v.name) || !isVariable.MatchString(v.name) {
@@ -66,9 +66,9 @@ func (r *settingReader) unknownVariables() []string {
 var isVariable = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
 
 // knownVariables returns the name of every variable that is read.
-func knownVariables() []string {
+func (r *settingReader) knownVariables() []string {
 	var names []string
-	for _, s := range settings {
+	for _, s := range r.table {
 		names = append(names, s.name)
 		if s.secret {
 			names = append(names, s.name+"_FILE")

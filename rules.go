@@ -1,0 +1,196 @@
+package main
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// readConfig reads the settings that a command needs from flags and from the environment,
+// whose entries have the form "NAME=value". It returns errHelp or errVersion if the flags ask
+// for that, and otherwise a configError. terminal says whether the log goes to one.
+func readConfig(needs need, args, environ []string, terminal bool) (config, error) {
+	r := settingReader{
+		table: settings, needs: needs, terminal: terminal,
+		values: make(map[string]string), source: make(map[string]string), unread: make(map[string]bool),
+	}
+	r.environment(environ)
+	if err := r.flags(args); err != nil {
+		return config{}, err
+	}
+	r.cutEnds()
+	unknown := r.unknownVariables()
+	var cfg config
+	for s := range r.settings() {
+		if s.kind.read != nil {
+			s.kind.read(&r, s.name, &cfg)
+		}
+	}
+	r.applyRules(&cfg)
+	if len(r.problems) > 0 {
+		return config{}, configError(append(r.problems, unknown...)) // a missing setting may be a misspelt one
+	}
+	cfg.Warnings = append(unknown, r.warnings...)
+	cfg.InEffect = r.inEffect()
+	return cfg, nil
+}
+
+// applyRules reads the settings that hang together.
+func (r *settingReader) applyRules(c *config) {
+	if r.needs&forTokens != 0 {
+		c.Secret, c.SecretFallbacks = r.secrets()
+		c.Keys = r.keys(c.Secret, c.SecretFallbacks)
+		r.checkSessions(c)
+	}
+	if r.needs&forServer != 0 {
+		c.Certificate = r.certificate()
+		host, _, _ := net.SplitHostPort(c.Addr)
+		c.CORSOrigins = r.origins("CORS_ORIGINS", isLoopback(host))
+		r.checkExposure(c.ExposeUsers, isLoopback(host))
+	}
+}
+
+func (r *settingReader) checkExposure(exposed, local bool) {
+	switch {
+	case exposed && !local:
+		r.bad("EXPOSE_USERS", "shows every password hash; want ADDR on a loopback address, such as localhost:8000")
+	case exposed:
+		r.warn("EXPOSE_USERS", "GET / shows every password hash to every program on this machine; want false for all but the exercise")
+	}
+}
+
+// checkSessions makes sessions last no shorter than an access token, which would end with
+// its session.
+func (r *settingReader) checkSessions(c *config) {
+	limits := &c.Sessions
+	if min(limits.absolute, limits.idle) < c.AccessTokenLife {
+		r.warnings = append(r.warnings, "ACCESS_TOKEN_EXPIRE_MINUTES is longer than REFRESH_TOKEN_EXPIRE_DAYS or REFRESH_TOKEN_IDLE_DAYS; sessions will last as long as an access token")
+	}
+	if limits.grace > c.AccessTokenLife/3 {
+		r.warnings = append(r.warnings, "REFRESH_GRACE_SECONDS is more than a third of ACCESS_TOKEN_EXPIRE_MINUTES: a thief of a refresh token could refresh in step with its owner and never be noticed")
+	}
+	limits.absolute = max(limits.absolute, c.AccessTokenLife)
+	limits.idle = max(limits.idle, c.AccessTokenLife)
+}
+
+// keys reads the keys for tokens. Their settings hang together.
+func (r *settingReader) keys(secret []byte, fallbacks [][]byte) keySet {
+	algorithm := r.values["ALGORITHM"]
+	switch _, asymmetric := keyKinds[algorithm]; {
+	case algorithm == "HS256" && r.isSet("PRIVATE_KEY"):
+		r.bad("PRIVATE_KEY", "is not used with HS256; want ALGORITHM set to RS256, ES256 or EdDSA, or no key")
+	case algorithm == "HS256" && r.values["PRIVATE_KEY_FALLBACKS_DIR"] != "":
+		r.bad("PRIVATE_KEY_FALLBACKS_DIR", "is not used with HS256; want it empty, or another ALGORITHM")
+	case algorithm == "HS256":
+		return newSecretKeys(secret, fallbacks)
+	case !asymmetric:
+		r.bad("ALGORITHM", "%s; want HS256, RS256, ES256 or EdDSA", shown(algorithm))
+	case r.unread["PRIVATE_KEY"]:
+	case !r.isSet("PRIVATE_KEY"):
+		r.bad("PRIVATE_KEY", "is not set; %s needs %s", algorithm, keyKinds[algorithm])
+	default:
+		keys, err := newPrivateKeys(algorithm, []byte(r.values["PRIVATE_KEY"]), r.publicKeys("PRIVATE_KEY_FALLBACKS_DIR", algorithm))
+		if err != nil {
+			r.bad("PRIVATE_KEY", "%v", err)
+		}
+		return keys
+	}
+	return keySet{}
+}
+
+// secrets reads what access tokens are signed with under HS256, and what the keys of
+// refresh tokens are derived from. Without one it makes one up.
+func (r *settingReader) secrets() (secret []byte, fallbacks [][]byte) {
+	if r.values["SECRET_KEY_FALLBACKS"] != "" {
+		for older := range strings.SplitSeq(r.values["SECRET_KEY_FALLBACKS"], ",") { // to the byte: no space is cut
+			r.checkSecret("SECRET_KEY_FALLBACKS", older)
+			fallbacks = append(fallbacks, []byte(older))
+		}
+	}
+	if !r.isSet("SECRET_KEY") {
+		switch {
+		case r.unread["SECRET_KEY"]:
+		case r.values["DATABASE_URL"] != "":
+			r.bad("SECRET_KEY", "is not set; want at least %d bytes that outlive this run, as the users do, such as the output of: openssl rand -hex 32", minSecretSize)
+		default:
+			r.warnings = append(r.warnings, "SECRET_KEY is not set: a random key is used, and every token ends with this run")
+		}
+		return randomBytes(minSecretSize), fallbacks
+	}
+	r.checkSecret("SECRET_KEY", r.values["SECRET_KEY"])
+	if strings.Contains(r.values["SECRET_KEY"], ",") {
+		r.warnings = append(r.warnings, "SECRET_KEY has a comma in it, and so can never be one of SECRET_KEY_FALLBACKS")
+	}
+	return []byte(r.values["SECRET_KEY"]), fallbacks
+}
+
+func (r *settingReader) checkSecret(name, secret string) {
+	switch problem, doubt := weakness(secret), doubt(secret); {
+	case problem != "":
+		r.bad(name, "%s; %s", problem, wantKey)
+	case trimEnds(secret) != secret || hasQuoteAtEnd(secret):
+		r.warn(name, "the key begins or ends with white space or a quote, which is part of it; want it without, unless other programs sign with it, too")
+	case doubt != "":
+		r.warn(name, "the key %s; %s", doubt, wantKey)
+	}
+}
+
+// publicKeys reads the keys in a directory, if one is set.
+func (r *settingReader) publicKeys(name, algorithm string) []any {
+	dir := r.values[name]
+	if dir == "" {
+		return nil
+	}
+	paths, _ := filepath.Glob(filepath.Join(dir, "*.pem"))
+	if len(paths) == 0 {
+		r.bad(name, "no *.pem file in %s", shown(dir))
+	}
+	var keys []any
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			r.bad(name, "%v; want a PEM file", err)
+			continue
+		}
+		key, err := parsePublic(algorithm, text)
+		if err != nil {
+			r.bad(name, "%s: %v", path, err)
+			continue
+		}
+		if holdsPrivateKey(text) {
+			r.warnIfReadable(name, path)
+		}
+		keys = append(keys, key)
+	}
+	return keys
+}
+
+func (r *settingReader) certificate() *certificate {
+	certFile, keyFile := r.values["TLS_CERT_FILE"], r.values["TLS_KEY_FILE"]
+	if certFile == "" && keyFile == "" {
+		return nil
+	}
+	if certFile == "" || keyFile == "" {
+		r.bad("TLS_CERT_FILE", "want TLS_KEY_FILE and TLS_CERT_FILE, both or neither")
+		return nil
+	}
+	c := &certificate{certFile: certFile, keyFile: keyFile}
+	pair, certErr, keyErr := c.read()
+	if certErr != nil {
+		r.bad("TLS_CERT_FILE", "%s: %v; want a PEM file", shown(certFile), withoutPath(certErr))
+	}
+	if keyErr != nil {
+		r.bad("TLS_KEY_FILE", "%s: %v; want a PEM file", shown(keyFile), withoutPath(keyErr))
+	}
+	if certErr != nil || keyErr != nil {
+		return nil
+	}
+	if err := c.use(pair, time.Now()); err != nil {
+		r.bad("TLS_CERT_FILE", "%v", err)
+		return nil
+	}
+	r.warnIfReadable("TLS_KEY_FILE", keyFile)
+	return c
+}
