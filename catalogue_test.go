@@ -12,18 +12,19 @@ import (
 const (
 	sqliteCatalogue = `
 		WITH ours AS (SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name <> 'schema_version')
-		SELECT ours.name || '.' || c.name || ' ' || lower(c.type) || CASE WHEN c."notnull" OR c.pk > 0 THEN ' not null' ELSE '' END
-		FROM ours, pragma_table_info(ours.name) AS c
+		SELECT ours.name || '.' || c.name || ' ' || lower(c.type)
+			|| CASE WHEN c."notnull" OR c.pk > 0 AND (t.wr OR c.type = 'INTEGER') THEN ' not null' ELSE '' END -- other primary keys may be null
+		FROM ours, pragma_table_info(ours.name) AS c, pragma_table_list(ours.name) AS t
 		UNION
-		SELECT ours.name || ' unique ' || (SELECT group_concat(name) FROM (SELECT name FROM pragma_index_info(i.name) ORDER BY seqno))
-		FROM ours, pragma_index_list(ours.name) AS i WHERE i."unique"
+		SELECT ours.name || CASE WHEN i."unique" THEN ' unique ' ELSE ' index ' || i.name || ' ' END
+			|| (SELECT group_concat(name) FROM (SELECT name FROM pragma_index_info(i.name) ORDER BY seqno))
+			|| CASE WHEN i.partial THEN ' of some' ELSE '' END
+		FROM ours, pragma_index_list(ours.name) AS i
 		UNION -- a primary key that is the number of the row has no index
 		SELECT ours.name || ' unique ' || (SELECT group_concat(name) FROM (SELECT name FROM pragma_table_info(ours.name) WHERE pk > 0 ORDER BY pk))
 		FROM ours
 		UNION
-		SELECT ours.name || ' index ' || i.name FROM ours, pragma_index_list(ours.name) AS i WHERE i.origin = 'c'
-		UNION
-		SELECT ours.name || ' ' || f."from" || ' references ' || f."table" || '.' || f."to" || ' on delete ' || lower(f.on_delete)
+		SELECT ours.name || ' ' || f."from" || ' references ' || f."table" || '.' || f."to" || ' on delete ' || lower(f.on_delete) || ' on update ' || lower(f.on_update)
 		FROM ours, pragma_foreign_key_list(ours.name) AS f`
 
 	pgCatalogue = `
@@ -38,13 +39,13 @@ const (
 		SELECT ours.name || '.' || a.attname || ' ' || format_type(a.atttypid, NULL) || CASE WHEN a.attnotnull THEN ' not null' ELSE '' END
 		FROM ours JOIN pg_attribute AS a ON a.attrelid = ours.oid AND a.attnum > 0 AND NOT a.attisdropped
 		UNION
-		SELECT name || ' unique ' || array_to_string(columns, ',') FROM indexes WHERE indisunique
-		UNION
-		SELECT name || ' index ' || c.relname FROM indexes JOIN pg_class AS c ON c.oid = indexes.indexrelid
-		WHERE NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conindid = indexes.indexrelid)
+		SELECT name || CASE WHEN indisunique THEN ' unique ' ELSE ' index ' || c.relname || ' ' END
+			|| array_to_string(columns, ',') || CASE WHEN indpred IS NULL THEN '' ELSE ' of some' END
+		FROM indexes JOIN pg_class AS c ON c.oid = indexes.indexrelid
 		UNION
 		SELECT ours.name || ' ' || a.attname || ' references ' || f.confrelid::regclass || '.' || b.attname
 			|| ' on delete ' || CASE f.confdeltype WHEN 'c' THEN 'cascade' ELSE f.confdeltype::text END
+			|| ' on update ' || CASE f.confupdtype WHEN 'a' THEN 'no action' ELSE f.confupdtype::text END
 		FROM ours JOIN pg_constraint AS f ON f.conrelid = ours.oid AND f.contype = 'f'
 		JOIN pg_attribute AS a ON a.attrelid = f.conrelid AND a.attnum = f.conkey[1]
 		JOIN pg_attribute AS b ON b.attrelid = f.confrelid AND b.attnum = f.confkey[1]`

@@ -9,14 +9,14 @@ import (
 func (m *memStore) LoginHistory(ctx context.Context, account string, userID int64, source string) (loginHistory, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	var g loginHistory
-	g.streak = m.failures.get(account)
+	var history loginHistory
+	history.streak = m.failures.get(account)
 	for _, known := range m.sources[userID] {
 		if known.source == source {
-			g.SeenAt = known.at
+			history.SeenAt = known.at
 		}
 	}
-	return g, ctx.Err()
+	return history, ctx.Err()
 }
 
 func (m *memStore) AddFailure(ctx context.Context, account string, now, stale time.Time) error {

@@ -240,7 +240,7 @@ func TestLostStatements(t *testing.T) {
 }
 
 // TestChangedTables: a column that changes its type under a running server is no
-// failure, though every connection has prepared its *statements for the old type.
+// failure, though every connection has prepared its statements for the old type.
 func TestChangedTables(t *testing.T) {
 	for _, change := range []string{
 		"ALTER TABLE users ALTER COLUMN full_name TYPE VARCHAR(500)",

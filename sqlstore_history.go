@@ -11,12 +11,12 @@ var selectLoginHistory = reading(`
 		COALESCE((SELECT last_at FROM login_sources WHERE user_id = $2 AND source = $3), 0)`)
 
 func (s sqlStore) LoginHistory(ctx context.Context, account string, userID int64, source string) (loginHistory, error) {
-	var g loginHistory
+	var history loginHistory
 	err := s.read(ctx, func(ctx context.Context) error {
 		return s.queryRow(ctx, selectLoginHistory, account, userID, source).
-			Scan(&g.Failures, (*micros)(&g.LastAt), (*micros)(&g.SeenAt))
+			Scan(&history.Failures, (*micros)(&history.LastAt), (*micros)(&history.SeenAt))
 	})
-	return g, err
+	return history, err
 }
 
 var insertFailure = writing(`

@@ -151,7 +151,7 @@ var updateSweptEpochs = writing(`
 		AND NOT EXISTS (SELECT 1 FROM sessions WHERE ` + hasEnded + `)`)
 
 // DeleteEndedSessions marks users who have no ended session left, so that they are not
-// looked at again until their next EndSessions. It may miss a session that another
+// looked at again until all their sessions are ended again. It may miss a session that another
 // transaction begins at that moment with an older epoch; that row stays until it expires.
 func (s sqlStore) DeleteEndedSessions(ctx context.Context, limit int) (int, error) {
 	n, err := s.writeMany(ctx, deleteEndedSessions, limit)

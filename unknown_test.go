@@ -1,0 +1,88 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+func TestUnknownVariables(t *testing.T) {
+	tests := []struct {
+		name    string
+		environ []string
+		meant   string // "": no warning
+	}{
+		{"a letter is missing", []string{"SECRT_KEY=x"}, "SECRET_KEY"},
+		{"a letter too many", []string{"SECRET_KEYS=x"}, "SECRET_KEY"},
+		{"another letter", []string{"THROTTLA=off"}, "THROTTLE"},
+		{"two letters swapped", []string{"DATABSAE_URL=x"}, "DATABASE_URL"},
+		{"two letters swapped, twice", []string{"ESCRET_KYE=x"}, "SECRET_KEY"},
+		{"two letters are missing", []string{"DTABASEURL=x"}, "DATABASE_URL"},
+		{"a hyphen", []string{"SECRET-KEY=x"}, "SECRET_KEY"},
+		{"three letters too many", []string{"SECRET_KEYABC=x"}, ""},
+		{"small letters", []string{"secret_key=x"}, "SECRET_KEY"},
+		{"our name before it", []string{"LATCHKEY_ADDR=:1"}, "ADDR"},
+		{"a file of a misspelt name", []string{"SECRT_KEY_FILE=x"}, "SECRET_KEY_FILE"},
+		{"a misspelt file", []string{"PRIVATE_KEY_FLIE=x"}, "PRIVATE_KEY_FILE"},
+		{"a file of what is no secret", []string{"ISSUER_FILE=x"}, "ISSUER"},
+		{"a short name", []string{"ADR=:1"}, "ADDR"},
+		{"the singular", []string{"TRUSTED_PROXY=::1"}, "TRUSTED_PROXIES"},
+		{"the singular of another", []string{"CORS_ORIGIN=x"}, "CORS_ORIGINS"},
+		{"throttle with one t", []string{"THROTLE=off"}, "THROTTLE"},
+		{"a setting beside it", []string{"THROTLE=off", "THROTTLE=on"}, "THROTTLE"},
+
+		{"PORT", []string{"PORT=8080"}, "ADDR"},
+		{"PORT beside another address", []string{"PORT=8080", "ADDR=localhost:1"}, "ADDR"},
+		{"PORT that is in ADDR", []string{"PORT=8080", "ADDR=:8080"}, ""},
+		{"HOST", []string{"HOST=0.0.0.0"}, "ADDR"},
+		{"HOST that is in ADDR", []string{"HOST=0.0.0.0", "ADDR=0.0.0.0:1"}, ""},
+		{"PORT that is empty", []string{"PORT="}, ""},
+		{"JWT_SECRET", []string{"JWT_SECRET=x"}, "SECRET_KEY"},
+		{"JWT_SECRET_KEY", []string{"JWT_SECRET_KEY=x"}, "SECRET_KEY"},
+		{"SECRET", []string{"SECRET=x"}, "SECRET_KEY"},
+		{"JWT_SECRET_FILE", []string{"JWT_SECRET_FILE=x"}, "SECRET_KEY_FILE"},
+		{"DB_URL", []string{"DB_URL=x"}, "DATABASE_URL"},
+		{"DATABASE_URI", []string{"DATABASE_URI=x"}, "DATABASE_URL"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg, err := readConfig(everything, nil, append([]string{"SECRET_KEY=" + goodKey}, tt.environ...), false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			name, _, _ := strings.Cut(tt.environ[0], "=")
+			if tt.meant == "" && len(cfg.Warnings) != 0 {
+				t.Errorf("warnings %q; want none", cfg.Warnings)
+			}
+			if tt.meant != "" && (len(cfg.Warnings) != 1 || !strings.HasPrefix(cfg.Warnings[0], name+" is not a setting") || !strings.Contains(cfg.Warnings[0], tt.meant)) {
+				t.Errorf("warnings %q; want one of %s and %s", cfg.Warnings, name, tt.meant)
+			}
+		})
+	}
+}
+
+// TestMisspeltSettingThatIsRequired: the list of problems names the misspelt variable,
+// and not its value.
+func TestMisspeltSettingThatIsRequired(t *testing.T) {
+	got := runCheck(t, []string{"DATABASE_URL=sqlite:users.db", "SECRT_KEY=" + aMarker})
+	if got.code != 2 || !strings.Contains(got.stderr, "SECRET_KEY: is not set") || !strings.Contains(got.stderr, "did you mean SECRET_KEY?") {
+		t.Errorf("exit code %d, %q; want both lines", got.code, got.stderr)
+	}
+	checkNoSecret(t, got, aMarker)
+}
+
+// TestCommonVariables: there is no warning about what is usual in the environment of a shell, a
+// service, a container or a build. testdata/environ has the names.
+func TestCommonVariables(t *testing.T) {
+	names, err := os.ReadFile("testdata/environ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	environ := []string{"SECRET_KEY=" + goodKey}
+	for name := range strings.FieldsSeq(string(names)) {
+		environ = append(environ, name+"=some value")
+	}
+	if cfg, err := readConfig(everything, nil, environ, false); err != nil || len(environ) < 200 || len(cfg.Warnings) != 0 {
+		t.Errorf("%v; of %d variables there are the warnings %q; want none", err, len(environ), cfg.Warnings)
+	}
+}
