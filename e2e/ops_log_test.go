@@ -3,11 +3,13 @@ package e2e
 import (
 	"bufio"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -118,5 +120,64 @@ func TestFloodInLog(t *testing.T) {
 	}
 	if n := len(s.log.events("authn_login_fail")); n != flood-refused {
 		t.Errorf("%d failed logins are logged, want %d", n, flood-refused)
+	}
+}
+
+// TestRefusalsAreNotLogged: what is no request costs nothing on the disk, however
+// often it comes.
+func TestRefusalsAreNotLogged(t *testing.T) {
+	t.Parallel()
+	s := start(t, "LOG_LEVEL=debug")
+	before := s.log.String()
+	var all sync.WaitGroup
+	for _, tt := range refusals() {
+		if tt.status == 417 {
+			continue // a request like any other, with one line
+		}
+		all.Go(func() {
+			for range 50 {
+				c, err := net.Dial("tcp", s.addr)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				c.SetDeadline(time.Now().Add(patience))
+				c.Write([]byte(tt.request))
+				c.Read(make([]byte, 1024))
+				c.Close()
+			}
+		})
+	}
+	all.Wait()
+	s.awaitAlone(t)
+	checkPrompt(t, s)
+	lines := strings.TrimPrefix(s.log.String(), before)
+	for line := range strings.Lines(lines) {
+		if !strings.Contains(line, `"route":"GET /users/me/{$}","status":401`) { // of checkPrompt
+			t.Errorf("the log has %s", line)
+			break
+		}
+	}
+}
+
+// TestHandshakesAreLoggedShortly: a client that speaks no TLS, or hangs up, may cost
+// one short line, as any request does.
+func TestHandshakesAreLoggedShortly(t *testing.T) {
+	t.Parallel()
+	s := startTLS(t)
+	before := len(s.log.String())
+	for i := range crush {
+		c, err := net.Dial("tcp", s.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.SetDeadline(time.Now().Add(patience))
+		c.Write([]byte([]string{"", "\x16\x03\x01\x02\x00\x01", strings.Repeat("a", 16<<10), head("GET / HTTP/1.1", "Host: h")}[i%4]))
+		c.Close()
+	}
+	s.awaitAlone(t)
+	checkPrompt(t, s)
+	if each := (len(s.log.String()) - before) / crush; each > 400 {
+		t.Errorf("%d bytes of log for each; want one line of 400 at most", each)
 	}
 }

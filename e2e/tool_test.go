@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -46,4 +47,12 @@ func awaitTool(t testing.TB, addr *net.TCPAddr) {
 		}
 		return err == nil
 	})
+}
+
+// long skips a test that make test has no time for; make test-long runs it.
+func long(t testing.TB) {
+	t.Helper()
+	if os.Getenv("LONG") == "" {
+		t.Skip("SKIPPED: takes long; make test-long runs it")
+	}
 }

@@ -1,0 +1,78 @@
+// Package e2e tests the built program as others see it: over HTTP, through proxies, with a
+// browser, with other people's clients, on a full disk, after kill -9.
+//
+// make test runs what takes short, make test-long (LONG=1) everything. One test:
+//
+//	go test -run TestRollingRestart .
+//
+// What the API answers:
+//
+//	api_account_test.go      one's own account: profile, password, deletion
+//	api_clients_test.go      generated clients and OAuth libraries; see clients/
+//	api_docs_test.go         the documentation page in a browser
+//	api_logout_test.go       revocation
+//	api_oauth_test.go        golang.org/x/oauth2
+//	api_sessions_test.go     sessions and refresh tokens, on every store
+//	api_throttle_test.go     limits on guessing, on every store
+//
+// What HTTP itself can do to a server:
+//
+//	edge_body_test.go        large bodies, bodies cut off, uploads
+//	edge_certificate_test.go certificates that change
+//	edge_cors_test.go        pages of other origins, in a browser, too
+//	edge_crowds_test.go      many slow, idle or half-closed clients at once
+//	edge_flood_test.go       floods of logins and registrations
+//	edge_nginx_test.go       behind nginx
+//	edge_routes_test.go      paths, methods, targets
+//	edge_slow_test.go        one slow client
+//	edge_smuggling_test.go   requests that two readers could take apart differently
+//	edge_tls_test.go         TLS and HTTP/2
+//	edge_wire_test.go        malformed requests, byte by byte
+//
+// Where the users live:
+//
+//	store_cuts_test.go          PostgreSQL: connections cut at every point of a request
+//	store_network_test.go       PostgreSQL: a network that loses, delays and says nothing
+//	store_outage_test.go        PostgreSQL: a server that goes away, and a failover
+//	store_pgbouncer_test.go     PostgreSQL behind PgBouncer
+//	store_postgres_test.go      PostgreSQL: replicas, collisions, names, time zones
+//	store_postgresstart_test.go PostgreSQL: starts that have to wait, or are refused
+//	store_replicas_test.go      several servers at one database
+//	store_restart_test.go       what survives a restart
+//	store_schema_test.go        databases of older versions
+//	store_sqlite_test.go        SQLite: files, modes, two servers
+//	store_sqlitefaults_test.go  SQLite: kill -9, power cuts, a full disk, a file that goes away
+//
+// What an operator does:
+//
+//	ops_drain_test.go        a stop with a delay
+//	ops_haproxy_test.go      a rolling restart behind HAProxy
+//	ops_keys_test.go         algorithms, and keys that rotate
+//	ops_life_test.go         start, command line, stop
+//	ops_log_test.go          the log when nobody reads it, and in a flood
+//	ops_readme_test.go       the commands and the JavaScript of README.md and docs/
+//	ops_seccomp_test.go      a filter of system calls
+//	ops_settings_test.go     settings that only the running program shows
+//	ops_soak_test.go         mixed traffic for long: is memory flat?
+//
+// How fast it is (make bench):
+//
+//	bench_flood_test.go      others during a flood of logins; failed logins
+//	bench_refresh_test.go    refreshes
+//	bench_requests_test.go   GET /users/me/, logins, the start
+//	bench_stores_test.go     GET /users/me/ on databases
+//
+// What the tests have in common:
+//
+//	browser_test.go          Chromium
+//	conn_test.go             a connection, byte by byte
+//	grant_test.go            tokens and sessions
+//	guesses_test.go          wrong passwords, from many sources
+//	guests_test.go           users who come while something fails
+//	map_test.go              checks this list
+//	proxy_test.go            a TCP proxy that cuts, delays and swallows
+//	record_test.go           the log of a server, and the search for secrets in it
+//	request_test.go          requests, and what must be true of every answer
+//	server_test.go           builds and runs the program
+//	tool_test.go             other programs
+package e2e
