@@ -2,10 +2,13 @@
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSION     = $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: run test test-long check bench soak fuzz build
+.PHONY: run quick test test-long check bench soak fuzz build
 
 run: build ## start on localhost:8000; not by go run, which fails on Ctrl-C
 	@exec ./latchkey
+
+quick: ## under 15 seconds: the root's tests without PostgreSQL
+	go test -short .
 
 test: ## about three minutes; says what it skips for want of time, a browser or a database
 	go test -race -shuffle=on

@@ -226,7 +226,7 @@ func TestSwappedDirectory(t *testing.T) {
 	}
 	for _, name := range []string{"tls.crt", "tls.key"} {
 		if err := os.Symlink(filepath.Join("..data", name), filepath.Join(volume, name)); err != nil {
-			t.Skip("SKIPPED: no symbolic links here")
+			skip(t, "no symbolic links here")
 		}
 	}
 	publish("..2026_01", newPemPair(t, 2, testTime))

@@ -60,6 +60,9 @@ func TestMain(m *testing.M) {
 // skipped.
 func newPostgres(t testing.TB) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("SKIPPED: PostgreSQL, because of -short")
+	}
 	base := os.Getenv("TEST_DATABASE_URL")
 	if base == "" {
 		err := startCluster()

@@ -2,9 +2,7 @@ package e2e
 
 import (
 	"context"
-	"fmt"
 	"net/url"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -56,17 +54,6 @@ func openTab(t *testing.T, parent context.Context) *browser {
 	chromedp.ListenTarget(b.ctx, b.listen)
 	b.run(t, network.Enable(), log.Enable(), runtime.Enable())
 	return b
-}
-
-// skip skips a test for want of something, and says so even without -v. Where
-// everything is there, CI=true makes it a failure.
-func skip(t testing.TB, why string) {
-	t.Helper()
-	if os.Getenv("CI") != "" {
-		t.Fatal("nothing may be skipped here: " + why)
-	}
-	fmt.Fprintf(os.Stderr, "SKIP: %s: %s\n", t.Name(), why)
-	t.SkipNow()
 }
 
 func findBrowser() string {

@@ -274,7 +274,7 @@ func (s *server) exitCode(t testing.TB) int {
 func (s *server) connections(t testing.TB) int {
 	t.Helper()
 	if runtime.GOOS != "linux" {
-		t.Skip("SKIPPED: only Linux shows the descriptors of a process")
+		skip(t, "only Linux shows the descriptors of a process")
 	}
 	fds := fmt.Sprintf("/proc/%d/fd/", s.cmd.Process.Pid)
 	files, err := os.ReadDir(fds)

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -55,4 +56,15 @@ func long(t testing.TB) {
 	if os.Getenv("LONG") == "" {
 		t.Skip("SKIPPED: takes long; make test-long runs it")
 	}
+}
+
+// skip skips a test for want of something, and says so even without -v. Where
+// everything is there, CI=true makes it a failure.
+func skip(t testing.TB, why string) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatal("nothing may be skipped here: " + why)
+	}
+	fmt.Fprintf(os.Stderr, "SKIP: %s: %s\n", t.Name(), why)
+	t.SkipNow()
 }
