@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"os"
 	pathpkg "path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -271,5 +273,37 @@ func TestDocumentedServer(t *testing.T) {
 				t.Errorf("got %v; want %s", doc.Servers, tt.want)
 			}
 		})
+	}
+}
+
+// TestSettingsPage: docs/settings.md has the default and the limits of each setting.
+func TestSettingsPage(t *testing.T) {
+	text, err := os.ReadFile("docs/settings.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range settings {
+		row := regexp.MustCompile("(?m)^\\| [^|]*`" + s.name + "`.*").FindString(string(text))
+		if row == "" || !strings.Contains(row, s.fallback) || !strings.Contains(row, s.kind.limits) {
+			t.Errorf("%s: the row %q; want its default %q and its limits %q", s.name, row, s.fallback, s.kind.limits)
+		}
+	}
+}
+
+// TestArchitecturePage: docs/architecture.md names every file of the program once in its tree.
+func TestArchitecturePage(t *testing.T) {
+	text, err := os.ReadFile("docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree, _, _ := strings.Cut(string(text), "## Two requests")
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files = slices.DeleteFunc(files, func(name string) bool { return strings.HasSuffix(name, "_test.go") })
+	named := regexp.MustCompile(`\b\w+\.go\b`).FindAllString(strings.Replace(tree, "doc.go", "", 1), -1)
+	if slices.Sort(named); !slices.Equal(named, files) {
+		t.Errorf("the tree names\n%q; there are\n%q", named, files)
 	}
 }
