@@ -34,7 +34,7 @@ func sharedHome(t *testing.T, familiar bool) *testServer {
 // whenever; and so do those who come from other addresses in between.
 func TestFamiliarLooksStrange(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(20) {
+	for seed := range uint64(repeated(20)) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		servers := []*testServer{sharedHome(t, true), sharedHome(t, false)}
 		var seen []string

@@ -26,6 +26,15 @@ func skip(t testing.TB, why string) {
 	t.SkipNow()
 }
 
+// repeated returns how often to repeat what depends on chance: n times in make test-long, and
+// a tenth of that otherwise.
+func repeated(n int) int {
+	if os.Getenv("LONG") == "" {
+		return n / 10
+	}
+	return n
+}
+
 // readVectors decodes a JSON file into v, or skips the test if it is not there.
 func readVectors(t *testing.T, path string, v any) {
 	t.Helper()

@@ -11,13 +11,14 @@ import (
 )
 
 // TestLastEventWins has sessions refreshed, and their user log in, while they are
-// ended in every way there is, a thousand times: afterwards no token is good.
+// ended in every way there is: afterwards no token is good. It does so a thousand times in
+// make test-long.
 func TestLastEventWins(t *testing.T) {
 	for kind, open := range everyStore {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel() // SQLite waits for the disk most of the time
 			acc := quietAccounts(t, open(t))
-			for round := range 1000 {
+			for round := range repeated(1000) {
 				lastEventWins(t, acc, round)
 			}
 		})
