@@ -203,6 +203,9 @@ func (a *accounts) deleteUser(ctx context.Context, u User, s Session, from clien
 	return nil
 }
 
+// allUsers returns every user, in the order of their registration.
+func (a *accounts) allUsers(ctx context.Context) ([]User, error) { return a.store.Users(ctx) }
+
 // readyTimeout is how long the store may take to say that it is there.
 const readyTimeout = 2 * time.Second
 

@@ -124,7 +124,7 @@ func (a *api) readUsers(w http.ResponseWriter, r *http.Request, _ client) error 
 	if !isLoopback((&url.URL{Host: r.Host}).Hostname()) || r.Header.Get("Origin") != "" || isForwarded(r) {
 		return errNotLocal
 	}
-	users, err := a.accounts.store.Users(r.Context())
+	users, err := a.accounts.allUsers(r.Context())
 	if err != nil {
 		return err
 	}

@@ -37,8 +37,8 @@ func exitCode(err error) int {
 	return 1
 }
 
-// run does what args say, until ctx is done. Everything it takes from the
-// operating system it takes as an argument, so that a test can run the whole program.
+// run does what args say, until ctx is done. It takes all but GOMAXPROCS as arguments, so
+// that a test can run the whole program.
 func run(ctx context.Context, args, environ []string, stdout io.Writer, stderr *os.File) error {
 	word := "serve"
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {

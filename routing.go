@@ -41,29 +41,34 @@ func routed(log *slog.Logger, mux *http.ServeMux, methods []string) http.Handler
 			found.ServeHTTP(w, r)
 			return
 		}
-		if r.RequestURI == "*" && r.Method != http.MethodOptions { // RFC 9112 §3.2.4
-			writeError(w, r, log, errBadTarget)
-			return
-		}
-		here := r.URL.EscapedPath()
-		if !strings.HasPrefix(here, "/") { // of OPTIONS * and CONNECT
-			writeError(w, r, log, errNotFound)
-			return
-		}
-		answer := discarder{header: make(http.Header)}
-		h.ServeHTTP(&answer, r)
-		switch other := otherSlash(here); {
-		case !exists(mux, methods, here) && exists(mux, methods, other):
-			redirect(w, r, other, r.URL.RawQuery)
-		case answer.status == http.StatusTemporaryRedirect:
-			redirect(w, r, cleanPath(here), r.URL.RawQuery)
-		case answer.status == http.StatusMethodNotAllowed:
-			w.Header()["Allow"] = answer.header["Allow"]
-			writeError(w, r, log, errMethod)
-		default:
-			writeError(w, r, log, errNotFound)
-		}
+		answerUnrouted(w, r, log, h, mux, methods)
 	})
+}
+
+// answerUnrouted answers a request that no route matches. h is what mux would answer.
+func answerUnrouted(w http.ResponseWriter, r *http.Request, log *slog.Logger, h http.Handler, mux *http.ServeMux, methods []string) {
+	if r.RequestURI == "*" && r.Method != http.MethodOptions { // RFC 9112 §3.2.4
+		writeError(w, r, log, errBadTarget)
+		return
+	}
+	here := r.URL.EscapedPath()
+	if !strings.HasPrefix(here, "/") { // of OPTIONS * and CONNECT
+		writeError(w, r, log, errNotFound)
+		return
+	}
+	answer := discarder{header: make(http.Header)}
+	h.ServeHTTP(&answer, r)
+	switch other := otherSlash(here); {
+	case !exists(mux, methods, here) && exists(mux, methods, other):
+		redirect(w, r, other, r.URL.RawQuery)
+	case answer.status == http.StatusTemporaryRedirect:
+		redirect(w, r, cleanPath(here), r.URL.RawQuery)
+	case answer.status == http.StatusMethodNotAllowed:
+		w.Header()["Allow"] = answer.header["Allow"]
+		writeError(w, r, log, errMethod)
+	default:
+		writeError(w, r, log, errNotFound)
+	}
 }
 
 // hasSlashSegment reports whether a segment of an escaped path is nothing but an escaped

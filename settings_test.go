@@ -165,7 +165,7 @@ func TestBadSettings(t *testing.T) {
 				name != variable && name != strings.TrimSuffix(variable, "_FILE") {
 				t.Errorf("exit code %d, %q, %q; want 2 and a line about %s that says %q", got.code, got.stdout, got.stderr, variable, tt.says)
 			}
-			if i := strings.Index(value, "opensesame"); i >= 0 {
+			if found := strings.Contains(value, "opensesame"); found {
 				checkNoSecret(t, got, "opensesame")
 			}
 			if strings.HasPrefix(variable, "SECRET_KEY") && len(value) > 20 && !strings.HasSuffix(variable, "_FILE") {

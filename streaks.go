@@ -122,7 +122,7 @@ func (c *streakCache) len() int {
 	return n
 }
 
-// guesses are what a store knows of those at an account.
+// A loginHistory is what a store knows of the logins to an account.
 type loginHistory struct {
 	streak
 	SeenAt time.Time // when the owner last logged in from the source that asks

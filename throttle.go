@@ -111,65 +111,65 @@ func (t *throttle) accountNames(usernameKey string) []string {
 	return names
 }
 
-// A guesser is a source at an account, and what is known of their guesses.
+// A standing is what is known of a source that tries to log in to an account.
 type standing struct {
 	accounts []string // see throttle.accountNames
 	source   string
 	streaks  []streak  // of the accounts
 	SeenAt   time.Time // when the owner last logged in from the source
 
-	// wait is how long a stranger would have to wait. A source of the owner's may be
-	// admitted even so, but must not see that it is one: see guard.try.
+	// wait is how long a stranger would have to wait. A source of the owner may be admitted
+	// all the same, but must not see that it is one: see guard.try.
 	wait     time.Duration
 	admitted bool
 }
 
 // isFamiliar reports whether the owner of the account has logged in from the source.
-func (g standing) isFamiliar(now time.Time) bool { return now.Before(g.SeenAt.Add(sourceMemory)) }
+func (s standing) isFamiliar(now time.Time) bool { return now.Before(s.SeenAt.Add(sourceMemory)) }
 
 // familiarKey returns the key under which a familiar source's failures at this account are
 // counted, so that nobody who shares the source with the owner and guesses elsewhere is in
 // their way.
-func (g standing) familiarKey() string { return g.source + " " + g.accounts[0] }
+func (s standing) familiarKey() string { return s.source + " " + s.accounts[0] }
 
-// admitAttempt returns g with its wait and whether it may guess now: whenever a stranger
+// admitAttempt returns who with its wait and whether it may guess now: whenever a stranger
 // may, and a familiar source also if it need not wait for its own failures.
-func (t *throttle) admitAttempt(g standing, now time.Time) standing {
+func (t *throttle) admitAttempt(who standing, now time.Time) standing {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	g.wait = t.streaks.get(g.source).wait(now, freeSourceFailures)
-	for _, s := range g.streaks {
-		g.wait = max(g.wait, s.wait(now, freeFailures))
+	who.wait = t.streaks.get(who.source).wait(now, freeSourceFailures)
+	for _, s := range who.streaks {
+		who.wait = max(who.wait, s.wait(now, freeFailures))
 		if s.Failures >= maxStrangerFailures {
-			g.wait = max(g.wait, s.LastAt.Add(failureMemory).Sub(now))
+			who.wait = max(who.wait, s.LastAt.Add(failureMemory).Sub(now))
 		}
 	}
-	g.admitted = g.wait == 0 || g.isFamiliar(now) && t.streaks.get(g.familiarKey()).wait(now, freeFailures) == 0
-	return g
+	who.admitted = who.wait == 0 || who.isFamiliar(now) && t.streaks.get(who.familiarKey()).wait(now, freeFailures) == 0
+	return who
 }
 
-// noteFailure counts a wrong guess of g. made is what the hash function made of it. It
+// noteFailure counts a wrong password of who. made is what the hash function made of it. It
 // reports whether the guess counts at the account too.
 //
 // A familiar source that guesses while strangers must wait counts only for itself: to
 // everybody else its guess looks refused, and refused guesses do not count.
-func (t *throttle) noteFailure(g standing, made []byte, now time.Time) bool {
+func (t *throttle) noteFailure(who standing, made []byte, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	repeater := g.source
-	if g.wait > 0 {
-		repeater = g.familiarKey() // what is hidden must not change what is seen
+	repeater := who.source
+	if who.wait > 0 {
+		repeater = who.familiarKey() // what is hidden must not change what is seen
 	}
-	if t.repeats.note(repeater+" "+g.accounts[0], made, now) && allow(t.repeating, repeater, now) {
+	if t.repeats.note(repeater+" "+who.accounts[0], made, now) && allow(t.repeating, repeater, now) {
 		return false
 	}
-	if g.isFamiliar(now) {
-		t.countLocked(g.familiarKey(), now)
+	if who.isFamiliar(now) {
+		t.countLocked(who.familiarKey(), now)
 	}
-	if g.wait > 0 {
+	if who.wait > 0 {
 		return false
 	}
-	t.countLocked(g.source, now)
+	t.countLocked(who.source, now)
 	return true
 }
 
@@ -177,12 +177,12 @@ func (t *throttle) countLocked(key string, now time.Time) {
 	t.streaks.put(key, t.streaks.get(key).after(now, now.Add(-failureMemory)))
 }
 
-// noteSuccess ends the row of g's failures.
-func (t *throttle) noteSuccess(g standing) {
+// noteSuccess ends the streak of who.
+func (t *throttle) noteSuccess(who standing) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.streaks.remove(g.source)
-	t.streaks.remove(g.familiarKey())
+	t.streaks.remove(who.source)
+	t.streaks.remove(who.familiarKey())
 }
 
 // admitRegistration returns a throttledError if a source may not register now.
