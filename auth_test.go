@@ -27,10 +27,10 @@ func skip(t testing.TB, why string) {
 }
 
 // repeated returns how often to repeat what depends on chance: n times in make test-long, and
-// a tenth of that otherwise.
+// a tenth of that otherwise, but at least five times.
 func repeated(n int) int {
 	if os.Getenv("LONG") == "" {
-		return n / 10
+		return max(5, n/10)
 	}
 	return n
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -39,7 +40,7 @@ type member struct {
 func parseObject(data []byte) ([]member, error) {
 	dec := jsontext.NewDecoder(bytes.NewBuffer(data))
 	if dec.PeekKind() != '{' {
-		if jsontext.Value(data).IsValid() {
+		if utf8.Valid(data) && json.Valid(data) {
 			return nil, errNotObject
 		}
 		return nil, errNotJSON

@@ -35,7 +35,7 @@ const (
 )
 
 // A kind is what the text of a setting can say. Its read puts that into the config, or notes
-// what is wrong. The zero kind is for settings that a rule of config.go reads, together with
+// what is wrong. The zero kind is for settings that a rule of rules.go reads, together with
 // others.
 type kind struct {
 	limits string // what is allowed, for people

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -180,17 +181,19 @@ func (c *sqliteConnections) queryRow(ctx context.Context, s *statement, args ...
 	return r
 }
 
-// A writtenRow is one that a statement has written, if the file is still there.
+// A writtenRow is a row that a statement has written. If the file is no longer there, neither
+// the row nor its absence means anything.
 type writtenRow struct {
 	row
 	watch *fileWatch
 }
 
 func (r writtenRow) Scan(fields ...any) error {
-	if err := r.row.Scan(fields...); err != nil {
+	err := r.row.Scan(fields...)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
-	return r.watch.look()
+	return cmp.Or(r.watch.look(), err)
 }
 
 func (c *sqliteConnections) queryAll(ctx context.Context, scan func(row) error, s *statement, args ...any) error {

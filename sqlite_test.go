@@ -67,13 +67,14 @@ func TestLostFile(t *testing.T) {
 		{"the index of the log is removed", func(t testing.TB, path string) { remove(t, path+"-shm") }, nil},
 		{"everything is removed", func(t testing.TB, path string) { remove(t, path); remove(t, path+"-wal"); remove(t, path+"-shm") }, nil},
 	} {
-		for _, first := range []string{"with a row", "without"} {
+		for _, first := range []string{"with a row", "without", "that finds none"} {
 			t.Run(tt.name+", a write "+first, func(t *testing.T) { testLostFile(t, first, tt.lose, tt.back) })
 		}
 	}
 }
 
-// testLostFile lets the loss be found by a write that returns a row or by one without.
+// testLostFile lets the loss be found by a write that returns a row, by one without, or by one that
+// changes nothing.
 func testLostFile(t *testing.T, first string, lose, back func(testing.TB, string)) {
 	path := filepath.Join(t.TempDir(), "sub", "users.db")
 	if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
@@ -93,7 +94,9 @@ func testLostFile(t *testing.T, first string, lose, back func(testing.TB, string
 	lose(t, path)
 	writes := map[string]func() error{
 		"with a row": func() error { _, err := s.CreateUser(t.Context(), testUser("bob")); return err },
-		"without":    func() error { return replaceHash(t.Context(), s, u.ID, u.PasswordHash, "$next") },
+		"without":    func() error { return s.AddFailure(t.Context(), "a", testTime, testTime) },
+
+		"that finds none": func() error { return replaceHash(t.Context(), s, u.ID, "$other", "$next") },
 	}
 	if err := writes[first](); !errors.Is(err, errUnavailable) {
 		t.Errorf("a write: %v; want errUnavailable", err)

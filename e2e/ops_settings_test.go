@@ -28,7 +28,7 @@ type badSetting struct {
 	others  []string
 }
 
-// badSettings are some of those that config_test.go has; they name files, which writeKeys has
+// badSettings are some of those that settings_test.go has; they name files, which writeKeys has
 // written, where they have to.
 var badSettings = []badSetting{
 	{"ADDR without a port", "ADDR=localhost", "host:port", nil},
