@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// accounts is what the program can do, whoever asks: it knows users, passwords
-// and tokens, and nothing of HTTP.
+// accounts is what the program can do with users, passwords and tokens. It knows nothing of
+// HTTP.
 type accounts struct {
 	guard
 	tokens        *signer
@@ -25,21 +25,19 @@ type accounts struct {
 }
 
 var (
-	// errBadCredentials is a login that fails, for whatever reason.
+	// errBadCredentials means that a login failed. The caller is not told why.
 	errBadCredentials = errors.New("wrong username or password")
 
-	// errRegistrationClosed is an attempt to register where only an
-	// administrator may add users.
+	// errRegistrationClosed means that only an administrator may add users.
 	errRegistrationClosed = errors.New("registration is closed")
 
-	// errWrongPassword is an attempt to change a password by somebody who does not
-	// know it.
+	// errWrongPassword means that the current password was wrong.
 	errWrongPassword = errors.New("wrong password")
 
-	// errStaleLogin is an attempt to delete an account long after the login.
+	// errStaleLogin means that the login was too long ago to delete the account.
 	errStaleLogin = errors.New("logged in too long ago")
 
-	// errStopping is a server that takes no new work.
+	// errStopping means that the server takes no new work.
 	errStopping = errors.New("the server is stopping")
 )
 
@@ -64,8 +62,8 @@ type newUser struct {
 	FullName *string
 }
 
-// register creates a user as parseNewUser has passed it, after admitRegistration. It
-// returns errRegistrationClosed, errBusy, or errExists if the name is taken.
+// register creates a user that parseNewUser has checked, after admitRegistration. It returns
+// errRegistrationClosed, errBusy, or errExists if the name is taken.
 func (a *accounts) register(ctx context.Context, req newUser, from client) (User, error) {
 	if !a.registrationOpen {
 		return User{}, errRegistrationClosed
@@ -92,8 +90,8 @@ func (a *accounts) register(ctx context.Context, req newUser, from client) (User
 	return u, nil
 }
 
-// startHistory makes the source of a registration one of the user's, and forgets who has
-// guessed at the name before it was theirs. If that fails, they wait like strangers.
+// startHistory remembers the source of a registration as familiar, and forgets the failures
+// from before the name was theirs. If that fails, the user waits as strangers do.
 func (a *accounts) startHistory(ctx context.Context, u User, from client) {
 	if a.throttle == nil {
 		return
@@ -107,10 +105,10 @@ func (a *accounts) startHistory(ctx context.Context, u User, from client) {
 	}
 }
 
-// maxRaces is how often we try again what another request got ahead of.
+// maxRaces is how often a change is tried that other requests get ahead of.
 const maxRaces = 3
 
-// errRaced is a request that others got ahead of each time.
+// errRaced means that other requests changed the same user or session at each attempt.
 var errRaced = fmt.Errorf("%w: other requests keep changing the same user or session", errUnavailable)
 
 // updateProfile changes u's own e-mail address and full name, and returns the changed
@@ -166,15 +164,15 @@ func (a *accounts) changePassword(ctx context.Context, u User, s Session, change
 	return errRaced
 }
 
-// forgetSources makes all sources of u strangers but the one that has just changed the
-// password: an intruder may have logged in from the others.
+// forgetSources forgets the familiar sources of u, except the one that has just changed the
+// password, because an intruder may have logged in from the others.
 func (a *accounts) forgetSources(ctx context.Context, u User, from client) {
 	if err := a.store.ForgetSources(ctx, u.ID, sourceOf(from.IP)); err != nil {
 		a.log.ErrorContext(ctx, "cannot forget from where a user has logged in", "username", u.Username, "err", err)
 	}
 }
 
-// reload returns u as the store has it now, or errBadToken if u is gone or disabled.
+// reload returns u as it is in the store now, or errBadToken if u is gone or disabled.
 func (a *accounts) reload(ctx context.Context, u User) (User, error) {
 	fresh, err := a.store.UserByKey(ctx, u.Key)
 	if err != nil {
@@ -186,12 +184,12 @@ func (a *accounts) reload(ctx context.Context, u User) (User, error) {
 	return fresh, nil
 }
 
-// deletionWindow is for how long after a login an account may be deleted.
+// deletionWindow is how long after a login an account may be deleted.
 const deletionWindow = 10 * time.Minute
 
 // deleteUser deletes u and ends all their sessions, or returns errStaleLogin if the login
-// of s is too long ago: whoever finds a page left open must not be able to delete the
-// account. A token made elsewhere has no login, and so is always stale.
+// of s is too long ago: somebody who finds an open page must not be able to delete the
+// account. A token made elsewhere has no login, and so is always too old.
 func (a *accounts) deleteUser(ctx context.Context, u User, s Session, from client) error {
 	if !isRecent(s.CreatedAt, a.now(), deletionWindow) {
 		return errStaleLogin
@@ -206,11 +204,11 @@ func (a *accounts) deleteUser(ctx context.Context, u User, s Session, from clien
 // allUsers returns every user, in the order of their registration.
 func (a *accounts) allUsers(ctx context.Context) ([]User, error) { return a.store.Users(ctx) }
 
-// readyTimeout is how long the store may take to say that it is there.
+// readyTimeout is how long the store may take to answer a health check.
 const readyTimeout = 2 * time.Second
 
-// ready returns nil if requests can be answered, errStopping if soon they will not
-// be, or why the store does not answer.
+// ready returns nil if requests can be answered, errStopping if the server is about to stop,
+// or why the store does not answer.
 func (a *accounts) ready(ctx context.Context) error {
 	if a.stopping.Load() {
 		return errStopping

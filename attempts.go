@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A guard lets people guess at a password, one guess after the other, and counts the wrong
-// ones.
+// A guard compares passwords, and limits how often somebody may try. Every login and every
+// check of a current password goes through it.
 type guard struct {
 	store     store
 	passwords *hasher
@@ -20,24 +20,24 @@ type guard struct {
 	now       func() time.Time
 }
 
-// An attempt is one guess at the password of a user.
+// An attempt is one try at the password of a user.
 type attempt struct {
-	key      string // usernameKey of the name; there may be no such user
-	user     User   // the zero User if it is
+	key      string // usernameKey of the name
+	user     User   // the zero User if nobody has the name
 	password string
 	from     client
 	wrong    error  // the answer to a wrong password
 	event    string // and what the log calls it
-	signedIn bool   // the caller is signed in as the user, so the answer need not hide anything
+	signedIn bool   // as the user: the answer need not hide anything
 }
 
-// try returns nil if the password is that of the user, and they are not disabled. If not,
-// it counts a failure at the account and of the source, and returns the attempt's error for
-// a wrong password. It returns a throttledError if the source has to wait, errBusy if too
+// try returns nil if the password is right and the user is not disabled. Otherwise it counts
+// a failure for the account and for the source, and returns the attempt's error for a wrong
+// password. It returns a throttledError if the source has to wait, errBusy if too
 // many passwords wait to be hashed, and a failure of the store as it is.
 //
-// A source of the owner's may guess while strangers must wait. This must not tell anybody
-// which sources those are: a wrong password is then answered as a stranger would be, and a
+// A familiar source of the owner may try while strangers must wait. Nobody may learn which
+// sources are familiar. So a wrong password from one is answered as a stranger's is, and a
 // stranger is answered after the same time.
 func (g *guard) try(ctx context.Context, t attempt) error {
 	who, err := g.standingOf(ctx, t)
@@ -71,15 +71,15 @@ func (g *guard) try(ctx context.Context, t attempt) error {
 	return err
 }
 
-// refuse answers an attempt whose password was not compared.
+// refuse returns the answer to an attempt whose password was not compared.
 func (g *guard) refuse(ctx context.Context, t attempt, who standing) error {
 	g.event(ctx, slog.LevelWarn, "excess_rate_limit_exceeded", t.user.Username, t.from)
 	return throttledError{who.wait}
 }
 
 // tryInTurn waits for a hashing slot, compares the passwords, and counts a failure before
-// it frees the slot. It returns what is known of who guesses by then, and whether the password is
-// right.
+// it frees the slot. It returns the standing of the source by then, and whether the password
+// is right.
 func (g *guard) tryInTurn(ctx context.Context, t attempt, who standing) (standing, bool, error) {
 	if err := g.hashes.enter(t.from.Gone); err != nil {
 		return who, false, err
@@ -105,8 +105,7 @@ func (g *guard) tryInTurn(ctx context.Context, t attempt, who standing) (standin
 	return again, false, g.noteFailure(ctx, again, made)
 }
 
-// reportUnusable logs that the user of a failed attempt has a hash that no password can be
-// checked against.
+// reportUnusable logs if the user of a failed attempt has a hash that cannot be verified.
 func (g *guard) reportUnusable(ctx context.Context, t attempt) {
 	if _, err := parseHash(t.user.PasswordHash); err != nil && t.user.ID != 0 {
 		g.log.ErrorContext(ctx, "a user cannot log in: the stored password hash is not usable",
@@ -114,7 +113,7 @@ func (g *guard) reportUnusable(ctx context.Context, t attempt) {
 	}
 }
 
-// standingOf returns who makes an attempt, and whether they are admitted.
+// standingOf looks up what is known of the source of an attempt, and whether it is admitted.
 func (g *guard) standingOf(ctx context.Context, t attempt) (standing, error) {
 	if g.throttle == nil {
 		return standing{admitted: true}, nil
@@ -130,7 +129,7 @@ func (g *guard) standingOf(ctx context.Context, t attempt) (standing, error) {
 	return g.throttle.admitAttempt(who, g.now()), nil
 }
 
-// noteFailure counts a wrong guess. made is what verifyPassword made of it.
+// noteFailure counts a wrong password. made is what verifyPassword made of it.
 func (g *guard) noteFailure(ctx context.Context, who standing, made []byte) error {
 	now := g.now()
 	if g.throttle == nil || !g.throttle.noteFailure(who, made, now) {
@@ -144,9 +143,9 @@ func (g *guard) noteFailure(ctx context.Context, who standing, made []byte) erro
 	return nil
 }
 
-// noteSuccess ends the row of failures of a source, and makes it familiar. A login from a
-// familiar source leaves the failures of strangers as they are, because otherwise each would
-// give them more guesses. If the store fails, the user is logged in all the same.
+// noteSuccess ends the streak of a source, and makes the source familiar. A login from a
+// familiar source does not clear the failures of strangers, because each login would give
+// them more tries. If the store fails, the user is logged in all the same.
 func (g *guard) noteSuccess(ctx context.Context, who standing, u User) {
 	if g.throttle == nil {
 		return
@@ -166,20 +165,19 @@ func (g *guard) noteSuccess(ctx context.Context, who standing, u User) {
 	}
 }
 
-// longestPretence is the most that a pace makes anybody wait.
+// longestPretence is the longest that pretendToHash waits.
 const longestPretence = 5 * time.Second
 
-// A pace remembers how long it took to compare the password of the latest failed guess.
+// A pace remembers how long it took to compare the latest wrong password.
 type pace struct{ hashed atomic.Int64 }
 
 func (p *pace) note(hashed time.Duration) { p.hashed.Store(int64(min(hashed, longestPretence))) }
 
-// pretendToHash takes as long as the hash did. Like the hash it goes on if the client hangs
-// up: one that has only closed its half of the connection could measure the difference.
+// pretendToHash takes as long as the latest hash did. Like a hash it goes on if the client
+// hangs up: a client that has closed only its half could measure the difference.
 func (p *pace) pretendToHash() { time.Sleep(time.Duration(p.hashed.Load())) }
 
-// learnPace compares a password with no hash, so that the first refusal after a start takes
-// as long as later ones.
+// learnPace hashes once, so that the first refusal after a start takes as long as later ones.
 func (g *guard) learnPace(ctx context.Context) {
 	if g.throttle == nil || g.hashes.enter(ctx.Done()) != nil {
 		return
@@ -190,7 +188,8 @@ func (g *guard) learnPace(ctx context.Context) {
 	g.pace.note(time.Since(began))
 }
 
-// hash returns the hash of a new password, or errBusy.
+// hash returns the hash of a new password. It returns errBusy if too many requests wait for a
+// hashing slot, or if gone is closed before there is one.
 func (g *guard) hash(gone <-chan struct{}, password string) (string, error) {
 	if err := g.hashes.enter(gone); err != nil {
 		return "", err
@@ -199,17 +198,17 @@ func (g *guard) hash(gone <-chan struct{}, password string) (string, error) {
 	return g.passwords.hashPassword(password), nil
 }
 
-// asideTimeout is how long a login waits for a write that it can do without.
+// asideTimeout is how long a login waits for a write that is not essential.
 const asideTimeout = time.Second
 
-// warn logs a failure that the user need not know of, unless err is nil.
+// warn logs a failure that the user need not know about. It does nothing if err is nil.
 func (g *guard) warn(ctx context.Context, what string, u User, err error) {
 	if err != nil {
 		g.log.WarnContext(ctx, what, "username", u.Username, "err", err)
 	}
 }
 
-// event logs a security event. username is empty if the name is nobody's.
+// event logs a security event. username is empty if no user has the name.
 func (g *guard) event(ctx context.Context, level slog.Level, name, username string, from client) {
 	g.log.LogAttrs(ctx, level, name,
 		slog.String("username", username),

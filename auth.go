@@ -27,13 +27,13 @@ const (
 // a yes or no. Tests make one with few rounds.
 type hasher struct {
 	rounds  int
-	dearest atomic.Int64 // the most rounds of any hash it has met
+	dearest atomic.Int64 // the most rounds of any hash seen so far
 	decoy   pbkdf2Hash   // what a password is checked against when there is no hash
 	derive  func(password string, salt []byte, rounds int) []byte
 }
 
 func newHasher(rounds int) *hasher {
-	// A random key is the hash of no password that anyone will ever find.
+	// Nobody will ever find a password whose hash is this random key.
 	return &hasher{
 		rounds: rounds, decoy: pbkdf2Hash{rounds, randomBytes(saltSize), randomBytes(keySize)}, derive: pbkdf2Key,
 	}
@@ -45,10 +45,11 @@ func (h *hasher) hashPassword(password string) string {
 	return pbkdf2Hash{h.rounds, salt, h.derive(password, salt, h.rounds)}.String()
 }
 
-// verifyPassword reports whether password is the one that stored was made from, and its
-// user may pass; and what it made of the password, for repeats. Every no costs the same,
-// so that the clock does not tell who has an account: a wrong password, a user who may not
-// pass, a stored hash that does not parse, and the empty one of a user who does not exist.
+// verifyPassword reports whether password is the one that stored was made from, and mayPass
+// is true. It also returns what it made of the password, for repeats. Every no costs the
+// same, so that the time does not tell who has an account: a wrong password, a user who may
+// not pass, a stored hash that does not parse, and the empty hash of a user who does not
+// exist.
 func (h *hasher) verifyPassword(password, stored string, mayPass bool) (ok bool, made []byte) {
 	hash, err := parseHash(stored)
 	if err != nil {
@@ -84,7 +85,7 @@ func (h *hasher) isCheap(stored string) bool {
 	return err == nil && hash.rounds < h.rounds
 }
 
-// A pbkdf2Hash is a password hash that says of itself how it was made:
+// A pbkdf2Hash is a password hash that describes itself:
 // $pbkdf2-sha256$<rounds>$<salt>$<key>, the last two in ab64.
 type pbkdf2Hash struct {
 	rounds int
@@ -94,13 +95,12 @@ type pbkdf2Hash struct {
 
 const hashPrefix = "$pbkdf2-sha256$"
 
-// errBadHash is a stored password hash that nobody can log in with.
+// errBadHash means that a stored hash cannot be verified, so that nobody can log in with it.
 var errBadHash = errors.New("not a pbkdf2-sha256 hash")
 
-// parseHash reads a pbkdf2_sha256 string of passlib. It takes only what String
-// writes, to the byte; and it does not believe blindly, since an import or a
-// break-in may have written it: the work is bounded and the key has its full
-// length, so that empty never equals empty.
+// parseHash reads a pbkdf2_sha256 string of passlib. It accepts exactly what String writes.
+// The string may come from an import or an intruder, so its rounds are bounded, and its key
+// must have the full length: an empty key never equals an empty key.
 func parseHash(stored string) (pbkdf2Hash, error) {
 	rest, ok := strings.CutPrefix(stored, hashPrefix)
 	fields := strings.SplitN(rest, "$", 4)

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// ignoresBody is for operations that have no use for a body. Some proxies announce one that
-// never comes: nginx's auth_request passes on the Content-Length of another request.
+// ignoresBody is for operations that need no body. Some proxies announce a body that never
+// comes: nginx's auth_request passes on the Content-Length of another request.
 func ignoresBody(h handlerFunc) handlerFunc {
 	return func(w http.ResponseWriter, r *http.Request, from client) error {
 		r.Body = http.NoBody
@@ -18,8 +18,8 @@ func ignoresBody(h handlerFunc) handlerFunc {
 // maxBody is how large the body of a request may be, in bytes.
 const maxBody = 64 << 10
 
-// readsBody refuses a body that is larger than maxBody, at once if the request says so, and
-// one that would grow when it is unpacked.
+// readsBody is for operations that need a body. It refuses a body that is larger than maxBody,
+// at once if the request says so, and a compressed one.
 func readsBody(h handlerFunc) handlerFunc {
 	return func(w http.ResponseWriter, r *http.Request, from client) error {
 		if err := checkBody(r); err != nil {

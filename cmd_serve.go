@@ -43,8 +43,8 @@ func serveCommand(ctx context.Context, cfg config, _ io.Writer, stderr *os.File)
 	return serveHTTP(ctx, cfg, out)
 }
 
-// serveHTTP listens before it does anything else, so that a busy port is known
-// at once, and serves until ctx is done.
+// serveHTTP serves until ctx is done. It listens before it does anything else, so that a busy
+// port is noticed at once.
 func serveHTTP(ctx context.Context, cfg config, out *logWriter) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP) // from here on the signal does not end the process
@@ -73,7 +73,7 @@ func serveHTTP(ctx context.Context, cfg config, out *logWriter) error {
 	}
 	spareThreads()
 	log.Info("listening", "addr", ln.Addr().String(), "tls", cfg.Certificate != nil, "version", buildVersion())
-	out.Flush() // whoever waits for this line need not wait longer
+	out.Flush() // scripts wait for this line
 	headroom := heapHeadroom()
 	defer runtime.KeepAlive(headroom)
 	go acc.learnPace(ctx)
@@ -94,7 +94,7 @@ func serveHTTP(ctx context.Context, cfg config, out *logWriter) error {
 // memory of the machine.
 func heapHeadroom() []byte { return make([]byte, 8<<20) }
 
-// startPatience is how long the start waits for a database that does not answer yet.
+// startPatience is how long the start waits for a database to answer.
 const startPatience = 30 * time.Second
 
 // openStore opens the store at a URL, with the schema that this program needs.
@@ -152,8 +152,8 @@ func newAccounts(cfg config, users store, log *slog.Logger) (*accounts, error) {
 // says so.
 var errCutShort = errors.New("stopped with requests under way")
 
-// A shutdown is how a server stops: it announces its end, serves as before for a while, in
-// which load balancers notice, and then waits for the requests under way.
+// A shutdown is how a server stops: it announces the stop, goes on serving for a while so
+// that load balancers notice, and then waits for the requests under way.
 type shutdown struct {
 	announce func()
 	delay    time.Duration
@@ -191,7 +191,7 @@ func serveUntil(ctx context.Context, srv *http.Server, ln net.Listener, end shut
 	return nil
 }
 
-// counted keeps in n how many requests h is answering.
+// counted counts in n the requests that h is answering.
 func counted(n *atomic.Int64, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n.Add(1)

@@ -46,8 +46,8 @@ func printVersion(w io.Writer) error {
 	return err
 }
 
-// checkCommand reports on settings that readConfig has found good, and on the address and the
-// database that they name: it fails if the start would. It leaves nothing behind in them.
+// checkCommand tries the address and the database that the settings name, and prints the
+// settings in effect. It fails if the start would, and changes nothing.
 func checkCommand(ctx context.Context, cfg config, stdout io.Writer, _ *os.File) error {
 	where, warnings, err := inspectStore(ctx, cfg.DatabaseURL)
 	if err := errors.Join(checkAddress(cfg.Addr), err); err != nil {
@@ -71,7 +71,7 @@ func printSettings(all []settingInEffect, w io.Writer) error {
 	return tw.Flush()
 }
 
-// checkAddress listens for a moment.
+// checkAddress listens on addr for a moment.
 func checkAddress(addr string) error {
 	ln, err := listen(addr)
 	if err != nil {
@@ -80,8 +80,8 @@ func checkAddress(addr string) error {
 	return ln.Close()
 }
 
-// inspectStore returns what is to be said of the store at a URL. The database has to
-// answer at once, and do what the start would want of it.
+// inspectStore describes the store at a URL. It fails unless the database answers at once and
+// does what the start will need.
 func inspectStore(ctx context.Context, url string) (where string, warnings []string, err error) {
 	if url == "" {
 		return "memory", nil, nil

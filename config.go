@@ -40,7 +40,7 @@ type config struct {
 	InEffect []settingInEffect
 }
 
-// A configError is all that is wrong with the settings, one line each. No line
+// A configError lists everything that is wrong with the settings, one line each. No line
 // shows a secret.
 type configError []string
 

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// A row is one that a statement has found: of database/sql or of pgx.
+// A row is a row that a statement has returned, by database/sql or by pgx.
 type row interface {
 	Scan(fields ...any) error
 }
@@ -57,8 +57,8 @@ type connections interface {
 	// faultOf says what an error of the driver means.
 	faultOf(error) fault
 
-	// noteFault hears of every statement that has failed, to look after the other
-	// connections.
+	// noteFault is told of every failed statement, because the fault may concern other
+	// connections, too.
 	noteFault(fault)
 
 	// isTemporary reports whether a failure to open the database may end by itself,
@@ -91,20 +91,20 @@ func scanAll(rows interface {
 	return rows.Err()
 }
 
-// A fault is what a database's error says of the statement that it is about.
+// A fault says what a database's error means for the statement that failed.
 type fault int
 
 const (
-	faultOther      fault = iota // it would fail again, or may have been carried out
+	faultOther      fault = iota // it would fail again, or it may have been carried out
 	faultUndone                  // it was not carried out, and may succeed the next time
 	faultDemoted                 // it was not carried out: this server takes no writes any more
 	faultUnprepared              // it was not carried out: the server does not know what was prepared on this connection
 	faultStalePlan               // it was not carried out: a table has changed since it was prepared
-	faultLost                    // the connection is lost, and nobody knows
+	faultLost                    // the connection is lost: it may have been carried out
 	faultUserGone                // it was not carried out: it refers to a user who is gone
 )
 
-// isUndone reports whether the statement was not carried out, and may be if it is sent
+// isUndone reports whether the statement was not carried out, and may succeed if it is sent
 // again.
 func (f fault) isUndone() bool {
 	switch f {
@@ -121,7 +121,7 @@ type database struct {
 	schemaDB *sql.DB // the same database, for looking at the schema and changing it
 	schema   schemaDialect
 
-	// warnings is what an operator should know before it matters.
+	// warnings are for the operator.
 	warnings []string
 }
 
@@ -131,8 +131,8 @@ const (
 	closeTimeout   = 3 * time.Second
 )
 
-// Close waits for the database to agree, though not for one that has gone silent:
-// of each connection the driver takes leave for seconds.
+// Close closes all connections. It gives up on a database that has gone silent, because the
+// driver waits for seconds at each connection.
 func (d *database) Close() error {
 	closed := make(chan error, 1)
 	go func() { closed <- errors.Join(d.schemaDB.Close(), d.connections.Close()) }()
@@ -144,7 +144,7 @@ func (d *database) Close() error {
 	}
 }
 
-// explained is an error of a driver in words for people.
+// explained is a driver's error in words for people.
 type explained struct {
 	text string
 	error
@@ -154,12 +154,12 @@ func (e explained) Error() string { return e.text }
 
 func (e explained) Unwrap() error { return e.error }
 
-// oneLine returns the text of an error for one line of the log: pgx has a line for
-// every host.
+// oneLine returns the text of an error as one line for the log: pgx writes a line for every
+// host.
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
-// pause waits a little, never as long as the others that wait for the same row,
-// and reports whether ctx is still good.
+// pause waits for a short random time, so that those that wait for the same row do not all
+// try at once. It reports whether ctx is still good.
 func pause(ctx context.Context) bool {
 	return sleep(ctx, 5*time.Millisecond+rand.N(20*time.Millisecond))
 }
@@ -174,11 +174,11 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// schemaTable has a row for version 0 and for every migration that was carried out, in
-// the format of goose, which earlier versions of this program used.
+// schemaTable has a row for version 0 and for every migration that was applied. It has the
+// format of goose, which earlier versions of this program used.
 const schemaTable = "schema_version"
 
-// A schemaDialect is how one kind of database talks about its schema.
+// A schemaDialect holds the statements about the schema that differ between databases.
 type schemaDialect struct {
 	folder string // of the migrations
 
@@ -196,6 +196,6 @@ type schemaDialect struct {
 	settle string
 }
 
-// maxAttempts is how often a statement is sent that the database has undone, or
-// a read that it has lost.
+// maxAttempts is how often a statement is sent if the database undoes it, or a read if the
+// connection is lost.
 const maxAttempts = 3

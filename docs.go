@@ -49,13 +49,13 @@ func serverURL(r *http.Request) []byte {
 	return fmt.Appendf(nil, `"url": %q`, address.String())
 }
 
-// readDocs answers with the page that shows it.
+// readDocs answers with the documentation page.
 func readDocs(w http.ResponseWriter, r *http.Request, _ client) error {
 	w.Header().Set("Content-Security-Policy", docsPolicy)
 	return docsPage.write(w, r)
 }
 
-// readDocsFile answers with a file that the page loads.
+// readDocsFile answers with a file that the documentation page loads.
 func readDocsFile(w http.ResponseWriter, r *http.Request, _ client) error {
 	file, ok := docsFiles[r.PathValue("file")]
 	if !ok {

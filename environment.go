@@ -10,13 +10,13 @@ import (
 	"strings"
 )
 
-// What flags ask for instead of a run.
+// Flags that ask for something else than a run.
 var (
 	errHelp    = errors.New("help requested")
 	errVersion = errors.New("version requested")
 )
 
-// environment takes every setting's text from the environment, or its default.
+// environment reads the text of every setting from the environment, or takes its default.
 func (r *settingReader) environment(environ []string) {
 	for _, entry := range environ {
 		if name, value, ok := strings.Cut(entry, "="); ok && name != "" {
@@ -37,7 +37,7 @@ func (r *settingReader) environment(environ []string) {
 	}
 }
 
-// secretFile takes a secret's text from a file.
+// secretFile reads a secret from a file.
 func (r *settingReader) secretFile(name, path string) {
 	if r.isSet(name) {
 		r.bad(name, "%s_FILE is set too; want only one of them", name)
@@ -57,8 +57,8 @@ func (r *settingReader) secretFile(name, path string) {
 	r.values[name], r.source[name] = value, "file"
 }
 
-// flags takes the texts that stand on the command line. Package flag would do, but its
-// errors repeat arguments, which may be secrets.
+// flags reads the command line. Package flag is not used, because its errors repeat
+// arguments, which may be secrets.
 func (r *settingReader) flags(args []string) error {
 	for len(args) > 0 && strings.HasPrefix(args[0], "-") && args[0] != "--" {
 		name, value, hasValue := strings.Cut(strings.TrimPrefix(args[0][1:], "-"), "=")
@@ -93,7 +93,7 @@ func (r *settingReader) flags(args []string) error {
 	return nil
 }
 
-// unknownFlag says which flags there are.
+// unknownFlag returns the error text for an unknown flag: it lists the flags there are.
 func (r *settingReader) unknownFlag(name string) string {
 	variable := strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 	var flags []string
@@ -108,9 +108,8 @@ func (r *settingReader) unknownFlag(name string) string {
 	return fmt.Sprintf("unknown flag%s; want %s, -version or -h", shownWord("-", name), strings.Join(flags, ", "))
 }
 
-// shownWord returns a word of the command line in quotes, after a space. It returns nothing
-// for one that may be a secret: what is neither close to one of our own words nor too
-// short to be one.
+// shownWord returns a word of the command line in quotes, after a space. It returns "" if the
+// word may be a secret: if it is neither short nor close to one of our own words.
 func shownWord(prefix, word string) string {
 	if isShort.MatchString(word) || nearest(strings.ToLower(word), ownWords) != "" {
 		return fmt.Sprintf(" %q", prefix+word)
@@ -123,9 +122,9 @@ var (
 	ownWords = []string{"serve", "check", "version", "help", "addr", "db"}
 )
 
-// cutEnds cuts white space and quotes off the ends of values, where dotenv files, Compose
-// and copying leave them. It leaves the secret keys as they are: tokens may have been signed
-// with what is there.
+// cutEnds cuts white space and quotes off the ends of values, where dotenv files, Compose and
+// copying leave them. It does not touch the secret keys, because tokens may have been signed
+// with them as they are.
 func (r *settingReader) cutEnds() {
 	for s := range r.settings() {
 		switch value := r.values[s.name]; {
@@ -138,7 +137,7 @@ func (r *settingReader) cutEnds() {
 	}
 }
 
-// cut returns a value without white space and quotes at its ends, and warns of them.
+// cut returns a value without white space and quotes at its ends, and warns about them.
 func (r *settingReader) cut(name, value string) string {
 	cut := trimEnds(value)
 	switch {
@@ -150,8 +149,8 @@ func (r *settingReader) cut(name, value string) string {
 	return cut
 }
 
-// inEffect returns every setting as it was understood. Parsers have put what they made of
-// a text in its place.
+// inEffect returns every setting as it was understood. Parsers have replaced each text by its
+// normal form.
 func (r *settingReader) inEffect() []settingInEffect {
 	var all []settingInEffect
 	for s := range r.settings() {

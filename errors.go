@@ -25,7 +25,7 @@ var (
 	errNoToken   = errors.New("no bearer token")
 	errNotLocal  = errors.New("not asked from this machine")
 
-	// errForeignOrigin is a request that a page of another origin makes a browser send.
+	// errForeignOrigin means that a page of another origin made the browser send a request.
 	errForeignOrigin = errors.New("page of another origin")
 )
 
@@ -64,7 +64,7 @@ var statuses = []struct {
 	{errStopping, http.StatusServiceUnavailable, "Shutting down", ""},
 }
 
-// retryAfter returns in how many seconds to ask again after a failure.
+// retryAfter returns the Retry-After header for a failure, in seconds.
 func retryAfter(err error) string {
 	wait := time.Second
 	if throttled, ok := errors.AsType[throttledError](err); ok {
@@ -73,8 +73,8 @@ func retryAfter(err error) string {
 	return strconv.FormatInt(wholeSeconds(wait), 10)
 }
 
-// describe returns the answer to a failure, and whether it is one that people
-// outside may know of.
+// describe returns the answer to a failure. known is false for a bug, of which the caller is
+// not told more than that.
 func describe(err error) (code int, p problem, known bool) {
 	if bad, ok := errors.AsType[fieldErrors](err); ok {
 		return http.StatusUnprocessableEntity, problem{bad, "invalid_request", bad.Error()}, true

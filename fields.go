@@ -47,10 +47,10 @@ func plural(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// fieldErrors is everything that is wrong with a request's fields.
+// fieldErrors lists everything that is wrong with a request's fields.
 type fieldErrors []fieldError
 
-// Error lists them, each behind the name of its field.
+// Error lists them, each after the name of its field.
 func (e fieldErrors) Error() string {
 	var parts []string
 	for _, bad := range e {
@@ -66,7 +66,7 @@ func (e fieldErrors) err() error {
 	return e
 }
 
-// add notes what is wrong with a field of the body; nil is nothing. An empty
+// add notes what is wrong with a field of the body. It does nothing if bad is nil. An empty
 // field means the body itself.
 func (e *fieldErrors) add(field string, bad *fieldError) {
 	if bad == nil {

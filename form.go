@@ -19,17 +19,17 @@ const (
 	maxPartHeaders = 16
 )
 
-// errTooLarge is a request that is larger than any sensible one.
+// errTooLarge means that a request is too large to be read.
 var errTooLarge = errors.New("request too large")
 
-// A formError says why a form could be understood in more than one way, or only
-// in part. Nothing of it is used: half a form must not log anybody in. It never
-// quotes the form, which may hold a password.
+// A formError says why a form is ambiguous or incomplete. Nothing of such a form is used:
+// half a form must not log anybody in. The error never quotes the form, which may hold a
+// password.
 type formError string
 
 func (e formError) Error() string { return "malformed form: " + string(e) }
 
-// A form is what the body of a form request says.
+// A form holds the fields of a form request's body.
 type form struct {
 	values map[string]string
 	files  map[string]bool // names of the fields that came as a file

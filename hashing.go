@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// A queue lets only a few requests at once do what takes a core for long, such as hashing a
-// password, some 115 ms. The others wait, first come first served.
+// A queue limits how many requests at once do what takes a core for long, such as hashing a
+// password (about 115 ms). The others wait, first come, first served.
 type queue struct {
-	running chan struct{} // has one element for each request that is at work
-	waiting chan struct{} // and for each that waits
+	running chan struct{} // one element for each request at work
+	waiting chan struct{} // one element for each request that waits
 }
 
 const (
 	// maxWaiting is how many requests may wait: far more than can be served within
-	// queuePatience. Clients are refused only after they have waited, because those that
+	// queuePatience. Clients are refused only after they have waited, because clients that
 	// are refused at once come back at once.
 	maxWaiting    = 1000
 	queuePatience = 2 * time.Second
@@ -50,8 +50,8 @@ func (q *queue) enter(gone <-chan struct{}) error {
 	return nil
 }
 
-// pass waits as enter does, and makes way at once. It reports whether it would have got a
-// place. It takes none among those that wait, so that it keeps nobody out.
+// pass waits as enter does, but leaves at once. It reports whether it got a place. It does not
+// count among those that wait, so that it keeps nobody out.
 func (q *queue) pass(gone <-chan struct{}) bool {
 	entered := q.enterNow() || len(q.waiting) < cap(q.waiting) && q.wait(gone)
 	if entered {
@@ -70,7 +70,7 @@ func (q *queue) enterNow() bool {
 	}
 }
 
-// wait takes a place when one is free, and reports whether that was in time.
+// wait waits for a place, and reports whether it got one in time.
 func (q *queue) wait(gone <-chan struct{}) bool {
 	limit := time.NewTimer(queuePatience)
 	defer limit.Stop()

@@ -30,7 +30,8 @@ func serve(log *slog.Logger, h handlerFunc) http.Handler {
 	})
 }
 
-// A refuser is a ResponseWriter that takes note of a refusal that cost next to nothing.
+// A refuser is a ResponseWriter that records why a request was refused, if the refusal was
+// cheap.
 type refuser interface{ refuse(why string) }
 
 // writeError answers a failure.
@@ -110,8 +111,8 @@ func readBody(r *http.Request) ([]byte, error) {
 	return body, nil
 }
 
-// readForm reads a request body that must be a form. The query string is never
-// read, for it ends up in logs.
+// readForm reads a request body that must be a form. It never reads the query string, which
+// ends up in logs.
 func readForm(r *http.Request) (form, error) {
 	body, err := readBody(r)
 	if err != nil {
@@ -120,8 +121,8 @@ func readForm(r *http.Request) (form, error) {
 	return parseForm(r.Header.Get("Content-Type"), body)
 }
 
-// readObject reads a request body that must be a JSON object. What is wrong
-// with it is fieldErrors in FastAPI's words.
+// readObject reads a request body that must be a JSON object. Its errors are fieldErrors in
+// FastAPI's words.
 func readObject(r *http.Request) ([]member, error) {
 	body, err := readBody(r)
 	if err != nil {
@@ -155,8 +156,8 @@ func isJSON(mediaType string) bool {
 	return ok && (subtype == "json" || strings.HasSuffix(subtype, "+json"))
 }
 
-// writeJSON encodes v before it sends the status, so that a value that cannot
-// be encoded is never reported as a success.
+// writeJSON answers with v. It encodes v before it sends the status, so that a value that
+// cannot be encoded is never reported as a success.
 func writeJSON(w http.ResponseWriter, status int, v any) error {
 	enc, err := encodeJSON(v)
 	if err == nil {
@@ -184,7 +185,7 @@ func (e *encoder) send(w http.ResponseWriter, status int) {
 	w.Write(bytes.TrimSuffix(e.buf.Bytes(), []byte("\n")))
 }
 
-// noContent answers 204 if err is nil, and returns it otherwise.
+// noContent answers 204 if err is nil. Otherwise it returns err.
 func noContent(w http.ResponseWriter, err error) error {
 	if err == nil {
 		w.WriteHeader(http.StatusNoContent)
@@ -222,9 +223,9 @@ func redirect(w http.ResponseWriter, r *http.Request, escapedPath, query string)
 	w.WriteHeader(http.StatusTemporaryRedirect)
 }
 
-// relativePath returns a reference that leads from one path to another. It works behind a
-// proxy that cuts a prefix off the path, which an absolute path does not. It begins with a
-// dot, so that nothing in a path can pass for a scheme or a host (RFC 3986 §4.2).
+// relativePath returns a reference that leads from one path to another. Unlike an absolute
+// path it works behind a proxy that cuts off a prefix. It begins with a dot, so that nothing
+// in a path can pass for a scheme or a host (RFC 3986 §4.2).
 func relativePath(from, to string) string {
 	segments := strings.Split(strings.TrimPrefix(from, "/"), "/")
 	depth := 0

@@ -16,7 +16,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// A keySet is what tokens are signed and verified with.
+// A keySet holds the keys that sign and verify tokens.
 type keySet struct {
 	method  jwt.SigningMethod
 	id      string // the kid header of our tokens; empty for a shared secret
@@ -82,7 +82,7 @@ func holdsPrivateKey(text []byte) bool {
 	return err == nil && private
 }
 
-// checkKey reports, as an error, that a public key is not one for algorithm.
+// checkKey returns an error unless key is a public key for algorithm, and strong enough.
 func checkKey(algorithm string, key any) error {
 	switch key := key.(type) {
 	case *rsa.PublicKey:
@@ -129,8 +129,8 @@ func thumbprint(key any) string {
 	return enc(sum[:])
 }
 
-// errBadToken is an access token that is not good, for whatever reason: a
-// client has no use for the difference, and an attacker has.
+// errBadToken means that an access token is not valid. It does not say why: clients do not
+// need to know, and attackers would like to.
 var errBadToken = errors.New("access token not good")
 
 // b64 is the base64url of RFC 7515 §2: no padding, no stray bits at the end.
@@ -161,8 +161,8 @@ func (k keySet) open(token string) (header string, payload []byte, err error) {
 	return header, payload, nil
 }
 
-// signed reports whether one of the keys has signed text. A token's kid is not
-// looked at: there are few keys, and nothing an attacker writes chooses one.
+// signed reports whether one of the keys has signed text. It ignores the token's kid: there
+// are few keys, and nothing that an attacker writes may choose one.
 func (k keySet) signed(text string, signature []byte) bool {
 	for _, key := range k.public {
 		if k.method.Verify(text, signature, key) == nil {

@@ -23,7 +23,7 @@ type setting struct {
 	kind     kind
 }
 
-// A need is what a command does, and so which settings it reads.
+// A need says what a command does, and so which settings it reads.
 type need uint8
 
 const (
@@ -34,27 +34,27 @@ const (
 	everything = forUsers | forTokens | forServer
 )
 
-// A kind is what the text of a setting can say. Its read puts that into the config, or notes
-// what is wrong. The zero kind is for settings that a rule of rules.go reads, together with
-// others.
+// A kind describes what a setting may be. Its read function parses the text into the config,
+// or notes what is wrong. The zero kind is for settings that a rule of rules.go reads
+// together with others.
 type kind struct {
 	limits string // what is allowed, for people
 	read   func(r *settingReader, name string, c *config)
 }
 
-// as is the kind of what parse returns, for a field of the config.
+// as returns the kind of a setting that parse reads into a field of the config.
 func as[T any](parse func(r *settingReader, name string) T, field func(*config) *T) kind {
 	return kind{read: func(r *settingReader, name string, c *config) { *field(c) = parse(r, name) }}
 }
 
-// integer is the kind of whole numbers.
+// integer returns the kind of whole numbers from least to most.
 func integer(least, most int, field func(*config) *int) kind {
 	return kind{limits(least, most), func(r *settingReader, name string, c *config) {
 		*field(c) = r.integer(name, least, most)
 	}}
 }
 
-// duration is the kind of whole numbers of a unit.
+// duration returns the kind of durations that are a whole number of units.
 func duration(unit time.Duration, least, most int, field func(*config) *time.Duration) kind {
 	return kind{limits(least, most), func(r *settingReader, name string, c *config) {
 		*field(c) = time.Duration(r.integer(name, least, most)) * unit
@@ -71,8 +71,8 @@ func (r *settingReader) integer(name string, least, most int) int {
 	return n
 }
 
-// either is the kind of two words, in any case: Python writes True. It refuses other words for
-// them, and says which of the two is meant.
+// either returns the kind of two words. It ignores case, because Python writes True. It
+// refuses synonyms, and says which of the two words is meant.
 func either(yes, no string, field func(*config) *bool) kind {
 	return kind{read: func(r *settingReader, name string, c *config) {
 		switch value := strings.ToLower(r.values[name]); {
@@ -88,16 +88,15 @@ func either(yes, no string, field func(*config) *bool) kind {
 	}}
 }
 
-// A settingReader turns texts into a config and collects what is wrong with
-// them.
+// A settingReader turns texts into a config, and collects problems and warnings.
 type settingReader struct {
 	table    []setting
 	needs    need // of the command, which reads no other settings
 	terminal bool // whether the log goes to one
 	environ  []variable
 	values   map[string]string
-	source   map[string]string // of a value that is not the table's
-	unread   map[string]bool   // set to a file that cannot be read
+	source   map[string]string // of each value that is not a default
+	unread   map[string]bool   // its file cannot be read
 	warnings []string
 	problems []string
 }
@@ -119,12 +118,12 @@ func (r *settingReader) settings() iter.Seq[setting] {
 // isSet reports whether a setting has been given a value.
 func (r *settingReader) isSet(name string) bool { return r.source[name] != "" }
 
-// bad notes a problem with a setting.
+// bad notes a problem with a setting: the program will not start.
 func (r *settingReader) bad(name, format string, args ...any) {
 	r.problems = append(r.problems, name+": "+fmt.Sprintf(format, args...))
 }
 
-// warn notes what is doubtful about a setting.
+// warn notes that a setting is doubtful.
 func (r *settingReader) warn(name, format string, args ...any) {
 	r.warnings = append(r.warnings, name+": "+fmt.Sprintf(format, args...))
 }
@@ -151,7 +150,7 @@ func (r *settingReader) lookup(name string) (string, bool) {
 	return "", false
 }
 
-// claim reads a text that every token will hold.
+// claim reads a text that becomes a claim of every token.
 func (r *settingReader) claim(name string) string {
 	text := r.values[name]
 	if len(text) > 255 || !utf8.ValidString(text) {

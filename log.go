@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// newLogger returns a logger that writes to w, at level debug every line.
+// newLogger returns a logger that writes to w. Unless the level is debug, it samples floods of
+// refusals.
 func newLogger(cfg config, w *logWriter) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: cfg.LogLevel}
 	var h slog.Handler = slog.NewTextHandler(w, opts)
@@ -24,11 +25,10 @@ func newLogger(cfg config, w *logWriter) *slog.Logger {
 	return log
 }
 
-// A logWriter hands log lines to a goroutine of its own, which writes them: at
-// once on a quiet server, and many together on a busy one, where the system call
-// for a line costs more than the line. No request waits for whoever reads the
-// log: lines that find the buffer full are dropped and counted. A crash loses the
-// lines of the last logDelay.
+// A logWriter hands log lines to a goroutine, which writes them: at once on a quiet server,
+// and many together on a busy one, where a system call for each line would cost more than
+// the line. No request waits for the reader of the log: if the buffer is full, lines are
+// dropped and counted. A crash loses the lines of the last logDelay.
 type logWriter struct {
 	w       io.Writer
 	wake    chan struct{}      // there are lines

@@ -26,7 +26,7 @@ func main() {
 	os.Exit(exitCode(err))
 }
 
-// exitCode is 2 for settings that have to be mended, and 1 for other failures.
+// exitCode returns 2 if the settings or arguments are wrong, and 1 for any other failure.
 func exitCode(err error) int {
 	if err == nil {
 		return 0
@@ -65,7 +65,7 @@ func run(ctx context.Context, args, environ []string, stdout io.Writer, stderr *
 	return all[i].run(ctx, cfg, stdout, stderr)
 }
 
-// isTerminal reports whether f is a terminal or another device for people.
+// isTerminal reports whether f is a terminal, or another character device.
 func isTerminal(f *os.File) bool {
 	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// memSessions are the sessions of a memStore, which guards them.
+// memSessions holds the sessions of a memStore, which guards them with its mutex.
 type memSessions struct {
 	byID     map[string]*memSession
 	byUser   map[int64][]*memSession // of users who have any, in the order of compareUse
@@ -110,20 +110,20 @@ func (m *memSessions) delete(s *memSession) {
 	m.remove(s)
 }
 
-// forget deletes a session everywhere but among its user's.
+// forget deletes a session, except from the list of its user.
 func (m *memSessions) forget(s *memSession) {
 	heap.Remove(&m.expiring, s.place)
 	delete(m.byID, s.ID)
 }
 
-// insert puts a session among its user's.
+// insert adds a session to the list of its user.
 func (m *memSessions) insert(s *memSession) {
 	all := m.byUser[s.UserID]
 	i, _ := slices.BinarySearchFunc(all, s, compareUse)
 	m.byUser[s.UserID] = slices.Insert(all, i, s)
 }
 
-// remove takes a session away from its user's.
+// remove removes a session from the list of its user.
 func (m *memSessions) remove(s *memSession) {
 	all := m.byUser[s.UserID]
 	i, _ := slices.BinarySearchFunc(all, s, compareUse)

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Values of headers that every answer has; shared, so that they cost nothing.
+// Header values that answers share, so that they are not allocated each time.
 var (
 	nosniff    = []string{"nosniff"}
 	noReferrer = []string{"no-referrer"}
@@ -18,7 +18,7 @@ var (
 	closing    = []string{"close"}
 )
 
-// hardened sets the headers of every answer, which an operation may change.
+// hardened sets headers of every answer. An operation may change them.
 func hardened(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
@@ -59,11 +59,11 @@ func (b *reusable) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// A response remembers what was answered.
+// A response records what was answered.
 type response struct {
 	http.ResponseWriter
 	status  int    // 0 until the header is written
-	refused string // why, if that cost next to nothing
+	refused string // why, if the refusal was cheap
 }
 
 // refuse implements refuser.
@@ -93,7 +93,7 @@ func logged(log *slog.Logger, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		resp := &response{ResponseWriter: w}
-		defer logRequest(log, resp, r, start) // also behind a panic
+		defer logRequest(log, resp, r, start) // also after a panic
 		h.ServeHTTP(resp, r)
 	})
 }
@@ -127,8 +127,8 @@ func logRequest(log *slog.Logger, resp *response, r *http.Request, start time.Ti
 
 func cut(s string, n int) string { return s[:min(n, len(s))] }
 
-// recovered answers 500 if h panics, and logs where. A panic behind the header
-// cuts the connection, so that nobody takes half an answer for a whole one.
+// recovered answers 500 if h panics, and logs where. A panic after the header was sent cuts
+// the connection, so that nobody takes half an answer for a whole one.
 func recovered(log *slog.Logger, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {

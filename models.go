@@ -17,15 +17,14 @@ type User struct {
 	Disabled     bool
 	CreatedAt    time.Time
 
-	// TokensValidAfter is the time from which tokens without a session are good: one that
-	// was made before, or does not say when, is refused. A change of password, the end of
-	// all sessions, or disabling moves it forward. It is zero for an imported user, whose
-	// tokens were made elsewhere.
+	// TokensValidAfter concerns tokens without a session: those made before it, or without
+	// a date, are refused. A change of password, the end of all sessions, and disabling move
+	// it forward. It is zero for an imported user, whose tokens were made elsewhere.
 	TokensValidAfter time.Time
 }
 
-// A Session is one login. Its access tokens carry its ID and are good as long
-// as it is; of its refresh tokens only the latest is.
+// A Session is one login. Its access tokens carry its ID and are valid as long as it is. Only
+// its latest refresh token is valid.
 type Session struct {
 	ID         string // 128 random bits in base64url: the sid claim
 	UserID     int64
@@ -33,20 +32,20 @@ type Session struct {
 	LastUsedAt time.Time // the login or the last refresh
 	ExpiresAt  time.Time // unless there is another refresh before
 	Generation int64     // of its latest refresh token; the login's is 0
-	IP         string    // of whoever logged in, as far as we can tell
+	IP         string    // of the login, as far as we can tell
 	UserAgent  string
 }
 
 const day = 24 * time.Hour
 
-// wholeSeconds returns the seconds in d, of which the last may be only a part.
+// wholeSeconds returns d in seconds, rounded up.
 func wholeSeconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
 
-// sessionLimits are how long a session lasts.
+// sessionLimits says how long a session lasts.
 type sessionLimits struct {
 	absolute time.Duration // from the login
 	idle     time.Duration // from the last use
-	grace    time.Duration // in which a refresh token that was just replaced is still taken
+	grace    time.Duration // in which a replaced refresh token is still accepted
 }
 
 // expiry returns when a session that began at createdAt and is used at now expires.
@@ -58,17 +57,16 @@ func (l sessionLimits) expiry(createdAt, now time.Time) time.Time {
 	return end
 }
 
-// storedTime is how a store keeps a time.
+// storedTime returns a time as a store keeps it.
 func storedTime(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
-// A client is who sent a request, as far as we can tell.
+// A client describes who sent a request, as far as we can tell.
 type client struct {
 	IP        string
 	UserAgent string
 	RequestID string
 
-	// Gone is closed when the client hangs up. It is nil for one that waits as long as it
-	// takes.
+	// Gone is closed when the client hangs up. It may be nil.
 	Gone <-chan struct{}
 }
 

@@ -10,8 +10,7 @@ import (
 // nil. It follows NIST SP 800-63B §3.1.1.2: a length, a list of common ones, and
 // no rules of composition.
 //
-// It judges what the hash sees: HMAC pads its key with zeros (RFC 2104 §2), so that NULs at
-// the end change nothing.
+// It ignores NULs at the end, as the hash does: HMAC pads its key with zeros (RFC 2104 §2).
 func checkPassword(password, username string, minLength int) *fieldError {
 	if bad := checkLength(password, 0, maxPassword); bad != nil {
 		return bad
@@ -41,7 +40,7 @@ const longestCommon = 66
 // isCommonPassword reports whether password, which is not empty, is in the
 // embedded list but for case, or one ASCII character typed over and over.
 func isCommonPassword(password string) bool {
-	const longestRun = 64 // nobody tries longer ones first
+	const longestRun = 64 // attackers do not try longer ones first
 	if len(password) <= longestRun && password[0] < utf8.RuneSelf && strings.Trim(password, password[:1]) == "" {
 		return true
 	}

@@ -59,7 +59,7 @@ var (
 )
 
 // fromBase64 decodes base64 of either alphabet, with or without padding and line ends.
-// It returns text that is none of it as it is.
+// It returns any other text unchanged.
 func fromBase64(text string) string {
 	plain := strings.Join(strings.Fields(lineEnds.ReplaceAllString(text, "")), "")
 	plain = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(plain, "="))

@@ -24,7 +24,7 @@ const (
 	pgPingTimeout = 500 * time.Millisecond
 )
 
-// openPostgres returns a pool of connections, of which none is made yet.
+// openPostgres returns a pool. It makes no connection yet.
 func openPostgres(url string, log *slog.Logger) (*database, error) {
 	cfg, err := parsePostgres(url)
 	if err != nil {
@@ -42,8 +42,8 @@ func openPostgres(url string, log *slog.Logger) (*database, error) {
 	}, nil
 }
 
-// openSchemaDB returns connections that last only while they are used, and work behind
-// any pooler.
+// openSchemaDB returns a pool whose connections are closed after each use, and which works
+// behind any pooler.
 func openSchemaDB(cfg *pgx.ConnConfig) *sql.DB {
 	cfg = cfg.Copy()
 	if cfg.DefaultQueryExecMode != pgx.QueryExecModeSimpleProtocol {
@@ -94,8 +94,7 @@ func (c *pgConnections) prepare(ctx context.Context, conn *sql.Conn, text string
 	})
 }
 
-// pgConnections is a pool of pgx, which prepares what it is given once for every
-// connection.
+// pgConnections is a pool of pgx, which prepares each statement once for every connection.
 type pgConnections struct {
 	pool    *pgxpool.Pool
 	log     *slog.Logger
@@ -137,7 +136,7 @@ func (c *pgConnections) queryRow(ctx context.Context, s *statement, args ...any)
 	return pgRow{c, ctx, s, args}
 }
 
-// A pgRow is a row that is asked for when it is scanned.
+// A pgRow is a row whose query is sent when it is scanned.
 type pgRow struct {
 	*pgConnections
 	ctx  context.Context
@@ -162,7 +161,7 @@ func (c *pgConnections) queryAll(ctx context.Context, scan func(row) error, s *s
 	})
 }
 
-// use calls op with a connection that is alive as far as we know.
+// use calls op with a connection that is believed to be alive.
 func (c *pgConnections) use(ctx context.Context, op func(*pgxpool.Conn) error) error {
 	conn, err := c.acquire(ctx)
 	if err != nil {
@@ -172,8 +171,8 @@ func (c *pgConnections) use(ctx context.Context, op func(*pgxpool.Conn) error) e
 	return op(conn)
 }
 
-// withMode returns the arguments of a statement for pgx, with the word not to prepare
-// it if that does not work here.
+// withMode returns the arguments of a statement for pgx. It tells pgx not to prepare the
+// statement if that does not work here.
 func (c *pgConnections) withMode(args []any) []any {
 	stale := c.staleUntil.Load()
 	if c.unprepared.Load() || stale != 0 && time.Now().UnixNano() < stale {
@@ -182,8 +181,8 @@ func (c *pgConnections) withMode(args []any) []any {
 	return args
 }
 
-// acquire returns a connection that is to be released. If the server allows no new one,
-// it waits for one that is there.
+// acquire returns a connection, which the caller must release. If the server allows no new
+// connection, it waits for an existing one.
 func (c *pgConnections) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	var refused error
 	for {
@@ -241,7 +240,7 @@ func (c *pgConnections) acquireAlive(ctx context.Context) (*pgxpool.Conn, error)
 	}
 }
 
-// lastUse is under what a connection remembers when it was used last.
+// lastUse is the key under which a connection keeps the time of its last use.
 const lastUse = "latchkey: last use"
 
 func isAlive(ctx context.Context, conn *pgxpool.Conn) bool {

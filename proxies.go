@@ -35,15 +35,14 @@ var forwardingHeaders = []string{
 	"Cf-", "Cdn-Loop", "Fastly-", "Fly-", "Akamai-", "X-Vercel-", "X-Nginx-", "X-Varnish", "X-Arr-",
 }
 
-// isLoopback reports whether nobody but this machine reaches host.
+// isLoopback reports whether host is a loopback name or address.
 func isLoopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
-// identified says who sent the request and what it is called, for the handlers
-// and the log: RemoteAddr becomes the address of the source, and X-Request-Id
-// the caller's own id or a new one.
+// identified says who sent a request, for the handlers and the log: it sets RemoteAddr to the
+// address of the source, and X-Request-Id to the caller's own id or a new one.
 func identified(log *slog.Logger, trusted []netip.Prefix, h http.Handler) http.Handler {
 	var warned sync.Once
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -62,7 +61,7 @@ func identified(log *slog.Logger, trusted []netip.Prefix, h http.Handler) http.H
 	})
 }
 
-// proxyHeaders are those in which proxies say for whom they ask.
+// proxyHeaders are the headers in which proxies name their client.
 var proxyHeaders = []string{"X-Forwarded-For", "Forwarded", "X-Real-Ip"}
 
 // proxyHeader returns the first of proxyHeaders that is there, or "".
@@ -96,9 +95,9 @@ func hostOf(addr string) string {
 	return addr
 }
 
-// source returns the address that a request of peer came from: of the hops in X-Forwarded-For
-// the right-most that is not one of our proxies. What stands left of it, anybody
-// can have written.
+// source returns the address that a request of peer came from: the right-most hop in
+// X-Forwarded-For that is not one of our proxies. Clients can write anything to the left of
+// it.
 func source(peer string, header http.Header, trusted []netip.Prefix) string {
 	host := peer
 	if len(trusted) == 0 {

@@ -9,15 +9,13 @@ import (
 	"strings"
 )
 
-// refreshKeys are what refresh tokens are made and read with: the first makes them,
-// all read them.
+// refreshKeys make and read refresh tokens: the first makes them, all read them.
 //
-// A refresh token is base64url(session ID ‖ generation ‖ MAC). Everybody who asks for
-// the successor of one gets the same, and nobody has to store it: a stolen store holds
-// no token.
+// A refresh token is base64url(session ID ‖ generation ‖ MAC). Whenever its successor is
+// asked for, it is the same, and it need not be stored: a stolen store holds no token.
 type refreshKeys [][]byte
 
-// errBadRefreshToken is a refresh token that none of the keys has made.
+// errBadRefreshToken means that none of the keys made a refresh token.
 var errBadRefreshToken = errors.New("refresh token not valid")
 
 // Sizes of what is in a refresh token, in bytes.

@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	// repeatWindow is for how long the same wrong password, from the same source for the
-	// same name, does not count again. Each repetition begins it anew: devices go on with
-	// an old password for days.
+	// repeatWindow is how long the same wrong password, from the same source for the same
+	// name, does not count again. Each repetition starts it anew, because devices go on
+	// with an old password for days.
 	repeatWindow = 15 * time.Minute
 
 	repeatsKept = 8      // wrong passwords of a source at an account

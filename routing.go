@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// A route is a handler of ours, as against those that mux makes up itself.
+// A route is one of our handlers. The mux has handlers of its own for what it cannot route.
 type route struct {
 	http.Handler
 	wildcards bool // in the pattern

@@ -23,8 +23,8 @@ const (
 	waitInterval = 500 * time.Millisecond
 )
 
-// migrateWithin is migrate for a database that may not answer yet, because it is being
-// started too. It waits for patience at most, and says so in the log.
+// migrateWithin is migrate for a database that may still be starting. It waits for patience at
+// most, and logs that it waits.
 func (d *database) migrateWithin(ctx context.Context, patience time.Duration, log *slog.Logger) error {
 	deadline := time.Now().Add(patience)
 	for waiting := false; ; waiting = true {
@@ -91,14 +91,14 @@ func (d *database) bringUpOn(ctx context.Context, conn *sql.Conn, keep bool) (fr
 	}
 }
 
-// wasOvertaken reports whether migrations from a version have failed because another
-// process was carrying them out.
+// wasOvertaken reports whether migrations from a version failed because another process was
+// applying them.
 func (d *database) wasOvertaken(ctx context.Context, conn *sql.Conn, from int64, err error) bool {
 	now, _, lookErr := d.versions(ctx, conn)
 	return lookErr == nil && now > from || d.faultOf(err) == faultUndone
 }
 
-// onSchema calls op with a connection, and says what its error means.
+// onSchema calls op with a connection, and explains its error.
 func (d *database) onSchema(ctx context.Context, op func(*sql.Conn) error) error {
 	limited, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
@@ -203,8 +203,8 @@ func (d *database) runMigrations(ctx context.Context, tx *sql.Tx) error {
 	return nil
 }
 
-// prepareAll finds the first statement that does not fit the tables: they are others
-// than those that this program makes.
+// prepareAll returns an error if a statement does not fit the tables, because another program
+// made them.
 func (d *database) prepareAll(ctx context.Context, conn *sql.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()

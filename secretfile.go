@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// warnIfReadable warns of a file with a secret that everybody on the machine can read.
+// warnIfReadable warns if everybody on the machine can read a file with a secret.
 func (r *settingReader) warnIfReadable(name, path string) {
 	real, err := filepath.EvalSymlinks(path)
 	if err == nil {

@@ -18,8 +18,8 @@ type edgeSettings struct {
 	ExposeUsers    bool
 }
 
-// An operation is one line of the API: a pattern of http.ServeMux, what becomes of the
-// request's body, and what answers it: a handler for anybody, or for who is signedIn.
+// An operation is one line of the API: a pattern of http.ServeMux, whether the body is read,
+// and the handler. A handler that is wrapped in signedIn needs a user; the others do not.
 type operation struct {
 	pattern string
 	body    func(handlerFunc) handlerFunc // readsBody or ignoresBody
@@ -56,8 +56,8 @@ func operations(cfg edgeSettings, acc *accounts) []operation {
 	}
 }
 
-// newHandler returns the API behind the middleware that every request passes,
-// outermost last.
+// newHandler returns the API, wrapped in the middleware that every request passes. The
+// outermost comes last.
 func newHandler(cfg edgeSettings, acc *accounts, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	var methods []string

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Reasons why a refresh token is not good, besides errBadRefreshToken.
+// Reasons why a refresh token is refused, besides errBadRefreshToken.
 var (
 	errRefreshExpired = errors.New("refresh token expired")
 	errRefreshReused  = errors.New("refresh token already used; the session has ended")
@@ -85,13 +85,12 @@ func (a *accounts) strengthenHash(ctx context.Context, u User, password string, 
 	return u
 }
 
-// maxSessions is how many sessions a user may have. When another begins, the one that has
-// been unused for longest ends: a script that logs in and never out must not fill the store.
+// maxSessions is how many sessions a user may have. When another begins, the one unused for
+// longest ends: a script that logs in and never out must not fill the store.
 const maxSessions = 1000
 
-// beginSession begins a session of a user who has shown that the password is
-// theirs, and returns its tokens. It returns errNotFound if the password has been
-// changed since, or the user has been disabled or deleted.
+// beginSession begins a session of an authenticated user, and returns its tokens. It returns
+// errNotFound if the password has been changed since, or the user disabled or deleted.
 func (a *accounts) beginSession(ctx context.Context, u User, from client) (issuedTokens, error) {
 	now := a.now().UTC()
 	s := Session{
@@ -124,10 +123,10 @@ func (a *accounts) tokensOf(u User, s Session, now time.Time) (issuedTokens, err
 // currentUser returns the user whom an access token names and the session that it
 // belongs to, or errBadToken; a failure of the store is returned as it is.
 //
-// A token of ours is good as long as its session is. One without a session was made
-// elsewhere with our key: for it the name counts, and it must not have been made before
-// TokensValidAfter. The session that has changed the password lives on, and its tokens,
-// which are older, with it.
+// A token of ours is valid as long as its session is. A token without a session was made
+// elsewhere with our key: it names the user, and must not have been made before
+// TokensValidAfter. The session that changed the password goes on, and so do its tokens,
+// which are older.
 func (a *accounts) currentUser(ctx context.Context, token string) (User, Session, error) {
 	now := a.now()
 	c, err := a.tokens.verify(token, now)
@@ -159,7 +158,7 @@ func (a *accounts) userByName(ctx context.Context, name string) (User, error) {
 	return a.store.UserByKey(ctx, usernameKey(name))
 }
 
-// isStillValid reports whether claims are good for the user and the session that they name.
+// isStillValid reports whether claims hold for the user and the session that they name.
 func isStillValid(c claims, u User, s Session, now time.Time) bool {
 	if c.SessionID == "" {
 		tolerance := 0.0
@@ -225,9 +224,9 @@ func (a *accounts) nextGeneration(ctx context.Context, s Session, generation int
 	return s, nil
 }
 
-// endReused ends a session of which an older refresh token was used, for it may have
-// been stolen (RFC 9700 §4.14.2). The session ends before we say so: a client that gets
-// no answer must not be able to go on.
+// endReused ends a session whose older refresh token was used, because the token may have
+// been stolen (RFC 9700 §4.14.2). The session ends before the answer is sent: a client that
+// gets no answer must not be able to go on.
 func (a *accounts) endReused(ctx context.Context, u User, s Session, from client) error {
 	if err := a.store.EndSession(ctx, u.ID, s.ID); err != nil {
 		return replaceNotFound(err, errSessionEnded)
@@ -237,8 +236,8 @@ func (a *accounts) endReused(ctx context.Context, u User, s Session, from client
 }
 
 // revoke ends the session of a refresh or access token, even of one that has expired
-// or been replaced: whoever logs out with it wants to be out. Any other token is
-// nothing to revoke (RFC 7009 §2.2).
+// or been replaced, because its owner wants to be logged out. Any other token is ignored
+// (RFC 7009 §2.2).
 func (a *accounts) revoke(ctx context.Context, token string, from client) error {
 	id, ok := a.sessionNamedBy(token)
 	if !ok {
@@ -251,7 +250,7 @@ func (a *accounts) revoke(ctx context.Context, token string, from client) error 
 	return replaceNotFound(a.endSession(ctx, u, id, from), nil)
 }
 
-// sessionNamedBy returns the session of a token that we have made.
+// sessionNamedBy returns the ID of the session of a token that we made.
 func (a *accounts) sessionNamedBy(token string) (id string, ok bool) {
 	if id, _, err := a.refreshTokens.parse(token); err == nil {
 		return id, true

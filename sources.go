@@ -25,7 +25,7 @@ var translatorPrefixes = []netip.Prefix{
 
 // sourceOf returns the part of an address that one customer of a provider has: of IPv6
 // the first 64 bits (RFC 6177), of IPv4 all, also if it is embedded in an IPv6 address.
-// A text that is no address is its own source.
+// A text that is not an address is returned unchanged.
 func sourceOf(ip string) string {
 	addr, err := netip.ParseAddr(ip)
 	if err != nil {

@@ -117,9 +117,9 @@ func (c *sqliteConnections) ready(ctx context.Context) error {
 	}
 }
 
-// beginReader is called for every new connection that reads. It makes plans independent of
-// values: in a file that somebody has ANALYZEd, SQLite would otherwise compile a statement
-// anew for every value (sqlite.org/queryplanner-ng.html, "Query Planner Stability
+// beginReader prepares a new connection that reads. It makes plans independent of values: in a
+// file that somebody has ANALYZEd, SQLite would otherwise compile a statement anew for every
+// value (sqlite.org/queryplanner-ng.html, "Query Planner Stability
 // Guarantee"), which takes twice as long as to look it up.
 func (c *sqliteConnections) beginReader(conn *sqlite3.Conn) error {
 	if err := c.watch.look(); err != nil {
@@ -147,7 +147,7 @@ func (c *sqliteConnections) explain(err error) error {
 	return err
 }
 
-// sqliteConnections are one that writes and several that read.
+// sqliteConnections holds one connection that writes and several that read.
 type sqliteConnections struct {
 	reader, writer *sql.DB
 	watch          fileWatch
@@ -239,7 +239,7 @@ func (c *sqliteConnections) Close() error {
 	return errors.Join(c.reader.Close(), c.writer.Close())
 }
 
-// A failedRow is a row that was never read.
+// A failedRow is a row that could not be read.
 type failedRow struct{ error }
 
 func (r failedRow) Scan(...any) error { return r.error }

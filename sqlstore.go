@@ -16,8 +16,8 @@ import (
 // five seconds.
 const storeTimeout = 4 * time.Second
 
-// sqlStore keeps users in a database. Its statements are the same for SQLite and
-// PostgreSQL. They use only SQL that both treat alike, and never check before an insert.
+// sqlStore keeps users in a database. Its statements are the same for SQLite and PostgreSQL.
+// They use only SQL that both treat alike, and leave checks to constraints.
 type sqlStore struct{ *database }
 
 var _ store = sqlStore{}
@@ -32,8 +32,8 @@ func openDatabase(url string, create bool, log *slog.Logger) (*database, error) 
 	return openPostgres(url, log)
 }
 
-// micros is a time.Time that is read from microseconds since 1970, which are
-// alike in every database and every zone.
+// micros is a time.Time that is stored as microseconds since 1970, which mean the same in
+// every database and every time zone.
 type micros time.Time
 
 func (m *micros) Scan(value any) error {
@@ -84,20 +84,20 @@ func (s sqlStore) writeMany(ctx context.Context, what *statement, args ...any) (
 	return n, err
 }
 
-// read calls op, which changes nothing, until it succeeds; see attempt.
+// read calls op, which must change nothing, until it succeeds; see attempt.
 func (s sqlStore) read(ctx context.Context, op func(context.Context) error) error {
 	return s.attempt(ctx, op, true)
 }
 
-// write calls op until it succeeds; see attempt. It is not called again when it
-// may have been carried out.
+// write calls op until it succeeds; see attempt. It does not call op again if op may have been
+// carried out.
 func (s sqlStore) write(ctx context.Context, op func(context.Context) error) error {
 	return s.attempt(ctx, op, false)
 }
 
-// attempt calls op until it succeeds or its failure is final, at most maxAttempts
-// times and for storeTimeout. It returns ctx.Err() if ctx is done beforehand,
-// errNotFound for no row, and otherwise what wraps errUnavailable.
+// attempt calls op until it succeeds or its failure is final: at most maxAttempts times, and
+// for storeTimeout. It returns ctx.Err() if ctx is done beforehand, errNotFound if there is
+// no row, and otherwise an error that wraps errUnavailable.
 func (s sqlStore) attempt(ctx context.Context, op func(context.Context) error, repeatable bool) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -19,7 +19,7 @@ const (
 const sessionColumns = `sessions.id, sessions.user_id, sessions.created_at, sessions.last_used_at,
 	sessions.expires_at, sessions.generation, sessions.ip, sessions.user_agent`
 
-// sessionFields are where the sessionColumns go.
+// sessionFields returns where the sessionColumns of a row go.
 func sessionFields(s *Session) []any {
 	return []any{
 		&s.ID, &s.UserID, (*micros)(&s.CreatedAt), (*micros)(&s.LastUsedAt), (*micros)(&s.ExpiresAt),
@@ -49,7 +49,7 @@ func (s sqlStore) CreateSession(ctx context.Context, session Session, passwordHa
 }
 
 var deleteUnusedSessions = writing(`
-	DELETE FROM sessions WHERE (id, generation) IN ( -- with its generation: one that is refreshed meanwhile is not unused
+	DELETE FROM sessions WHERE (id, generation) IN ( -- with its generation, because a session that is refreshed meanwhile is not unused
 		SELECT sessions.id, sessions.generation
 		FROM sessions JOIN users ON users.id = sessions.user_id
 		WHERE sessions.user_id = $1 AND sessions.id <> $2 AND sessions.expires_at > $3 AND ` + isOpen + `
@@ -121,7 +121,7 @@ func (s sqlStore) EndSession(ctx context.Context, userID int64, sessionID string
 }
 
 var deleteExpiredSessions = writing(`
-	DELETE FROM sessions WHERE expires_at <= $1 AND id IN ( -- again, for it may have been refreshed meanwhile
+	DELETE FROM sessions WHERE expires_at <= $1 AND id IN ( -- again, because it may have been refreshed meanwhile
 		SELECT id FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)`)
 
 func (s sqlStore) DeleteExpiredSessions(ctx context.Context, now time.Time, limit int) (int, error) {

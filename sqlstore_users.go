@@ -79,7 +79,7 @@ func (s sqlStore) Users(ctx context.Context) ([]User, error) {
 const userColumns = `users.id, users.username, users.username_key, users.email, users.full_name,
 	users.password_hash, users.disabled, users.created_at, users.tokens_valid_after`
 
-// userFields are where the userColumns go.
+// userFields returns where the userColumns of a row go.
 func userFields(u *User) []any {
 	return []any{
 		&u.ID, &u.Username, &u.Key, &u.Email, &u.FullName,

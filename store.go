@@ -21,13 +21,13 @@ var (
 // return shares no memory that the store will write. Times come back in UTC, to
 // the microsecond.
 //
-// Every method may also return an error that wraps errUnavailable, after a few
-// seconds at most: a read can simply be repeated; a write was carried out wholly
-// or not at all, and nobody knows which. With a ctx that is done beforehand
-// nothing is carried out, and the error wraps ctx.Err().
+// Every method may also return an error that wraps errUnavailable, after a few seconds at
+// most. A read can simply be repeated. A write was carried out wholly or not at all, and the
+// caller cannot know which. If ctx is done beforehand, nothing is carried out, and the error
+// wraps ctx.Err().
 //
-// Texts are valid UTF-8 without NUL, and a Key has at most maxUsernameKey bytes:
-// creating anything else is errUnstorable, and looking for it errNotFound.
+// Texts are valid UTF-8 without NUL, and a Key has at most maxUsernameKey bytes. Creating
+// anything else returns errUnstorable, and looking for it errNotFound.
 type store interface {
 	userStore
 	sessionStore
@@ -123,10 +123,10 @@ type historyStore interface {
 	DeleteOldFailures(ctx context.Context, before time.Time, limit int) (int, error)
 }
 
-// maxSources is from how many sources the last login of a user is remembered.
+// maxSources is how many familiar sources of a user are remembered.
 const maxSources = 20
 
-// checkUser returns errUnstorable for a user whom not every store can hold.
+// checkUser returns errUnstorable unless every store can hold the user.
 func checkUser(u User) error {
 	if len(u.Key) > maxUsernameKey {
 		return fmt.Errorf("%w: a key of %d bytes; want at most %d", errUnstorable, len(u.Key), maxUsernameKey)
@@ -134,12 +134,12 @@ func checkUser(u User) error {
 	return checkStorable(u.Username, u.Key, deref(u.Email), deref(u.FullName), u.PasswordHash)
 }
 
-// checkChange returns errUnstorable for texts that not every store can hold.
+// checkChange returns errUnstorable unless every store can hold the new texts.
 func checkChange(change userChange) error {
 	return checkStorable(deref(change.Email.Value), deref(change.FullName.Value), deref(change.PasswordHash))
 }
 
-// checkSession returns errUnstorable for a session that not every store can hold.
+// checkSession returns errUnstorable unless every store can hold the session.
 func checkSession(s Session) error { return checkStorable(s.ID, s.IP, s.UserAgent) }
 
 func checkStorable(texts ...string) error {

@@ -7,33 +7,33 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// A streak is how often somebody has guessed wrong in a row, and when last.
+// A streak counts wrong passwords in a row, and says when the last one was.
 type streak struct {
 	Failures int
 	LastAt   time.Time
 }
 
-// after returns s with another failure at now. If the last one was not after stale, it
-// is the first.
+// after returns s with another failure at now. If the previous one was not after stale, a new
+// streak begins.
 func (s streak) after(now, stale time.Time) streak {
 	if !s.LastAt.After(stale) {
 		return streak{1, storedTime(now)}
 	}
-	if now.Before(s.LastAt) { // by a clock that is behind
+	if now.Before(s.LastAt) { // this clock is behind the one that wrote LastAt
 		now = s.LastAt
 	}
 	return streak{s.Failures + 1, storedTime(now)}
 }
 
-// failureMemory is how long after the last wrong guess the count starts anew.
+// failureMemory is how long a streak is remembered after its last failure.
 const failureMemory = 24 * time.Hour
 
 // maxRemembered is how many accounts or sources with failures the process remembers. One
 // takes some 200 bytes.
 const maxRemembered = 50_000
 
-// streakClasses is the number of classes of a streakCache: 1 failure, 2 to 3, 4 to 7 …
-// 128 and more. Beyond that nobody guesses but the owner's sources.
+// streakClasses is the number of classes of a streakCache: 1 failure, 2 to 3, 4 to 7 … 128
+// and more. Beyond that only the owner's sources may try.
 const streakClasses = 8
 
 // classReserve is how many streaks every class may keep, however many others there are:

@@ -46,7 +46,7 @@ func clockJump(before, after time.Time, elapsed time.Duration) time.Duration {
 	return jump.Round(time.Second)
 }
 
-// sweepOnce deletes what is of no use any more.
+// sweepOnce deletes expired and ended sessions, and old failures.
 func (a *accounts) sweepOnce(ctx context.Context) {
 	now := a.now()
 	a.deleteInBatches(ctx, "expired sessions", func(limit int) (int, error) {
@@ -60,8 +60,8 @@ func (a *accounts) sweepOnce(ctx context.Context) {
 	})
 }
 
-// deleteInBatches calls del until it returns less than it was allowed to delete. A panic in
-// it must not end the process; the next sweep tries again.
+// deleteInBatches calls del until it deletes less than it was allowed to. If del panics, the
+// process goes on, and the next sweep tries again.
 func (a *accounts) deleteInBatches(ctx context.Context, what string, del func(limit int) (int, error)) {
 	defer func() {
 		if p := recover(); p != nil {

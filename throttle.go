@@ -12,38 +12,37 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Limits on guessing, which count failures in a row: a success ends the row.
+// Limits on guessing passwords. They count failures in a row: a success ends the streak.
 const (
-	// freeFailures is how many wrong guesses at one account are free: for all strangers
+	// freeFailures is how many wrong passwords for one account are free: for all strangers
 	// together, and for each familiar source.
 	freeFailures = 10
 
-	// freeSourceFailures is the same for one source, at whatever accounts. Many people may
-	// share it.
+	// freeSourceFailures is how many wrong passwords from one source are free, for any
+	// accounts. Many people may share a source.
 	freeSourceFailures = 30
 
 	// maxStrangerFailures is how many wrong guesses at an account end the guessing of all but
 	// its owner's sources, until they are forgotten.
 	maxStrangerFailures = 100
 
-	// longestWait is the longest that anybody has to wait; it begins with a second
-	// and doubles.
+	// longestWait is the longest wait. Waits begin with a second and double.
 	longestWait = 15 * time.Minute
 
-	// sourceMemory is after how long without a login a source is a stranger again, and
-	// sourceRenewal how often a login there is remembered.
+	// sourceMemory is how long a source stays familiar after a login, and sourceRenewal
+	// how often a login from it is recorded.
 	sourceMemory  = 180 * day
 	sourceRenewal = day
 )
 
-// Limits on registering, for one source, and on repeating a wrong password, which does not
-// count as another guess but costs as much to hash.
+// Limits on what one source may do: register, and repeat a wrong password, which does not
+// count as another failure but costs as much to hash.
 const (
 	freeBurst = 100
 	freePause = time.Second // for one more
 )
 
-// A throttledError says for how long somebody has to wait.
+// A throttledError says how long a client has to wait.
 type throttledError struct{ wait time.Duration }
 
 func (e throttledError) Error() string {
@@ -63,13 +62,12 @@ func (s streak) wait(now time.Time, free int) time.Duration {
 	return min(max(0, s.LastAt.Add(pause).Sub(now)), pause)
 }
 
-// A throttle decides who may guess a password or register, and when. It knows what
-// the sources of this process have done. The failures at an account are in the store,
-// for all replicas.
+// A throttle decides who may try a password or register, and when. It remembers the sources
+// that this process has seen. The failures of an account are in the store, for all replicas.
 //
-// A source that the owner of an account has logged in from waits only for its own
-// failures there, and not for those of others: nobody can lock people out of their
-// accounts (OWASP Authentication Cheat Sheet, "Account Lockout").
+// A source that the owner of an account has logged in from is familiar. It waits only for its
+// own failures there, and not for those of others, so that nobody can lock people out of
+// their accounts (OWASP Authentication Cheat Sheet, "Account Lockout").
 type throttle struct {
 	accountKeys [][]byte
 
@@ -98,8 +96,8 @@ func newThrottle(secret []byte, fallbacks [][]byte) *throttle {
 	return t
 }
 
-// accountNames returns what a name is called where its failures are counted, under each key.
-// They do not say which name that is: people type passwords there.
+// accountNames returns the accounts under which the failures of a name are counted, one for
+// each key. They do not reveal the name, because people type passwords in its place.
 func (t *throttle) accountNames(usernameKey string) []string {
 	var names []string
 	for _, key := range t.accountKeys {
@@ -127,13 +125,13 @@ type standing struct {
 // isFamiliar reports whether the owner of the account has logged in from the source.
 func (s standing) isFamiliar(now time.Time) bool { return now.Before(s.SeenAt.Add(sourceMemory)) }
 
-// familiarKey returns the key under which a familiar source's failures at this account are
-// counted, so that nobody who shares the source with the owner and guesses elsewhere is in
-// their way.
+// familiarKey returns the key under which a familiar source's failures for this account are
+// counted. It is not the source alone, so that people who share the source and fail at other
+// accounts do not make the owner wait.
 func (s standing) familiarKey() string { return s.source + " " + s.accounts[0] }
 
-// admitAttempt returns who with its wait and whether it may guess now: whenever a stranger
-// may, and a familiar source also if it need not wait for its own failures.
+// admitAttempt sets the wait of who, and whether it may try now: if a stranger may, or if it
+// is familiar and need not wait for its own failures.
 func (t *throttle) admitAttempt(who standing, now time.Time) standing {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -149,10 +147,10 @@ func (t *throttle) admitAttempt(who standing, now time.Time) standing {
 }
 
 // noteFailure counts a wrong password of who. made is what the hash function made of it. It
-// reports whether the guess counts at the account too.
+// reports whether the failure counts for the account, too.
 //
-// A familiar source that guesses while strangers must wait counts only for itself: to
-// everybody else its guess looks refused, and refused guesses do not count.
+// A failure of a familiar source while strangers must wait counts only for that source:
+// outside it looks like a refused attempt, and refused attempts do not count.
 func (t *throttle) noteFailure(who standing, made []byte, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -12,8 +12,8 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 )
 
-// clockSkew is how far another clock may be ahead of ours: that of another replica, or of
-// another program that makes tokens with our key.
+// clockSkew is how far the clock of another replica, or of another program that makes tokens
+// with our key, may be ahead of ours.
 const clockSkew = 10 * time.Second
 
 // isRecent reports whether at is less than d before now. A time that is ahead of now by
@@ -25,8 +25,8 @@ func isRecent(at, now time.Time, d time.Duration) bool {
 }
 
 // A signer makes and verifies JSON Web Tokens (RFC 7519). It has one algorithm:
-// a token's alg header is compared, never obeyed (RFC 8725 §3.1). It has no
-// clock: the caller says what time it is.
+// a token's alg header is compared, never obeyed (RFC 8725 §3.1). It has no clock: the caller
+// passes the time.
 type signer struct {
 	keys     keySet
 	header   string        // the encoded JOSE header of the tokens it makes
@@ -34,12 +34,12 @@ type signer struct {
 	maxAhead time.Duration // exp may not be further away
 	issuer   string        // put into tokens and required of them, unless empty
 	audience string
-	known    *lru.Cache[string, claims] // what read said of tokens that are signed
+	known    *lru.Cache[string, claims] // of signed tokens that were read before
 }
 
-// maxKnownTokens is how many tokens a signer remembers to have read. It need not
-// check a signature again that cannot change, which saves 4 µs a request with
-// HS256 and 40 to 110 µs with the others; only holders of a key can fill it.
+// maxKnownTokens is how many tokens a signer remembers. It need not verify their signatures
+// again, which saves 4 µs a request with HS256 and 40 to 110 µs with the other algorithms.
+// Only signed tokens are remembered.
 const maxKnownTokens = 4096
 
 func newSigner(keys keySet, ttl time.Duration, issuer, audience string) (*signer, error) {
@@ -59,7 +59,7 @@ func newSigner(keys keySet, ttl time.Duration, issuer, audience string) (*signer
 	return s, err
 }
 
-// createAccessToken returns a token for a user's session that is good until expires.
+// createAccessToken returns a token for a user's session that is valid until expires.
 func (s *signer) createAccessToken(username, sessionID string, now, expires time.Time) (string, error) {
 	payload, err := json.Marshal(struct { // not jwt.MapClaims, which takes three times as long
 		Audience  string `json:"aud,omitempty"`
@@ -81,8 +81,8 @@ func (s *signer) createAccessToken(username, sessionID string, now, expires time
 	return text + "." + b64.EncodeToString(signature), nil
 }
 
-// claims is what we read of a token. Times are seconds since 1970, with their fractions;
-// an absent one is 0. A float64 holds those of this century to a quarter of a microsecond,
+// claims are the claims of a token that matter to us. Times are seconds since 1970, with
+// fractions; an absent one is 0. A float64 holds those of this century to a quarter of a microsecond,
 // and does not overflow as a time.Time does in the year 10^11.
 type claims struct {
 	Subject   string
@@ -92,7 +92,7 @@ type claims struct {
 	NotBefore float64
 }
 
-// unixSeconds returns a time as claims have it.
+// unixSeconds returns a time in the form of claims.
 func unixSeconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }
 
 // iatRounding is how many seconds a date may be ahead of the clock that wrote it: a program
@@ -110,8 +110,7 @@ func (c claims) madeAfter(now time.Time, tolerance float64) float64 {
 	return c.IssuedAt
 }
 
-// verify returns the claims of a token that is good at now; any other is
-// errBadToken.
+// verify returns the claims of a token that is valid at now, or errBadToken.
 func (s *signer) verify(token string, now time.Time) (claims, error) {
 	c, known := s.known.Get(token)
 	if !known {
@@ -127,7 +126,7 @@ func (s *signer) verify(token string, now time.Time) (claims, error) {
 	return c, nil
 }
 
-// inTime reports whether a token with these claims is good at now.
+// inTime reports whether the dates of a token with these claims allow its use at now.
 func (s *signer) inTime(c claims, now time.Time) bool {
 	latest := unixSeconds(now.Add(clockSkew))
 	return unixSeconds(now) < c.Expires && // a token without exp has expired
@@ -136,8 +135,8 @@ func (s *signer) inTime(c claims, now time.Time) bool {
 		c.NotBefore <= latest
 }
 
-// read returns the claims of a token that is signed and is for us, at whatever
-// time.
+// read returns the claims of a token that is signed and meant for us. It does not check the
+// dates.
 //
 // It uses jwt's signing methods but not its parser, which reads both JSON
 // texts before it checks the signature, and is lenient where we must not be: it
@@ -154,8 +153,7 @@ func (s *signer) read(token string) (claims, error) {
 	return s.parseClaims(payload)
 }
 
-// acceptsHeader checks the JOSE header of a token that somebody else made with
-// our key.
+// acceptsHeader checks the JOSE header of a token that another program made with our key.
 func (s *signer) acceptsHeader(encoded string) bool {
 	header, err := b64.DecodeString(encoded)
 	if err != nil {
@@ -186,7 +184,7 @@ func (s *signer) acceptsHeader(encoded string) bool {
 	return alg == s.keys.method.Alg()
 }
 
-// parseClaims reads the claims of a token whose signature is good.
+// parseClaims reads the claims of a token whose signature has been verified.
 func (s *signer) parseClaims(payload []byte) (claims, error) {
 	var c claims
 	var issuer, audience json.RawMessage

@@ -26,7 +26,7 @@ func mayHoldSecret(value string) bool {
 	return strings.ContainsAny(value, "@=") || looksRandom.MatchString(value) || isURL && scheme != "http" && scheme != "https"
 }
 
-// quotes are those that stand at both ends of a value, by the first of the pair.
+// quotes maps an opening quote to its closing one.
 var quotes = map[rune]rune{'"': '"', '\'': '\'', '`': '`', '“': '”', '‘': '’', '„': '“', '«': '»'}
 
 // trimEnds cuts white space and pairs of quotes off the ends of a value.

@@ -73,9 +73,9 @@ func newSessionList(sessions []Session, current string) []sessionResponse {
 	return list
 }
 
-// parseNewUser reads the members of a registration. It reports every field that
-// is wrong, as fieldErrors. Members that it does not know are ignored, as
-// pydantic does, so that nobody can set more than these four.
+// parseNewUser reads the members of a registration. It reports every wrong field, as
+// fieldErrors. It ignores unknown members, as pydantic does, so that nobody can set more than
+// these four.
 func parseNewUser(members []member, minPassword int) (newUser, error) {
 	var u newUser
 	var bad fieldErrors
@@ -105,8 +105,7 @@ func memberValues(members []member) map[string]json.RawMessage {
 	return fields
 }
 
-// email returns the normal form of the e-mail address that somebody chooses, or nil
-// if there is none.
+// email returns the e-mail address in its normal form, or nil if there is none.
 func (e *fieldErrors) email(fields map[string]json.RawMessage) *string {
 	address, ok := e.optionalString(fields, "email")
 	if !ok {
@@ -119,7 +118,7 @@ func (e *fieldErrors) email(fields map[string]json.RawMessage) *string {
 	return &normal
 }
 
-// fullName returns the full name that somebody chooses, or nil if there is none.
+// fullName returns the full name, or nil if there is none.
 func (e *fieldErrors) fullName(fields map[string]json.RawMessage) *string {
 	name, ok := e.optionalString(fields, "full_name")
 	if !ok {
@@ -129,9 +128,8 @@ func (e *fieldErrors) fullName(fields map[string]json.RawMessage) *string {
 	return &name
 }
 
-// parseProfileChange reads the members of a change. A username and a password are
-// errors, for silence would look like success; other members that it does not know are
-// ignored.
+// parseProfileChange reads the members of a change. A username or a password is an error,
+// because ignoring it would look like success. Other unknown members are ignored.
 func parseProfileChange(members []member) (userChange, error) {
 	var change userChange
 	var bad fieldErrors
@@ -162,7 +160,7 @@ func parsePasswordChange(members []member, username string, minPassword int) (pa
 	return change, bad.err()
 }
 
-// errUnsupportedGrant is a grant_type that the token endpoint does not know.
+// errUnsupportedGrant means that the token endpoint does not know a grant_type.
 var errUnsupportedGrant = errors.New("unsupported grant type")
 
 // parseLogin reads the fields of a login (RFC 6749 §4.3.2). As in FastAPI an empty field is a
@@ -173,9 +171,9 @@ func parseLogin(f form) (credentials, error) {
 	return login, bad.err()
 }
 
-// loginName returns the name that somebody logs in with, in NFC and without the space
-// around it, which phones and pasting add and no name has. Only a name that no store could
-// ever hold is refused here; any other is answered like an unknown one.
+// loginName returns the name of a login, in NFC and without the space around it, which phones
+// and pasting add. It refuses only names that no store could hold. Any other name is answered
+// like an unknown one.
 func (e *fieldErrors) loginName(f form) string {
 	text := e.formText(f, "username")
 	if text == "" {
@@ -194,9 +192,9 @@ func (e *fieldErrors) loginName(f form) string {
 	return name
 }
 
-// grantedScope returns the scope to answer a login or a refresh with: nil if none was asked
-// for, and an empty one otherwise. A refresh may ask for what its login has asked for
-// (RFC 6749 §6), and some clients do so by themselves.
+// grantedScope returns the scope for the answer to a login or a refresh: nil if none was
+// requested, and an empty one otherwise. A refresh may repeat the scope of its login
+// (RFC 6749 §6), and some clients do.
 func grantedScope(f form) *string {
 	if strings.TrimSpace(f.values["scope"]) == "" {
 		return nil
@@ -218,7 +216,7 @@ func tokenField(f form, name string) (string, error) {
 }
 
 // parseKeep reads the query of DELETE /users/me/sessions/ and returns the ID of the
-// session to keep: current, or none. Anything else is an error, for it may be a typing
+// session to keep: current, or none. Anything else is an error, because it may be a typing
 // error, and a session that has ended does not come back.
 func parseKeep(query, current string) (string, error) {
 	values, err := url.ParseQuery(query)
@@ -236,7 +234,7 @@ func parseKeep(query, current string) (string, error) {
 	}}
 }
 
-// How many of their sessions people see if they do not say, and how many at most.
+// How many sessions a list shows by default, and at most.
 const (
 	sessionsShown    = 100
 	maxSessionsShown = 1000
