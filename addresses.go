@@ -80,9 +80,8 @@ func (r *settingReader) origins(name string, local bool) []string {
 	return origins
 }
 
-// asOrigin returns the origin that somebody has in mind as browsers send it (RFC 6454
-// §6.2), or with * for the port if it is on this machine. It returns "" for what is no
-// origin at all.
+// asOrigin returns the origin that text seems to mean, as browsers send it (RFC 6454 §6.2), or
+// with * for the port if it is on this machine. It returns "" if text is not an origin.
 func asOrigin(text string) string {
 	scheme, rest, found := strings.Cut(text, "://")
 	if !found {
@@ -117,8 +116,8 @@ func asOrigin(text string) string {
 	return scheme + "://" + host + port
 }
 
-// originHost returns a host in small letters and ASCII, and IPv6 in its short form; "" for
-// what is no host.
+// originHost returns a host in lower case and ASCII, and IPv6 in its short form. It returns ""
+// if host is not a host.
 func originHost(host string) string {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		if ip.Is6() {
@@ -128,7 +127,7 @@ func originHost(host string) string {
 	}
 	lookup := idna.New(idna.MapForLookup(), idna.StrictDomainName(false))
 	ascii, err1 := lookup.ToASCII(host)
-	again, err2 := lookup.ToASCII(ascii) // which fails for what was no UTF-8
+	again, err2 := lookup.ToASCII(ascii) // which fails if it was not UTF-8
 	if err1 != nil || err2 != nil || again != ascii || strings.ContainsAny(ascii, " *,:[]<>|^%\"'`{}()&;=!$+~") {
 		return ""
 	}

@@ -23,7 +23,7 @@ type certificate struct {
 	said complaint
 }
 
-// A pemPair is what the two files hold.
+// A pemPair holds the contents of the two files.
 type pemPair struct{ cert, key string }
 
 // A complaint is what the log says about a pair that is not used.
@@ -32,14 +32,14 @@ type complaint struct {
 	text  string
 }
 
-// read returns what the files hold, and why they cannot be read.
+// read returns the contents of the files, and why they cannot be used.
 func (c *certificate) read() (pair pemPair, certErr, keyErr error) {
 	cert, certErr := os.ReadFile(c.certFile)
 	key, keyErr := os.ReadFile(c.keyFile)
 	return pemPair{string(cert), string(key)}, certErr, keyErr
 }
 
-// use makes new connections see the certificate of a pair, or returns why they cannot.
+// use makes new connections use the certificate of a pair, or returns why they cannot.
 func (c *certificate) use(pair pemPair, now time.Time) error {
 	cert, err := tls.X509KeyPair([]byte(pair.cert), []byte(pair.key))
 	if err != nil {
@@ -54,8 +54,8 @@ func (c *certificate) use(pair pemPair, now time.Time) error {
 	return nil
 }
 
-// poll rereads the files. It uses a new pair once it has found it twice, because until then
-// somebody may still be writing it.
+// poll rereads the files. It uses a new pair only after it has found it twice, because the
+// files may still be being written.
 func (c *certificate) poll(now time.Time, log *slog.Logger) {
 	pair, certErr, keyErr := c.read()
 	settled := pair == c.seen
@@ -65,7 +65,7 @@ func (c *certificate) poll(now time.Time, log *slog.Logger) {
 	}
 }
 
-// reload rereads the files at once, and says what comes of it in any case.
+// reload rereads the files at once, and always logs the result.
 func (c *certificate) reload(now time.Time, log *slog.Logger) {
 	pair, certErr, keyErr := c.read()
 	err := errors.Join(certErr, keyErr)
@@ -99,7 +99,7 @@ func (c *certificate) replace(pair pemPair, readErr error, now time.Time, log *s
 	}
 }
 
-// tlsConfig returns what a server needs to show the certificate.
+// tlsConfig returns a configuration that uses the current certificate.
 func (c *certificate) tlsConfig() *tls.Config {
 	return &tls.Config{
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current.Load(), nil },
@@ -107,13 +107,12 @@ func (c *certificate) tlsConfig() *tls.Config {
 	}
 }
 
-// certificatePause is how often the files are read. They are compared by what they hold:
+// certificatePause is the time between two polls. Files are compared by their contents:
 // Kubernetes swaps a directory above them, and a copy may keep the time of the original.
 const certificatePause = time.Second
 
 // watchCertificate rereads c when its files change and at each signal in hangups, until ctx
-// is done. Without TLS, c is nil, and it does no more than keep the signal from ending the
-// process.
+// is done. If c is nil, it only keeps the signal from ending the process.
 func watchCertificate(ctx context.Context, c *certificate, hangups <-chan os.Signal, log *slog.Logger) {
 	ticker := time.NewTicker(certificatePause)
 	defer ticker.Stop()

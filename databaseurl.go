@@ -28,8 +28,8 @@ func fromSQLAlchemy(url string) string {
 
 var asyncpgSSL = strings.NewReplacer("?ssl=true", "?sslmode=require", "?ssl=", "?sslmode=", "&ssl=true", "&sslmode=require", "&ssl=", "&sslmode=")
 
-// checkDatabaseURL returns what is wrong with a URL, without repeating it: it may
-// have a password in it, in any place if it was written wrong.
+// checkDatabaseURL returns what is wrong with a URL. The error does not quote the URL, which
+// may have a password in it, in any place if it is malformed.
 func checkDatabaseURL(url string) error {
 	path, isFile := strings.CutPrefix(url, sqlitePrefix)
 	switch {
@@ -48,11 +48,11 @@ func checkDatabaseURL(url string) error {
 	return errors.New("want sqlite:path/to/file.db, postgres://user:password@host:5432/name, or nothing for memory")
 }
 
-// holdsSecret matches a path that is rather a URL, or has parameters with a secret.
+// holdsSecret matches a path that looks like a URL, or has parameters with a secret.
 var holdsSecret = regexp.MustCompile(`(?s)://|:.*@|(?i)[?&;]\w*(pass|pwd|key|token|secret|pragma)\w*=`)
 
-// describeDatabaseURL returns a URL that checkDatabaseURL has found good without its
-// user, password and parameters.
+// describeDatabaseURL returns a URL without its user, password and parameters.
+// checkDatabaseURL must have accepted it.
 func describeDatabaseURL(url string) string {
 	if !isPostgres(url) {
 		return url

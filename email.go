@@ -65,18 +65,20 @@ var idnaRefused = &unicode.RangeTable{
 	},
 }
 
-// parseEmail returns the normal form of the address in s, by the rules of
-// pydantic's EmailStr: the local part in NFC and its own case, the domain in
-// Unicode and lower case. Space around the address and a display name, as in
-// "Jane Doe <jane@example.com>", are dropped. The error is a text for the user;
-// it does not quote s. Nobody is asked whether the domain exists.
+// parseEmail returns the normal form of the address in s, by the rules of pydantic's EmailStr:
+// the local part in NFC and its own case, the domain in Unicode and lower case. It drops space
+// around the address, and a display name, as in "Jane Doe <jane@example.com>". The error is a
+// text for the user, and does not quote s. It does not ask whether the domain exists.
+//
+// It is here because no Go library agrees with EmailStr on the recorded answers: package
+// net/mail accepts and refuses other addresses, and normalizes none.
 func parseEmail(s string) (string, error) {
 	addr, err := bareAddress(s)
 	if err != nil {
 		return "", err
 	}
-	// Whoever keeps the address as it was written must be able to use it, so
-	// the limit holds before normalization and after it.
+	// The limit holds before normalization and after it: the address must be usable as it
+	// was written, too.
 	if len(addr) > maxAddress {
 		return "", errors.New("the address is too long")
 	}
@@ -98,10 +100,9 @@ func parseEmail(s string) (string, error) {
 	return local + "@" + name, nil
 }
 
-// bareAddress returns what stands between the angle brackets of s, or s itself
-// if it has none, without the space around it. The answer has still to be
-// checked. The error says that s is too long, is no text of one line, or has a
-// malformed display name.
+// bareAddress returns the text between the angle brackets of s, or s itself if it has none,
+// without the space around it. It does not check the address. The error says that s is too
+// long, is not one line of text, or has a malformed display name.
 func bareAddress(s string) (string, error) {
 	if len(s) > maxEmailInput*utf8.UTFMax || utf8.RuneCountInString(s) > maxEmailInput {
 		return "", errors.New("the text is too long")
@@ -182,7 +183,7 @@ func checkLocalPart(s string) error {
 	return nil
 }
 
-// lowerRole returns s in lower case if it is the name of a role, and s if not.
+// lowerRole returns s in lower case if it is the name of a role. Otherwise it returns s.
 func lowerRole(s string) string {
 	for _, role := range roleMailboxes {
 		// The same length in bytes, because EqualFold also takes ſ for s.
@@ -216,9 +217,9 @@ func isHostRune(r rune) bool {
 	return unicode.IsLetter(r) || unicode.IsDigit(r) || r == '-' || r == '.'
 }
 
-// parseDomain returns the domain name s in Unicode and as it goes over the
-// wire, both in lower case. The error says that s is no host name, is not valid
-// under IDNA 2008, or is not for public mail.
+// parseDomain returns the domain name s in Unicode and in its ASCII form, both in lower case.
+// The error says that s is not a host name, is not valid under IDNA 2008, or is not for public
+// mail.
 func parseDomain(s string) (name, ascii string, err error) {
 	if !isSafe(s, isHostRune) {
 		return "", "", errors.New("the part after the @-sign has a character that is not allowed there")
@@ -248,8 +249,8 @@ func parseDomain(s string) (name, ascii string, err error) {
 func mapDomain(s string) (string, error) {
 	var b strings.Builder
 	for _, r := range s {
-		// One character at a time: given a whole label, package idna would also
-		// decode it, and nobody could see how it was spelled.
+		// One character at a time: package idna would also decode a whole label, and its
+		// spelling would be lost.
 		m, err := uts46.ToUnicode(string(lowerLate(r)))
 		if err != nil {
 			return "", errors.New("the part after the @-sign has a character that no domain name has")
@@ -317,9 +318,9 @@ func decodeLabel(label string) (string, error) {
 	return u, nil
 }
 
-// isLabelRune reports whether r is PVALID (RFC 5892 §3), given that it is valid
-// under UTS #46, which leaves out what is unassigned, ignorable or unstable.
-// Package idna stops there, and so takes symbols and emoji.
+// isLabelRune reports whether r is PVALID (RFC 5892 §3), given that it is valid under UTS #46,
+// which excludes unassigned, ignorable and unstable code points. Package idna checks no more
+// than that, and so accepts symbols and emoji.
 func isLabelRune(r rune) bool {
 	if unicode.Is(idnaRefused, r) {
 		return false
@@ -356,9 +357,9 @@ func isJapanese(r rune) bool {
 	return unicode.In(r, unicode.Hiragana, unicode.Katakana, unicode.Han)
 }
 
-// checkPublic refuses the ASCII form of a domain that cannot receive mail from
-// everywhere: a name without a period or under no top-level domain, all of which
-// end in a letter, and the special-use names.
+// checkPublic returns an error if a domain, in its ASCII form, cannot receive public mail: it
+// has no period, is not under a top-level domain, all of which end in a letter, or is a
+// special-use name.
 func checkPublic(ascii string) error {
 	if !strings.Contains(ascii, ".") {
 		return errors.New("the part after the @-sign has no period")

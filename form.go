@@ -50,13 +50,13 @@ func (f form) add(name, value string, isFile bool) error {
 	return nil
 }
 
-// parseForm reads a body as HTML forms are sent: urlencoded or multipart. A body
-// of another type is a form without fields, as FastAPI has it. It returns a
-// formError, or errTooLarge for more fields than any form of ours has.
+// parseForm reads the body of an HTML form: urlencoded or multipart. A body of another type is
+// a form without fields, as in FastAPI. It returns a formError, or errTooLarge if there are
+// too many fields.
 //
-// [http.Request.ParseMultipartForm] is not used: it swallows the errors of a
-// urlencoded body and keeps the part of the form before them, it writes large
-// parts to disk, and its result is mixed with the query string.
+// [http.Request.ParseMultipartForm] is not used: it ignores the errors of a urlencoded body
+// and keeps the fields before them, it writes large parts to disk, and it mixes in the query
+// string.
 func parseForm(contentType string, body []byte) (form, error) {
 	f := form{make(map[string]string), make(map[string]bool)}
 	switch mediaType(contentType) {
@@ -68,16 +68,16 @@ func parseForm(contentType string, body []byte) (form, error) {
 	return f, nil
 }
 
-// mediaType returns the type and subtype of a Content-Type header in lower
-// case. Like FastAPI it does not mind parameters that are malformed.
+// mediaType returns the type and subtype of a Content-Type header in lower case. Like FastAPI
+// it ignores malformed parameters.
 func mediaType(contentType string) string {
 	essence, _, _ := strings.Cut(contentType, ";")
 	return strings.ToLower(strings.TrimSpace(essence))
 }
 
 // parseURLEncoded reads the fields of an application/x-www-form-urlencoded body
-// (https://url.spec.whatwg.org/#urlencoded-parsing). A semicolon is an ordinary
-// character there, which is why [url.ParseQuery] does not serve.
+// (https://url.spec.whatwg.org/#urlencoded-parsing). [url.ParseQuery] is not used, because it
+// refuses semicolons.
 func (f form) parseURLEncoded(body string) error {
 	for n := 0; body != ""; n++ {
 		if n == maxFormFields {
@@ -171,8 +171,8 @@ func isBoundary(text string) bool {
 	return text != "" && len(text) <= 70 && strings.Trim(text, allowed) == "" && !strings.HasSuffix(text, " ")
 }
 
-// parameterNames yields the names of the parameters of a media type that
-// [mime.ParseMediaType] has passed, each as often as it is there.
+// parameterNames yields the names of the parameters of a media type, each as often as it
+// occurs. [mime.ParseMediaType] must have accepted the media type.
 func parameterNames(mediaType string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for i := indexUnquoted(mediaType, ';'); i >= 0; i = indexUnquoted(mediaType, ';') {
@@ -184,8 +184,8 @@ func parameterNames(mediaType string) iter.Seq[string] {
 	}
 }
 
-// indexUnquoted returns where c first stands in a header outside a quoted string
-// (RFC 9110 §5.6.4), or -1.
+// indexUnquoted returns the first index of c in a header outside a quoted string (RFC 9110
+// §5.6.4), or -1.
 func indexUnquoted(header string, c byte) int {
 	quoted := false
 	for i := 0; i < len(header); i++ {
@@ -239,8 +239,8 @@ func (f form) addPart(part *multipart.Part) error {
 }
 
 // disposition returns the field name of part and whether it is a file. The
-// extended forms name*= and filename*= are refused: RFC 7578 §4.2 forbids them,
-// and a proxy that does not know them would see another form than we do.
+// extended forms name*= and filename*= are refused: RFC 7578 §4.2 forbids them, and a proxy
+// that does not know them would read another form.
 func disposition(part *multipart.Part) (name string, isFile bool, err error) {
 	headers := part.Header.Values("Content-Disposition")
 	if len(headers) != 1 || strings.Contains(strings.ToLower(headers[0]), "name*") {

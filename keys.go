@@ -39,9 +39,9 @@ func newSecretKeys(secret []byte, fallbacks [][]byte) keySet {
 	return k
 }
 
-// newPrivateKeys returns the keys of an asymmetric algorithm: the private key
-// in a PEM text, and older public ones that parsePublic has passed. It fails if
-// the key does not belong to the algorithm or is too weak.
+// newPrivateKeys returns the keys of an asymmetric algorithm: the private key in a PEM text,
+// and older public keys that parsePublic has accepted. It fails if the key does not belong to
+// the algorithm or is too weak.
 func newPrivateKeys(algorithm string, private []byte, fallbacks []any) (keySet, error) {
 	key, err := parsePEM(private)
 	if err != nil {
@@ -63,7 +63,7 @@ func newPrivateKeys(algorithm string, private []byte, fallbacks []any) (keySet, 
 }
 
 // parsePublic returns the public part of the key in a PEM text, which may be a
-// private or a public one. It fails if that is not a good key for algorithm.
+// private or a public one. It fails if the key is not one for algorithm, or is too weak.
 func parsePublic(algorithm string, text []byte) (any, error) {
 	key, err := parsePEM(text)
 	if err != nil {
@@ -75,7 +75,7 @@ func parsePublic(algorithm string, text []byte) (any, error) {
 	return key, checkKey(algorithm, key)
 }
 
-// holdsPrivateKey reports whether a PEM text holds more than a public key.
+// holdsPrivateKey reports whether a PEM text holds a private key.
 func holdsPrivateKey(text []byte) bool {
 	key, err := parsePEM(text)
 	_, private := key.(crypto.Signer)
@@ -111,8 +111,8 @@ var keyKinds = map[string]string{
 	"EdDSA": "an Ed25519 key",
 }
 
-// thumbprint returns the JWK thumbprint (RFC 7638) of a public key that
-// checkKey has passed: a kid that every replica gives to the same key.
+// thumbprint returns the JWK thumbprint (RFC 7638) of a public key that checkKey has accepted.
+// Every replica gives the same kid to the same key.
 func thumbprint(key any) string {
 	enc := b64.EncodeToString
 	var jwk string
@@ -136,11 +136,11 @@ var errBadToken = errors.New("access token not good")
 // b64 is the base64url of RFC 7515 §2: no padding, no stray bits at the end.
 var b64 = base64.RawURLEncoding.Strict()
 
-// maxTokenSize is how long a token of any kind may be, in bytes. Ours have some 300.
+// maxTokenSize is the maximum length of a token of any kind, in bytes. Ours have about 300.
 const maxTokenSize = 4 << 10
 
 // open returns the header, still encoded, and the payload of a compact JWS
-// (RFC 7515 §7.1) that one of the keys has signed; any other is errBadToken.
+// (RFC 7515 §7.1) that one of the keys has signed. Otherwise it returns errBadToken.
 func (k keySet) open(token string) (header string, payload []byte, err error) {
 	if len(token) > maxTokenSize || strings.ContainsAny(token, "\r\n") { // which package base64 skips
 		return "", nil, errBadToken

@@ -19,12 +19,12 @@ const (
 // an index of a database.
 const maxUsernameKey = 4 * maxUsername
 
-// maxComposed is how many code points NFC makes into one at most, and how many times as
-// many bytes as its usernameKey a name has in NFKC at most.
+// maxComposed is the most code points that NFC combines into one. It is also the most bytes
+// that a name has in NFKC for each byte of its usernameKey.
 const maxComposed = 4
 
-// normalName returns name in NFC, or what is wrong with its length. It makes no normal form
-// of a name that is too long in all of them: that takes milliseconds.
+// normalName returns name in NFC, or an error if it is too short or too long. It does not
+// normalize a name that is far too long, because that takes milliseconds.
 func normalName(name string) (string, *fieldError) {
 	if utf8.RuneCountInString(name) <= maxComposed*maxUsername {
 		name = norm.NFC.String(name)
@@ -32,8 +32,8 @@ func normalName(name string) (string, *fieldError) {
 	return name, checkLength(name, 1, maxUsername)
 }
 
-// checkUsername returns what is wrong with a name that somebody chooses and normalName has
-// passed, or nil.
+// checkUsername returns what is wrong with a new name, or nil. normalName must have accepted
+// it.
 func checkUsername(name string) *fieldError {
 	for _, r := range name {
 		if isInvisible(r) || !unicode.In(r, unicode.L, unicode.M, unicode.N, unicode.P, unicode.S, unicode.Zs) {
@@ -57,23 +57,22 @@ func checkUsername(name string) *fieldError {
 	return nil
 }
 
-// isInvisible reports whether r shows nothing, so that a name with it would look
-// like another's: control and format characters, the other code points that are
-// ignored by default (The Unicode Standard §5.21), and the blank of Braille.
+// isInvisible reports whether r is invisible, so that a name with it would look like another
+// name: control and format characters, the other code points that are ignored by default (The
+// Unicode Standard §5.21), and the blank of Braille.
 func isInvisible(r rune) bool {
 	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) ||
 		r == '\u17B4' || r == '\u17B5' || r == '\u2800'
 }
 
-// isAroundName reports whether r is cut from the ends of a login's name: what shows as
-// nothing, except NUL, which is no slip of a finger.
+// isAroundName reports whether r is cut from the ends of a login's name: invisible characters
+// and white space, except NUL, which nobody types by mistake.
 func isAroundName(r rune) bool { return r != 0 && (unicode.IsSpace(r) || isInvisible(r)) }
 
-// usernameKey returns what two spellings of one name have in common. Names are
-// unique without regard to case, width and kind of space: Unicode's compatibility
-// caseless matching (The Unicode Standard §3.13, D146), with runs of spaces as
-// one, as in the Nickname profile of RFC 8266. That profile itself would refuse
-// names of Hangul letters, such as ㄱ.
+// usernameKey returns a text that is the same for all spellings of a name. Names are unique
+// without regard to case, width and kind of space: Unicode's compatibility caseless matching
+// (The Unicode Standard §3.13, D146), with runs of spaces as one, as in the Nickname profile
+// of RFC 8266. That profile itself would refuse names of Hangul letters, such as ㄱ.
 func usernameKey(name string) string {
 	key := norm.NFKC.String(cases.Fold().String(norm.NFKC.String(cases.Fold().String(norm.NFD.String(name)))))
 	key = strings.Map(foldCherokee, key)
@@ -94,8 +93,8 @@ func foldCherokee(r rune) rune {
 	return r
 }
 
-// spells reports whether text is a spelling of a name that people may have. It makes no
-// normal form of a text that is much longer than the name: that takes milliseconds.
+// spells reports whether text is a spelling of a name. It does not normalize a text that is
+// much longer than the name, because that takes milliseconds.
 func spells(text, name string) bool {
 	if expands(name) {
 		return false
@@ -104,8 +103,8 @@ func spells(text, name string) bool {
 	return !isLonger(text, maxComposed*len(key)) && usernameKey(text) == key
 }
 
-// expands reports whether the usernameKey of a name is certainly longer than
-// maxUsernameKey. That is quick to say even of a long text.
+// expands reports whether the usernameKey of a name is certainly longer than maxUsernameKey.
+// It is quick even for a long text.
 func expands(name string) bool { return isLonger(name, maxComposed*maxUsernameKey) }
 
 // isLonger reports whether text has more than n bytes in NFKC.

@@ -6,9 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// checkPassword returns what is wrong with a password that somebody chooses, or
-// nil. It follows NIST SP 800-63B §3.1.1.2: a length, a list of common ones, and
-// no rules of composition.
+// checkPassword returns what is wrong with a new password, or nil. It follows NIST SP 800-63B
+// §3.1.1.2: a length, a list of common passwords, and no rules of composition.
 //
 // It ignores NULs at the end, as the hash does: HMAC pads its key with zeros (RFC 2104 §2).
 func checkPassword(password, username string, minLength int) *fieldError {
@@ -37,8 +36,8 @@ var commonPasswords string
 // longestCommon is the length of the longest line of commonPasswords, in bytes.
 const longestCommon = 66
 
-// isCommonPassword reports whether password, which is not empty, is in the
-// embedded list but for case, or one ASCII character typed over and over.
+// isCommonPassword reports whether a password is in the embedded list, whatever its case, or is
+// one ASCII character typed over and over. The password must not be empty.
 func isCommonPassword(password string) bool {
 	const longestRun = 64 // attackers do not try longer ones first
 	if len(password) <= longestRun && password[0] < utf8.RuneSelf && strings.Trim(password, password[:1]) == "" {

@@ -31,8 +31,8 @@ func parsePEM(text []byte) (any, error) {
 	return key, nil
 }
 
-// decodePEM returns the first block that is not just the name of a curve, which openssl
-// ecparam -genkey writes before the key that also has it, and the text after it.
+// decodePEM returns the first block and the text after it. It skips blocks that only name a
+// curve, which openssl ecparam -genkey writes before the key.
 func decodePEM(text []byte) (*pem.Block, []byte) {
 	block, rest := pem.Decode(text)
 	for block != nil && block.Type == "EC PARAMETERS" {
@@ -41,9 +41,9 @@ func decodePEM(text []byte) (*pem.Block, []byte) {
 	return block, rest
 }
 
-// tidyPEM returns a PEM text with the lines that package pem wants. Environment variables
-// have it on one line, with \n as two characters or a space for each end of a line, indented,
-// or as base64 of the whole.
+// tidyPEM returns a PEM text with the line breaks that package pem wants. In environment
+// variables the text is often on one line, with \n or a space for each line break, indented,
+// or encoded in base64 as a whole.
 func tidyPEM(text []byte) []byte {
 	tidy := trimEnds(string(text))
 	if !strings.Contains(tidy, "-----BEGIN ") {

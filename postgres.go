@@ -15,12 +15,12 @@ import (
 )
 
 const (
-	pgGrowAfter  = 5 * time.Second        // until another connection is tried that the server has refused
-	pgRetryAfter = 250 * time.Millisecond // the same while there is none
+	pgGrowAfter  = 5 * time.Second        // after the server has refused a connection, until the next try
+	pgRetryAfter = 250 * time.Millisecond // the same while there is no connection at all
 	pgStaleTime  = time.Minute            // how long nothing is prepared after a table has changed
 
-	// pgPingTimeout is short, for a request may meet two dead connections before
-	// it gets a new one.
+	// pgPingTimeout is short, because a request may meet two dead connections before it
+	// gets a new one.
 	pgPingTimeout = 500 * time.Millisecond
 )
 
@@ -54,10 +54,10 @@ func openSchemaDB(cfg *pgx.ConnConfig) *sql.DB {
 	return db
 }
 
-// pgSchema changes the schema that is the first of the search_path. Its lock is on a row,
-// because not every relative of PostgreSQL has advisory locks; while there is none, the
-// name of the table is the lock. While a migration waits for a table in use, all requests
-// for that table wait too: it is better to fail soon, and to start again.
+// pgSchema uses the first schema of the search_path. Its lock is on a row, because not every
+// relative of PostgreSQL has advisory locks. Before there is a row, the name of the table is
+// the lock. While a migration waits for a table, all requests for that table wait, too: it is
+// better to fail soon, and to start again.
 var pgSchema = schemaDialect{
 	folder: "postgres",
 	findTable: `SELECT EXISTS (
@@ -98,17 +98,17 @@ func (c *pgConnections) prepare(ctx context.Context, conn *sql.Conn, text string
 type pgConnections struct {
 	pool    *pgxpool.Pool
 	log     *slog.Logger
-	faultAt atomic.Int64 // when a statement has failed last, in nanoseconds since 1970
+	faultAt atomic.Int64 // when a statement last failed, in nanoseconds since 1970
 
-	// turns has a place for every connection that may be in use. Where the server allows
-	// fewer, a refused caller keeps its place out of turns for growAfter, and waits for a
-	// connection that is there: first come, first served.
+	// turns has a place for every connection that may be in use. If the server refuses a
+	// connection, its place is kept out of turns for growAfter, and the caller waits for an
+	// existing connection: first come, first served.
 	turns     chan struct{}
 	keptOut   atomic.Int64 // how many places are kept out
 	growAfter time.Duration
 
-	unprepared atomic.Bool  // whether to do without prepared statements
-	staleUntil atomic.Int64 // the same until then, in nanoseconds since 1970
+	unprepared atomic.Bool  // whether to prepare nothing
+	staleUntil atomic.Int64 // when to prepare again, in nanoseconds since 1970
 }
 
 func newPGConnections(cfg *pgxpool.Config, log *slog.Logger) (*pgConnections, error) {
@@ -204,8 +204,8 @@ func (c *pgConnections) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	}
 }
 
-// keepOut keeps a place out of turns for a while: it is of no use before the server
-// allows another connection. The last comes back soon, because there may be no connection at all.
+// keepOut keeps a place out of turns for a while, because the server allows no connection for
+// it. The last place comes back soon: there may be no connection at all.
 func (c *pgConnections) keepOut() {
 	wait := c.growAfter
 	if int(c.keptOut.Add(1)) == cap(c.turns) {
@@ -217,9 +217,9 @@ func (c *pgConnections) keepOut() {
 	})
 }
 
-// acquireAlive is acquire for a place that one has. A connection that was not used for a
-// second, or not since a statement has failed, has to prove first that it is alive:
-// what has happened to one has often happened to all.
+// acquireAlive is acquire for a caller that has a place. A connection must prove that it is
+// alive if it was not used for a second, or if a statement has failed since: a fault of one
+// connection is often a fault of all.
 func (c *pgConnections) acquireAlive(ctx context.Context) (*pgxpool.Conn, error) {
 	for {
 		conn, err := c.pool.Acquire(ctx)
@@ -254,9 +254,9 @@ func (c *pgConnections) release(conn *pgxpool.Conn) {
 	c.turns <- struct{}{}
 }
 
-// giveBack gives a connection back to the pool. One that has failed is taken out of it at
-// once: the pool would count it until pgx has finished closing it, which takes 15 s if
-// the server has gone silent.
+// giveBack gives a connection back to the pool. It takes a failed one out of the pool at once,
+// because the pool would count it until pgx has closed it, which takes 15 s if the server has
+// gone silent.
 func giveBack(conn *pgxpool.Conn) {
 	if conn.Conn().IsClosed() {
 		conn.Hijack()
@@ -266,9 +266,9 @@ func giveBack(conn *pgxpool.Conn) {
 	conn.Release()
 }
 
-// noteFault drops all connections to a server that takes no writes any more, stops
-// preparing statements where that does not work, and makes connections suspect after any
-// other fault; see acquireAlive.
+// noteFault drops all connections if the server takes no more writes. It stops preparing
+// statements if they get lost. After any other fault, connections must prove that they are
+// alive; see acquireAlive.
 func (c *pgConnections) noteFault(kind fault) {
 	switch kind {
 	case faultDemoted:

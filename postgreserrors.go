@@ -13,8 +13,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// pgFaults says what an answer of the server means, by its SQLSTATE
-// (https://www.postgresql.org/docs/current/errcodes-appendix.html). Any other is
+// pgFaults says what an error of the server means, by its SQLSTATE
+// (https://www.postgresql.org/docs/current/errcodes-appendix.html). All others are
 // faultOther.
 var pgFaults = map[string]fault{
 	"40001": faultUndone,     // serialization_failure
@@ -29,8 +29,7 @@ var pgFaults = map[string]fault{
 	"57P03": faultLost,       // cannot_connect_now
 }
 
-// pgFault says what an error of pgx means: the server's answer, or that there was
-// none.
+// pgFault says what an error of pgx means, whether the server answered or not.
 func pgFault(err error) fault {
 	if answer, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pgFaults[answer.Code]
@@ -52,9 +51,9 @@ func isRefusedPG(err error) bool {
 	return connecting && ok && (strings.HasPrefix(answer.Code, "53") || answer.Code == "08004" || answer.Code == "08P01")
 }
 
-// isTemporaryPG reports whether a failure to use the server may end by itself: it is
-// not there yet, starts up, takes no more connections, or is no primary yet. A wrong
-// password is final, and so is a certificate that is not trusted.
+// isTemporaryPG reports whether a server may become usable without help: it is not there yet,
+// is starting up, takes no more connections, or is not yet a primary. A wrong password is
+// final, and so is an untrusted certificate.
 func isTemporaryPG(err error) bool {
 	if answer, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pgFaults[answer.Code] == faultLost || isRefusedPG(err)
@@ -67,9 +66,9 @@ func isTemporaryPG(err error) bool {
 		errors.Is(err, driver.ErrBadConn) || errors.Is(err, pgconn.ErrReadOnlyConnection)
 }
 
-// explainPG says of a connection that was not made what the server has answered, if
-// any has, and otherwise what has kept every host from answering: pgx begins with
-// attempts to use TLS, and with names that the caller says better.
+// explainPG says why a connection could not be made: what the servers answered, or, if none
+// did, why each host could not be reached. The text of pgx begins with attempts to use TLS,
+// and with names that the caller adds.
 func explainPG(err error) error {
 	failed, ok := errors.AsType[*pgconn.ConnectError](err)
 	if !ok {
@@ -108,8 +107,7 @@ func joinedErrors(err error) []error {
 // ownSchema is how to keep the tables of two applications apart.
 const ownSchema = "a schema of its own (CREATE SCHEMA latchkey AUTHORIZATION its_role, and search_path=latchkey in DATABASE_URL) or a database of its own"
 
-// pgCures says what to do about an answer of the server to the statements of the start,
-// by its SQLSTATE.
+// pgCures says what to do about an error of the server at the start, by its SQLSTATE.
 var pgCures = map[string]string{
 	"3D000": "want a database that is there: CREATE DATABASE",
 	"3F000": "the search_path names no schema that is there and may be used: CREATE SCHEMA, or GRANT USAGE, CREATE ON SCHEMA",

@@ -24,15 +24,13 @@ const (
 	pgConnectTimeout = 2 * time.Second // per host, within storeTimeout
 )
 
-// pgKeepAlive notices within some 30 s that the other side of a quiet connection
-// is gone.
+// pgKeepAlive detects within 30 s that the other side of a quiet connection is gone.
 var pgKeepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
 
-// parsePostgres reads a libpq URL, with the parameters of pgxpool. What is wrong
-// with it is said without the URL, which has a password in it; the parser's own
-// error repeats parts of it. Unless the URL says otherwise, only a server that can be
-// written to will do: a standby may not have heard of a session yet, and the answer
-// would be a wrong 401.
+// parsePostgres reads a libpq URL, with the parameters of pgxpool. Its errors do not quote the
+// URL, which has a password in it; the parser's own errors do. Unless the URL says otherwise,
+// only a server that takes writes is used: a standby may not know a session yet, and would
+// cause a wrong 401.
 func parsePostgres(url string) (*pgxpool.Config, error) {
 	if isMisread(url) {
 		return nil, errMisread
@@ -70,8 +68,8 @@ const wantURL = "; want a PostgreSQL URL such as postgres://user:password@host:5
 var errMisread = errors.New("cannot tell where the password ends" + wantURL)
 
 // isMisread reports whether the parser might take a part of the password for a host, a
-// database or a parameter, which are no secrets, and are printed: after a password with
-// an @ or a / in it there is an @ left, and one with a parameter in it ends the address.
+// database or a parameter, which are printed. After a password with @ or / in it there is an
+// @ left, and a password with a ? ends the address.
 func isMisread(url string) bool {
 	_, rest, _ := strings.Cut(url, "://")
 	end := strings.IndexAny(rest, "@/") // as the parser and libpq find it
@@ -83,8 +81,8 @@ func isMisread(url string) bool {
 		rest[end] == '@' && parameter.MatchString(user)
 }
 
-// hasStrayText reports whether the parser has taken what looks like a part of a password
-// for a user, a host, a database or the name of a parameter.
+// hasStrayText reports whether the user, a host, the database or the name of a parameter looks
+// like a part of a password.
 func hasStrayText(conn *pgx.ConnConfig) bool {
 	names := slices.AppendSeq(append(hosts(conn), conn.Database), maps.Keys(conn.RuntimeParams))
 	return strings.Contains(conn.User, ":") ||
@@ -130,9 +128,9 @@ var parameterWants = map[string]string{
 	"target_session_attrs":          "want read-write, primary, any, read-only, standby or prefer-standby",
 }
 
-// whatIsWrong returns why the parser has refused a URL, without its values: it tries
-// which parts do without the error. The parser itself says so only in a text that
-// repeats the URL.
+// whatIsWrong returns why the parser has refused a URL, without quoting it. The parser's own
+// error repeats the URL, so it leaves out one part after the other until the parser accepts
+// the rest.
 func whatIsWrong(url string, err error) string {
 	reason := ""
 	if bad, ok := errors.AsType[*fs.PathError](err); ok { // of a file that a parameter names

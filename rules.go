@@ -37,7 +37,7 @@ func readConfig(needs need, args, environ []string, terminal bool) (config, erro
 	return cfg, nil
 }
 
-// applyRules reads the settings that hang together.
+// applyRules reads the settings that depend on each other.
 func (r *settingReader) applyRules(c *config) {
 	if r.needs&forTokens != 0 {
 		c.Secret, c.SecretFallbacks = r.secrets()
@@ -75,7 +75,7 @@ func (r *settingReader) checkSessions(c *config) {
 	limits.idle = max(limits.idle, c.AccessTokenLife)
 }
 
-// keys reads the keys for tokens. Their settings hang together.
+// keys reads the keys that sign and verify access tokens.
 func (r *settingReader) keys(secret []byte, fallbacks [][]byte) keySet {
 	algorithm := r.values["ALGORITHM"]
 	switch _, asymmetric := keyKinds[algorithm]; {
@@ -100,8 +100,8 @@ func (r *settingReader) keys(secret []byte, fallbacks [][]byte) keySet {
 	return keySet{}
 }
 
-// secrets reads what access tokens are signed with under HS256, and what the keys of
-// refresh tokens are derived from. Without one it makes one up.
+// secrets reads the keys that sign access tokens under HS256, and from which the keys of
+// refresh tokens are derived. If SECRET_KEY is not set, it makes a random one.
 func (r *settingReader) secrets() (secret []byte, fallbacks [][]byte) {
 	if r.values["SECRET_KEY_FALLBACKS"] != "" {
 		for older := range strings.SplitSeq(r.values["SECRET_KEY_FALLBACKS"], ",") { // to the byte: no space is cut

@@ -78,7 +78,7 @@ type samples struct {
 	open map[string]*sample
 }
 
-// A sample is what has been counted of a kind since its period began.
+// A sample counts the lines of a kind since its period began.
 type sample struct {
 	level slog.Level
 	lines int
@@ -99,7 +99,7 @@ func (s *samples) admit(kind string, level slog.Level) bool {
 	return one.lines <= sampleSize
 }
 
-// end ends the period of a sample, unless that has been done, and logs what it left out.
+// end ends the period of a sample, unless it has ended, and logs how many lines were left out.
 func (s *samples) end(kind string, one *sample) {
 	s.mu.Lock()
 	isOpen := s.open[kind] == one

@@ -41,10 +41,9 @@ func (d *database) migrateWithin(ctx context.Context, patience time.Duration, lo
 	}
 }
 
-// migrate brings the schema up to what this program needs, in one transaction, which
-// leaves nothing behind if it fails. Several processes may try at once: one does it, and
-// the others wait. A schema that is newer than the program is refused, and so are tables
-// of another application.
+// migrate brings the schema up to date in one transaction, which changes nothing if it fails.
+// Several processes may try at once: one does it, and the others wait. It refuses a schema
+// that is newer than the program, and tables of another application.
 func (d *database) migrate(ctx context.Context, log *slog.Logger) error {
 	from, to, err := d.bringUp(ctx, true)
 	if err != nil {
@@ -62,8 +61,8 @@ func (d *database) rehearse(ctx context.Context) (current, target int64, err err
 	return d.bringUp(ctx, false)
 }
 
-// bringUp changes the schema to what this program needs and checks that all statements
-// fit it. The changes are undone if keep is false.
+// bringUp migrates the schema, and checks that all statements fit it. It undoes the changes if
+// keep is false.
 func (d *database) bringUp(ctx context.Context, keep bool) (from, to int64, err error) {
 	err = d.onSchema(ctx, func(conn *sql.Conn) error {
 		from, to, err = d.bringUpOn(ctx, conn, keep)
@@ -150,8 +149,7 @@ type rowQuerier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// applyMigrations carries out the migrations that are missing, and undoes them if keep
-// is false.
+// applyMigrations applies the missing migrations, and undoes them if keep is false.
 func (d *database) applyMigrations(ctx context.Context, conn *sql.Conn, keep bool) error {
 	ctx, cancel := context.WithTimeout(ctx, migrateTimeout)
 	defer cancel()

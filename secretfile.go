@@ -28,8 +28,8 @@ func hasMode(path string, bits os.FileMode) bool {
 	return err == nil && info.Mode().Perm()&bits != 0
 }
 
-// secretMounts are where systems put the secrets of one service. What is in them is of
-// mode 0444, and out of reach of other services.
+// secretMounts are directories in which systems put the secrets of one service. The files in
+// them have mode 0444, but other services cannot reach them.
 var secretMounts = []string{
 	"/run/secrets", "/var/run/secrets", // Docker, Podman, Kubernetes
 	"/run/credentials",                                            // systemd
@@ -37,9 +37,9 @@ var secretMounts = []string{
 	"/vault/secrets", "/mnt/secrets-store", // Vault's agent, the CSI driver
 }
 
-// isSecretMount reports whether a file, by its path without symlinks, is in such a place,
-// or in the one that systemd names. Kubernetes mounts a secret anywhere: as files in a directory
-// such as ..2026_11_25_12_00_00.123456789, with symlinks to them.
+// isSecretMount reports whether a file is in one of the secretMounts or in the directory that
+// systemd names. path must have no symlinks. Kubernetes mounts secrets anywhere: as files in a
+// directory such as ..2026_11_25_12_00_00.123456789, with symlinks to them.
 func isSecretMount(path, credentials string) bool {
 	mounts := secretMounts
 	if real, err := filepath.EvalSymlinks(credentials); err == nil && filepath.IsAbs(credentials) {

@@ -21,9 +21,8 @@ import (
 // process: less than storeTimeout, so that the error says why.
 const sqliteBusyTimeout = 3 * time.Second
 
-// openSQLite opens a file with one connection that writes and several that read
-// beside it. A second process may open the same file, if it is on the same
-// machine: SQLite's locks see to it.
+// openSQLite opens a file with one connection that writes and several that read. Another
+// process on the same machine may open the same file: SQLite's locks allow that.
 func openSQLite(path string, create bool, log *slog.Logger) (*database, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -99,9 +98,8 @@ func (c *sqliteConnections) cure(err error) string {
 	return ""
 }
 
-// ready makes the first connection. Two processes that turn a file to WAL at the
-// same moment are in each other's way, and SQLite gives one of them up without
-// waiting.
+// ready makes the first connection. If two processes turn a file to WAL at the same moment,
+// SQLite fails one of them without waiting, so it tries again.
 func (c *sqliteConnections) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
@@ -129,14 +127,14 @@ func (c *sqliteConnections) beginReader(conn *sqlite3.Conn) error {
 	return err
 }
 
-// faultOf knows of no fault that would go away: with one writer nobody undoes its work.
+// faultOf returns faultOther: there is one writer, so no statement is ever undone.
 func (c *sqliteConnections) faultOf(error) fault { return faultOther }
 
 func (c *sqliteConnections) isTemporary(error) bool { return false }
 
-// explain says more of a failed write than "disk I/O error": go-sqlite3
-// 0.37 loses what the system has said, even that the disk is full. It says nothing of
-// the statement in which SQLite has first read the file, which is one of the driver's.
+// explain says more about a failed write than "disk I/O error": go-sqlite3 0.37 loses the
+// system's error, even that the disk is full. It leaves out the statement with which the
+// driver first reads the file.
 func (c *sqliteConnections) explain(err error) error {
 	if errors.Is(err, sqlite3.IOERR_WRITE) {
 		return fmt.Errorf("%w: cannot write: the disk may be full, or the file read-only", err)
@@ -209,8 +207,8 @@ func (c *sqliteConnections) queryAll(ctx context.Context, scan func(row) error, 
 	return scanAll(rows, scan)
 }
 
-// stmt returns s if the file is still there, prepared when it is first used: when the pool
-// opens there may be no tables yet.
+// stmt returns s, prepared, if the file is still there. It prepares a statement when it is
+// first used, because there may be no tables when the pool opens.
 func (c *sqliteConnections) stmt(ctx context.Context, s *statement) (*sql.Stmt, error) {
 	if err := c.watch.lookNowAndThen(); err != nil {
 		return nil, err
@@ -228,7 +226,7 @@ func (c *sqliteConnections) stmt(ctx context.Context, s *statement) (*sql.Stmt, 
 		return nil, err
 	}
 	if !prepared.CompareAndSwap(nil, stmt) {
-		stmt.Close() // another was quicker
+		stmt.Close() // another request was quicker
 	}
 	return prepared.Load(), nil
 }
@@ -248,10 +246,10 @@ func busyTimeout(d time.Duration) string {
 	return "busy_timeout(" + strconv.FormatInt(d.Milliseconds(), 10) + ")"
 }
 
-// sqliteDSN returns the name under which every connection that the pool opens has
-// these pragmas. Its transactions take the write lock when they begin: one that
-// has read first could fail to get it. They never create the file: one that is moved
-// away while we run must not be replaced by an empty one.
+// sqliteDSN returns a data source name that gives these pragmas to every connection of the
+// pool. Transactions take the write lock when they begin, because a transaction that reads
+// first could fail to get it. Connections never create the file: if it is moved away while
+// the server runs, it must not be replaced by an empty one.
 func sqliteDSN(path string, pragmas ...string) string {
 	query := url.Values{"mode": {"rw"}, "_txlock": {"immediate"}, "_pragma": pragmas}
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + query.Encode()

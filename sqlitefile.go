@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// prepareFile returns warnings, and a clear error if SQLite could not use the file: its own
-// are vague. A file that is not there is an fs.ErrNotExist, or is
-// created if create is true, for its owner only; keepFilesPrivate sees to those that
+// prepareFile returns warnings, and a clear error if SQLite could not use the file, because
+// SQLite's own errors are vague. If the file is missing, it creates it for its owner only, or
+// returns an fs.ErrNotExist if create is false. keepFilesPrivate protects the files that
 // SQLite puts beside it.
 func prepareFile(path string, create bool) (warnings []string, err error) {
 	if err := checkDirectory(filepath.Dir(path)); err != nil {
@@ -52,7 +52,7 @@ func checkDirectory(dir string) error {
 	return os.Remove(probe.Name())
 }
 
-// withoutPath takes away what the caller says better.
+// withoutPath returns an error without the path, which the caller adds.
 func withoutPath(err error) error {
 	if bad, ok := errors.AsType[*fs.PathError](err); ok {
 		return bad.Err
@@ -60,24 +60,23 @@ func withoutPath(err error) error {
 	return err
 }
 
-// lookInterval is how often reads look whether the file is still there; writes always do.
+// lookInterval is how often reads check that the file is still there. Writes always do.
 const lookInterval = 500 * time.Millisecond
 
-// A fileWatch notices when one of SQLite's files is removed or replaced while they are
-// open. SQLite would go on with the old ones, which nobody will ever open again, and might
-// mix them with the new.
+// A fileWatch notices if one of SQLite's files is removed or replaced while it is open. SQLite
+// would go on with the old file, which nobody will open again, and might mix old and new.
 type fileWatch struct {
 	path string
 	log  *slog.Logger
 
-	opened map[string]fs.FileInfo // by path, as they were in the beginning
-	lookAt atomic.Int64           // when the next look is due, in nanoseconds since 1970
+	opened map[string]fs.FileInfo // by path, as they were when SQLite opened them
+	lookAt atomic.Int64           // when the next check is due, in nanoseconds since 1970
 
 	mu   sync.Mutex // guards lost
 	lost bool
 }
 
-// begin remembers the files, which SQLite has opened: not every system has all of them.
+// begin remembers the files that SQLite has opened. Not every system has all of them.
 func (w *fileWatch) begin() error {
 	w.opened = make(map[string]fs.FileInfo)
 	for _, path := range []string{w.path, w.path + "-wal", w.path + "-shm"} {
@@ -92,8 +91,8 @@ func (w *fileWatch) begin() error {
 	return nil
 }
 
-// look returns an error unless every file is the one that was opened. The log says so
-// once, and also if all are back.
+// look returns an error unless every file is the one that was opened. It logs the loss once,
+// and also when all files are back.
 func (w *fileWatch) look() error {
 	err := w.compare()
 	w.mu.Lock()
@@ -113,7 +112,7 @@ func (w *fileWatch) look() error {
 	return err
 }
 
-// lookNowAndThen is look for callers who may be wrong for lookInterval.
+// lookNowAndThen is look for reads: it checks once every lookInterval.
 func (w *fileWatch) lookNowAndThen() error {
 	if time.Now().UnixNano() < w.lookAt.Load() {
 		return nil

@@ -16,9 +16,8 @@ import (
 // with our key, may be ahead of ours.
 const clockSkew = 10 * time.Second
 
-// isRecent reports whether at is less than d before now. A time that is ahead of now by
-// more than clockSkew is not recent: the clock has gone back, so nobody knows how long ago
-// it was.
+// isRecent reports whether at is less than d before now. A time that is ahead of now by more
+// than clockSkew is not recent: the clock has gone back, so that its age is unknown.
 func isRecent(at, now time.Time, d time.Duration) bool {
 	age := now.Sub(at)
 	return -clockSkew <= age && age < d
@@ -82,8 +81,8 @@ func (s *signer) createAccessToken(username, sessionID string, now, expires time
 }
 
 // claims are the claims of a token that matter to us. Times are seconds since 1970, with
-// fractions; an absent one is 0. A float64 holds those of this century to a quarter of a microsecond,
-// and does not overflow as a time.Time does in the year 10^11.
+// fractions; an absent one is 0. A float64 holds the times of this century to a quarter of a
+// microsecond, and does not overflow as a time.Time does in the year 10^11.
 type claims struct {
 	Subject   string
 	SessionID string
@@ -99,10 +98,10 @@ func unixSeconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }
 // that counts in whole seconds may write the next one.
 const iatRounding = 1
 
-// madeAfter returns the earliest time at which a token with these claims can have been
-// made. If its iat is ahead of now by more than tolerance, in seconds, the clock that wrote it
-// is ahead of ours, possibly by clockSkew. That shows only until our clock has caught up with
-// the iat.
+// madeAfter returns the earliest time at which a token with these claims can have been made.
+// If its iat is ahead of now by more than tolerance, in seconds, the clock that wrote it is
+// ahead of ours, by at most clockSkew. That can be noticed only until our clock reaches the
+// iat.
 func (c claims) madeAfter(now time.Time, tolerance float64) float64 {
 	if c.IssuedAt > unixSeconds(now)+tolerance {
 		return c.IssuedAt - clockSkew.Seconds()
@@ -138,10 +137,10 @@ func (s *signer) inTime(c claims, now time.Time) bool {
 // read returns the claims of a token that is signed and meant for us. It does not check the
 // dates.
 //
-// It uses jwt's signing methods but not its parser, which reads both JSON
-// texts before it checks the signature, and is lenient where we must not be: it
-// ignores crit (RFC 7515 §4.1.11), skips newlines, takes names in any case, the
-// last of two equal ones, and dates that are strings.
+// It uses jwt's signing methods but not its parser, which reads both JSON texts before it
+// checks the signature, and is too lenient: it ignores crit (RFC 7515 §4.1.11), skips
+// newlines, accepts names in any case and dates that are strings, and uses the last of two
+// equal names.
 func (s *signer) read(token string) (claims, error) {
 	header, payload, err := s.keys.open(token)
 	if err != nil {
@@ -235,7 +234,7 @@ func (s *signer) acceptsIssuer(value json.RawMessage) bool {
 }
 
 // acceptsAudience checks aud, which is a string or a list of them
-// (RFC 7519 §4.1.3). A token for an audience is not for us if we have no name.
+// (RFC 7519 §4.1.3). If AUDIENCE is not set, a token with an audience is refused.
 func (s *signer) acceptsAudience(value json.RawMessage) bool {
 	if s.audience == "" {
 		return value == nil

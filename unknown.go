@@ -42,8 +42,8 @@ var notOurs = []string{
 	"METRICS_ADDR",  // which has a warning of its own
 }
 
-// unknownVariables returns warnings of variables that look as if they were meant for
-// us. No value is in them: it may be a secret.
+// unknownVariables returns warnings about variables that seem to be meant for us. They contain
+// no values, which may be secrets.
 func (r *settingReader) unknownVariables() []string {
 	known := r.knownVariables()
 	var warnings []string
@@ -62,7 +62,7 @@ func (r *settingReader) unknownVariables() []string {
 	return warnings
 }
 
-// isVariable keeps what could garble a terminal out of the warnings.
+// isVariable matches names that cannot garble a terminal.
 var isVariable = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
 
 // knownVariables returns the name of every variable that is read.

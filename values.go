@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// shown returns a value in quotes, unless it looks as if it had a password in it: a
-// database's URL may be in the wrong variable.
+// shown returns a value in quotes, unless it seems to contain a password: a database URL may
+// be in the wrong variable.
 func shown(value string) string {
 	if mayHoldSecret(value) {
 		return "a value that is not shown, because it may hold a secret"
@@ -17,8 +17,8 @@ func shown(value string) string {
 	return strconv.Quote(value)
 }
 
-// looksRandom matches a text that may be a secret key in the wrong place: no value that is
-// right is as long in one piece, but for paths.
+// looksRandom matches a text that may be a secret key in the wrong variable. Except for paths,
+// no correct value is as long without a break.
 var looksRandom = regexp.MustCompile(`^[A-Za-z0-9+_-][A-Za-z0-9+/_-]{19,}$`)
 
 func mayHoldSecret(value string) bool {
@@ -45,8 +45,7 @@ func trimEnds(value string) string {
 	}
 }
 
-// isBlank reports whether c is white space, or a byte order mark as Windows' editors
-// write it.
+// isBlank reports whether c is white space or a byte order mark, which Windows editors write.
 func isBlank(c rune) bool { return unicode.IsSpace(c) || c == '\ufeff' || c == '\u200b' }
 
 // hasQuoteAtEnd reports whether a value begins or ends with a quote.

@@ -10,12 +10,12 @@ import (
 // wantKey is what a secret key should be.
 var wantKey = fmt.Sprintf("want at least %d random bytes, such as the output of: openssl rand -hex 32", minSecretSize)
 
-// minKeyBits is the least entropy that the number of different bytes in a key has to
-// leave room for. Random hex digits, 32 of them, stay above it but once in 10^12.
+// minKeyBits is the least entropy that a key's number of different bytes must allow. Of 32
+// random hex digits, one key in 10^12 allows less.
 const minKeyBits = 80
 
-// exampleKeys are from tutorials and documentation: everybody knows them. Case and
-// punctuation do not count; see plainText.
+// exampleKeys are keys from tutorials and documentation. Case and punctuation do not count;
+// see plainText.
 var exampleKeys = []string{
 	"09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",                     // FastAPI
 	"192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf",                     // Flask
@@ -24,15 +24,15 @@ var exampleKeys = []string{
 	"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CA", // RFC 7515 A.1
 }
 
-// placeholders are what documentation writes where a key should be. Each has 7 letters or
-// more, so that a random key contains one of them less than once in 10^7.
+// placeholders stand in documentation where a key should be. Each has at least 7 letters, so
+// that fewer than one in 10^7 random keys contains one.
 var placeholders = []string{
 	"yoursecret", "256bitsecret", "384bitsecret", "512bitsecret", "256bitslong", "384bitslong", "512bitslong", // jwt.io
 	"changeme", "changethis", "changeit", "replaceme", "replacethis", "replacewith", "insertyour", "placeholder", "opensslrand",
 }
 
-// inventions are what people think up for a key. They are a warning only: many a server
-// runs with one.
+// inventions are words of keys that people think up. They only cause a warning, because
+// servers run with such keys.
 var inventions = []string{
 	"secretkey", "supersecret", "mysecret", "jwtsecret", "tokensecret", "changein", "updateme",
 	"donotuse", "dontuse", "notforproduction", "notsecure", "examplekey", "exampleonly", "samplekey",
@@ -40,11 +40,11 @@ var inventions = []string{
 	"passwordpassword", "loremipsum",
 }
 
-// longestPattern is how long a text may be, in bytes, that nobody may repeat for a key.
+// longestPattern is the length, in bytes, up to which a repeated text is refused as a key.
 const longestPattern = 8
 
-// weakness says why a secret key is refused, or returns "". White space and quotes at its
-// ends make it no better.
+// weakness says why a secret key is refused, or returns "". It ignores white space and quotes
+// at the ends.
 func weakness(secret string) string {
 	key := trimEnds(secret)
 	period := period(key)
