@@ -81,10 +81,14 @@ func (g *guard) refuse(ctx context.Context, t attempt, who standing) error {
 // it frees the slot. It returns the standing of the source by then, and whether the password
 // is right.
 func (g *guard) tryInTurn(ctx context.Context, t attempt, who standing) (standing, bool, error) {
-	if err := g.hashes.enter(t.from.Gone); err != nil {
+	enter, leave := g.hashes.enter, g.hashes.leave
+	if needsWhole(t.user.PasswordHash) {
+		enter, leave = g.hashes.enterAll, g.hashes.leaveAll
+	}
+	if err := enter(t.from.Gone); err != nil {
 		return who, false, err
 	}
-	defer g.hashes.leave()
+	defer leave()
 	entered := time.Now()
 	again, err := g.standingOf(ctx, t) // others may have failed while this one waited
 	if err != nil {

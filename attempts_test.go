@@ -269,7 +269,7 @@ func TestUnusableHash(t *testing.T) {
 		name, stored string
 		logged       bool
 	}{
-		{"another scheme", "$2b$04$2JBvE9YP5iC3OP7PvqZjUuHBWxO6MQ.lDwrlYgBYOEp3YESoT2id6", true},
+		{"another scheme", "{SSHA}4nEy8X6e3TixTG04IW38INu9SKREqHXu", true},
 		{"too many rounds", "$pbkdf2-sha256$10000001$$cuWP8A8DPrQmaXx9wEBt8CmIzd3xX3zUBCqSKefXeKA", true},
 		{"cut off", "$pbkdf2-sha256$29000$AAEC", true},
 		{"nothing", "", true},

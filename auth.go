@@ -4,45 +4,46 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base64"
-	"errors"
-	"strconv"
-	"strings"
-	"sync/atomic"
+	"sync"
+	"time"
 
 	"golang.org/x/crypto/pbkdf2"
 )
 
-// maxRounds is how much work a stored hash may ask for: some two seconds.
-const maxRounds = 10_000_000
-
-// Sizes of passlib's pbkdf2_sha256, in bytes.
-const (
-	maxSaltSize = 1024
-	saltSize    = 16
-	keySize     = sha256.Size
-)
-
-// A hasher turns passwords into passlib's pbkdf2_sha256 strings, and back into
-// a yes or no. Tests make one with few rounds.
+// A hasher turns passwords into passlib's pbkdf2_sha256 strings, and compares passwords with
+// those and with the hashes of other programs. Tests make one with few rounds.
+//
+// Work is counted in rounds of PBKDF2 with SHA-256.
 type hasher struct {
-	rounds  int
-	dearest atomic.Int64 // the most rounds of any hash seen so far
-	decoy   pbkdf2Hash   // what a password is checked against when there is no hash
-	derive  func(password string, salt []byte, rounds int) []byte
+	rounds int
+	decoy  pbkdf2Hash // what a password is checked against when there is no hash
+	derive func(password string, salt []byte, rounds int) []byte
+
+	mu       sync.Mutex     // guards the fields below
+	work     map[string]int // of each scheme that it has met, the least that was measured
+	perRound time.Duration  // a thousand times what a round takes
 }
 
 func newHasher(rounds int) *hasher {
+	h := &hasher{rounds: rounds, derive: pbkdf2Key, work: make(map[string]int)}
 	// Nobody will ever find a password whose hash is this random key.
-	return &hasher{
-		rounds: rounds, decoy: pbkdf2Hash{rounds, randomBytes(saltSize), randomBytes(keySize)}, derive: pbkdf2Key,
-	}
+	h.decoy = ourHash(rounds, randomBytes(saltSize), randomBytes(keySize))
+	return h
+}
+
+func pbkdf2Key(password string, salt []byte, rounds int) []byte {
+	return pbkdf2.Key([]byte(password), salt, rounds, keySize, sha256.New)
+}
+
+// ourHash returns a hash in the form that new ones have.
+func ourHash(rounds int, salt, key []byte) pbkdf2Hash {
+	return pbkdf2Hash{prfs["sha256"], rounds, string(salt), key, formatPasslib, ""}
 }
 
 // hashPassword returns the string to store for password.
 func (h *hasher) hashPassword(password string) string {
 	salt := randomBytes(saltSize)
-	return pbkdf2Hash{h.rounds, salt, h.derive(password, salt, h.rounds)}.String()
+	return ourHash(h.rounds, salt, h.derive(password, salt, h.rounds)).String()
 }
 
 // verifyPassword reports whether password is the one that stored was made from, and mayPass
@@ -55,88 +56,91 @@ func (h *hasher) verifyPassword(password, stored string, mayPass bool) (ok bool,
 	if err != nil {
 		hash = h.decoy
 	}
-	price := h.price(hash.rounds)
-	made = h.derive(password, hash.salt, hash.rounds)
-	same := subtle.ConstantTimeCompare(made, hash.key) == 1
+	same, made, spent := h.compare(hash, password)
+	price := h.price(hash.scheme(), spent)
 	if same && mayPass && err == nil {
 		return true, made
 	}
-	if missing := price - hash.rounds; missing > 0 {
-		h.derive(password, hash.salt, missing)
-	}
+	h.spend(password, price-spent)
 	return false, made
 }
 
-// price records a hash of this many rounds, and returns the cost of a no: the most rounds
-// seen so far, and at least today's.
-func (h *hasher) price(rounds int) int {
-	for {
-		dearest := h.dearest.Load()
-		if dearest >= int64(rounds) || h.dearest.CompareAndSwap(dearest, int64(rounds)) {
-			return int(max(dearest, int64(rounds), int64(h.rounds)))
-		}
+// compare compares a password with a hash, and returns how much work that was.
+func (h *hasher) compare(hash passwordHash, password string) (same bool, made []byte, spent int) {
+	if p, ok := hash.(pbkdf2Hash); ok && p.prf.name == "sha256" {
+		made = h.derive(password, []byte(p.salt), p.count)
+		return subtle.ConstantTimeCompare(made, p.key) == 1, made, p.count
+	}
+	perRound := h.calibrate()
+	watch := startStopwatch(usesThreads(hash))
+	same, made = hash.verify(password)
+	spent = int(1000 * watch.stop() / perRound)
+	if made == nil { // repeats must not recognize the password by something that is quick to try
+		rounds := h.rounds / 10
+		made, spent = h.derive(password, []byte(h.decoy.salt), rounds), spent+rounds
+	}
+	return same, made, spent
+}
+
+// calibrate returns a thousand times what a round takes, and at least a nanosecond.
+func (h *hasher) calibrate() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.perRound == 0 {
+		rounds := max(h.rounds/10, 1000)
+		watch := startStopwatch(false)
+		pbkdf2Key("", []byte(h.decoy.salt), rounds)
+		h.perRound = max(1000*watch.stop()/time.Duration(rounds), 1)
+	}
+	return h.perRound
+}
+
+// spend does work of no use.
+func (h *hasher) spend(password string, rounds int) {
+	if rounds > 0 {
+		h.derive(password, []byte(h.decoy.salt), rounds)
 	}
 }
 
-// isCheap reports whether stored is a hash that took less work than those made
-// today.
+// price records the work that a hash took, and returns the price of a no: the dearest scheme
+// that was met, and at least today's hash. Of several measurements the least counts, because
+// others on the machine can only make them larger.
+func (h *hasher) price(scheme string, spent int) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if least, ok := h.work[scheme]; !ok || spent < least {
+		h.work[scheme] = spent
+	}
+	price := h.rounds
+	for _, work := range h.work {
+		price = max(price, work)
+	}
+	return price
+}
+
+// isCheap reports whether stored is a hash that new ones should replace: of another program,
+// or of fewer rounds.
 func (h *hasher) isCheap(stored string) bool {
 	hash, err := parseHash(stored)
-	return err == nil && hash.rounds < h.rounds
-}
-
-// A pbkdf2Hash is a password hash that describes itself:
-// $pbkdf2-sha256$<rounds>$<salt>$<key>, the last two in ab64.
-type pbkdf2Hash struct {
-	rounds int
-	salt   []byte
-	key    []byte
-}
-
-const hashPrefix = "$pbkdf2-sha256$"
-
-// errBadHash means that a stored hash cannot be verified, so that nobody can log in with it.
-var errBadHash = errors.New("not a pbkdf2-sha256 hash")
-
-// parseHash reads a pbkdf2_sha256 string of passlib. It accepts exactly what String writes.
-// The string may come from an import or an intruder, so its rounds are bounded, and its key
-// must have the full length: an empty key never equals an empty key.
-func parseHash(stored string) (pbkdf2Hash, error) {
-	rest, ok := strings.CutPrefix(stored, hashPrefix)
-	fields := strings.SplitN(rest, "$", 4)
-	if !ok || len(fields) != 3 {
-		return pbkdf2Hash{}, errBadHash
+	if err != nil {
+		return false
 	}
-	rounds, err := strconv.Atoi(fields[0])
-	if err != nil || rounds < 1 || rounds > maxRounds || strconv.Itoa(rounds) != fields[0] {
-		return pbkdf2Hash{}, errBadHash
-	}
-	salt, err1 := decodeAB64(fields[1])
-	key, err2 := decodeAB64(fields[2])
-	if err1 != nil || err2 != nil || len(salt) > maxSaltSize || len(key) != keySize {
-		return pbkdf2Hash{}, errBadHash
-	}
-	return pbkdf2Hash{rounds, salt, key}, nil
+	ours, ok := hash.(pbkdf2Hash)
+	return !ok || ours.prf.name != "sha256" || ours.of != "" || ours.count < h.rounds
 }
 
-func (h pbkdf2Hash) String() string {
-	return hashPrefix + strconv.Itoa(h.rounds) + "$" + ab64.EncodeToString(h.salt) + "$" + ab64.EncodeToString(h.key)
+// needsWhole reports whether a stored hash needs so much memory, or threads of its own, that
+// no other should be compared at the same time.
+func needsWhole(stored string) bool {
+	const much = 64 << 20
+	hash, err := parseHash(stored)
+	return err == nil && (hash.memory() > much || usesThreads(hash) && hash.(argon2Hash).lanes > 1)
 }
 
-func pbkdf2Key(password string, salt []byte, rounds int) []byte {
-	return pbkdf2.Key([]byte(password), salt, rounds, keySize, sha256.New)
-}
-
-// ab64 is passlib's base64: the standard alphabet with a period for the plus,
-// and no padding.
-var ab64 = base64.NewEncoding("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789./").
-	WithPadding(base64.NoPadding).Strict()
-
-func decodeAB64(s string) ([]byte, error) {
-	if strings.ContainsAny(s, "\r\n") { // which package base64 skips
-		return nil, errBadHash
-	}
-	return ab64.DecodeString(s)
+// usesThreads reports whether a hash is computed by other threads than the caller's.
+func usesThreads(hash passwordHash) bool {
+	_, ok := hash.(argon2Hash)
+	return ok
 }
 
 func randomBytes(n int) []byte {

@@ -10,8 +10,14 @@ import (
 // A queue limits how many requests at once do what takes a core for long, such as hashing a
 // password (about 115 ms). The others wait, first come, first served.
 type queue struct {
+<<<<<<< HEAD
 	running chan struct{} // one element for each request at work
 	waiting chan struct{} // one element for each request that waits
+=======
+	running chan struct{} // has one element for each request that is at work
+	waiting chan struct{} // and for each that waits
+	whole   chan struct{} // has one while a request has all places, or gathers them
+>>>>>>> b9fdc80 (hashes: the hashes of Django, Flask, Laravel, WordPress, Firebase and others verify)
 }
 
 const (
@@ -27,7 +33,7 @@ var errBusy = errors.New("too many others are waiting")
 
 // newQueue returns a queue that lets at most atOnce requests work concurrently.
 func newQueue(atOnce int) *queue {
-	return &queue{make(chan struct{}, atOnce), make(chan struct{}, maxWaiting)}
+	return &queue{make(chan struct{}, atOnce), make(chan struct{}, maxWaiting), make(chan struct{}, 1)}
 }
 
 // enter waits for a place among those at work, to be left again by leave. It returns
@@ -50,8 +56,52 @@ func (q *queue) enter(gone <-chan struct{}) error {
 	return nil
 }
 
+<<<<<<< HEAD
 // pass waits as enter does, but leaves at once. It reports whether it got a place. It does not
 // count among those that wait, so that it keeps nobody out.
+=======
+// enterAll is enter for work that must not share memory or cores with other work: it takes
+// all places, to be left by leaveAll.
+func (q *queue) enterAll(gone <-chan struct{}) error {
+	select {
+	case q.waiting <- struct{}{}:
+		defer func() { <-q.waiting }()
+	default:
+		return errBusy
+	}
+	limit := time.NewTimer(queuePatience)
+	defer limit.Stop()
+	taken := 0
+	next := q.whole // then one place after the other
+	for taken <= cap(q.running) {
+		select {
+		case next <- struct{}{}:
+			taken, next = taken+1, q.running
+			continue
+		case <-gone:
+		case <-limit.C:
+		}
+		q.giveBack(taken)
+		return errBusy
+	}
+	return nil
+}
+
+func (q *queue) leaveAll() { q.giveBack(1 + cap(q.running)) }
+
+// giveBack gives back what enterAll has taken.
+func (q *queue) giveBack(taken int) {
+	for range taken - 1 {
+		<-q.running
+	}
+	if taken > 0 {
+		<-q.whole
+	}
+}
+
+// pass waits as enter does, and makes way at once. It reports whether it would have got a
+// place. It takes none among those that wait, so that it keeps nobody out.
+>>>>>>> b9fdc80 (hashes: the hashes of Django, Flask, Laravel, WordPress, Firebase and others verify)
 func (q *queue) pass(gone <-chan struct{}) bool {
 	entered := q.enterNow() || len(q.waiting) < cap(q.waiting) && q.wait(gone)
 	if entered {

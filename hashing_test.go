@@ -90,3 +90,42 @@ func TestHashQueueHangUp(t *testing.T) {
 		}
 	})
 }
+
+// TestWholeQueue: work that needs all places has them alone, and gives back what it has
+// gathered when it has waited long enough.
+func TestWholeQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(3)
+		if err := q.enter(nil); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if err := q.enterAll(nil); !errors.Is(err, errBusy) || time.Since(began) != queuePatience {
+			t.Errorf("beside another: %v after %v", err, time.Since(began))
+		}
+		if len(q.running) != 1 || len(q.whole) != 0 || len(q.waiting) != 0 {
+			t.Errorf("it keeps %d, %d and %d places", len(q.running), len(q.whole), len(q.waiting))
+		}
+		time.AfterFunc(time.Second, q.leave)
+		if err := q.enterAll(nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := q.enter(nil); !errors.Is(err, errBusy) {
+			t.Errorf("another enters: %v", err)
+		}
+		if err := q.enterAll(nil); !errors.Is(err, errBusy) {
+			t.Errorf("a second one enters: %v", err)
+		}
+		gone := make(chan struct{})
+		close(gone)
+		if err := q.enterAll(gone); !errors.Is(err, errBusy) {
+			t.Errorf("one that has gone enters: %v", err)
+		}
+		q.leaveAll()
+		for range 3 {
+			if err := q.enter(nil); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+)
+
+// A passwordHash is a stored hash of a password, which says itself how it was made.
+type passwordHash interface {
+	// String returns the hash as it is stored.
+	String() string
+
+	// scheme returns what people call the way in which it was made, with its cost:
+	// "django pbkdf2-sha256 1000000".
+	scheme() string
+
+	// verify reports whether the password is the one that the hash was made from. made is
+	// what the hash function made of it, or nil if that cannot be had. Both answers take
+	// the same time.
+	verify(password string) (ok bool, made []byte)
+
+	// memory returns how much memory verify needs, in bytes, if that is worth mentioning.
+	memory() int
+}
+
+var (
+	// errBadHash means that nobody can log in with a stored hash: it is of no kind that
+	// we know, or damaged.
+	errBadHash = errors.New("no hash that Latchkey can verify")
+
+	// errFastHash means that a hash can be tried billions of times a second.
+	errFastHash = errors.New("a hash that is too fast to be safe")
+)
+
+// A costError says that a hash would take too much time or memory, or so little that it is
+// damaged.
+type costError struct{ what, want string }
+
+func (e costError) Error() string { return e.what + "; want " + e.want }
+
+// bound returns a costError unless least <= n <= most.
+func bound(what string, n, least, most int) error {
+	if n < least || n > most {
+		return costError{fmt.Sprintf("%s of %d", what, n), fmt.Sprintf("%d to %d", least, most)}
+	}
+	return nil
+}
+
+// number reads a whole number of at most nine digits. Signs and leading zeros are noticed by
+// parseHash.
+func number(text string) (int, error) {
+	n, err := strconv.Atoi(text)
+	if err != nil || len(text) > 10 {
+		return 0, errBadHash
+	}
+	return n, nil
+}
+
+// numbers reads whole numbers.
+func numbers(texts ...string) ([]int, error) {
+	all := make([]int, len(texts))
+	for i, text := range texts {
+		var err error
+		if all[i], err = number(text); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// checkSizes returns errBadHash unless a salt has 1 to maxSaltSize bytes and a key 16 to 64.
+func checkSizes(salt string, key []byte) error {
+	if len(salt) < 1 || len(salt) > maxSaltSize || len(key) < 16 || len(key) > 64 {
+		return errBadHash
+	}
+	return nil
+}
+
+// Sizes of what is in a hash, in bytes.
+const (
+	maxSaltSize = 1024
+	saltSize    = 16 // of ours, as of passlib's
+	keySize     = sha256.Size
+)
+
+// maxHashMemory is how much memory a stored hash may ask for, in bytes.
+const maxHashMemory = 256 << 20
+
+var rawStdBase64 = base64.RawStdEncoding.Strict()
