@@ -26,7 +26,7 @@ check: ## what a reviewer need not look for
 	go mod tidy -diff && go -C e2e mod tidy -diff
 
 bench: ## the figures of the README, side by side
-	go test -run '^$$' -bench 'MemStore|Throttle' .
+	go test -run '^$$' -benchtime 1x -bench 'FailedLoginOfEach' . && go test -run '^$$' -bench 'MemStore|Throttle' .
 	go -C e2e test -run '^$$' -bench . -benchtime 1x -v -timeout 30m .
 
 SOAK ?= 10m

@@ -201,4 +201,3 @@ func TestWycheproofPBKDF2(t *testing.T) {
 		}
 	}
 }
-

@@ -4,8 +4,10 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // madeElsewhere are hashes that other programs made. See testdata/hashes.json.
@@ -261,4 +263,37 @@ func FuzzStoredHash(f *testing.F) {
 		}
 		needsWhole(stored)
 	})
+}
+
+// BenchmarkFailedLoginOfEach compares the time of a wrong password for every kind of hash, once
+// the dearest has been met.
+func BenchmarkFailedLoginOfEach(b *testing.B) {
+	const attempts = 9
+	h := newHasher(600_000)
+	all := append(madeElsewhere(b), struct{ Scheme, Hash, Password string }{Scheme: "nobody"})
+	for _, v := range all {
+		h.verifyPassword("wrong", v.Hash, true)
+	}
+	for b.Loop() {
+		took := make([][]time.Duration, len(all))
+		for range attempts {
+			for i, v := range all {
+				began := time.Now()
+				h.verifyPassword("wrong", v.Hash, true)
+				took[i] = append(took[i], time.Since(began))
+			}
+		}
+		median := func(i int) float64 {
+			slices.Sort(took[i])
+			return float64(took[i][attempts/2])
+		}
+		nobody := median(len(all) - 1)
+		least, most := 1.0, 1.0
+		for i := range all {
+			least, most = min(least, median(i)/nobody), max(most, median(i)/nobody)
+		}
+		b.ReportMetric(least, "least/nobody")
+		b.ReportMetric(most, "most/nobody")
+		b.ReportMetric(nobody/1e6, "ms/login")
+	}
 }

@@ -4,20 +4,16 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"time"
 )
 
 // A queue limits how many requests at once do what takes a core for long, such as hashing a
 // password (about 115 ms). The others wait, first come, first served.
 type queue struct {
-<<<<<<< HEAD
 	running chan struct{} // one element for each request at work
 	waiting chan struct{} // one element for each request that waits
-=======
-	running chan struct{} // has one element for each request that is at work
-	waiting chan struct{} // and for each that waits
-	whole   chan struct{} // has one while a request has all places, or gathers them
->>>>>>> b9fdc80 (hashes: the hashes of Django, Flask, Laravel, WordPress, Firebase and others verify)
+	whole   chan struct{} // one element while a request has all places, or gathers them
 }
 
 const (
@@ -56,10 +52,6 @@ func (q *queue) enter(gone <-chan struct{}) error {
 	return nil
 }
 
-<<<<<<< HEAD
-// pass waits as enter does, but leaves at once. It reports whether it got a place. It does not
-// count among those that wait, so that it keeps nobody out.
-=======
 // enterAll is enter for work that must not share memory or cores with other work: it takes
 // all places, to be left by leaveAll.
 func (q *queue) enterAll(gone <-chan struct{}) error {
@@ -87,7 +79,11 @@ func (q *queue) enterAll(gone <-chan struct{}) error {
 	return nil
 }
 
-func (q *queue) leaveAll() { q.giveBack(1 + cap(q.running)) }
+// leaveAll also gives memory back to the system, before the next request needs as much.
+func (q *queue) leaveAll() {
+	debug.FreeOSMemory()
+	q.giveBack(1 + cap(q.running))
+}
 
 // giveBack gives back what enterAll has taken.
 func (q *queue) giveBack(taken int) {
@@ -99,9 +95,8 @@ func (q *queue) giveBack(taken int) {
 	}
 }
 
-// pass waits as enter does, and makes way at once. It reports whether it would have got a
-// place. It takes none among those that wait, so that it keeps nobody out.
->>>>>>> b9fdc80 (hashes: the hashes of Django, Flask, Laravel, WordPress, Firebase and others verify)
+// pass waits as enter does, but leaves at once. It reports whether it got a place. It does not
+// count among those that wait, so that it keeps nobody out.
 func (q *queue) pass(gone <-chan struct{}) bool {
 	entered := q.enterNow() || len(q.waiting) < cap(q.waiting) && q.wait(gone)
 	if entered {
