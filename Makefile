@@ -15,7 +15,7 @@ test: ## about three minutes; says what it skips for want of time, a browser or 
 	go -C e2e test -race -shuffle=on
 
 test-long: ## outages, floods, slow clients, soaks and long races too
-	LONG=1 go test -race -shuffle=on -run 'TestLastEventWins|TestFamiliarLooksStrange' .
+	LONG=1 go test -race -shuffle=on -run 'TestLastEventWins|TestFamiliarLooksStrange|TestHashesOfOthers' .
 	LONG=1 go -C e2e test -race -shuffle=on -timeout 30m
 
 check: ## what a reviewer need not look for
