@@ -45,7 +45,7 @@ func (g *guard) try(ctx context.Context, t attempt) error {
 		return err
 	}
 	if !who.admitted {
-		if g.hashes.pass(t.from.Gone) {
+		if g.hashes.pass(t.from.gone()) {
 			g.pace.pretendToHash()
 		}
 		return g.refuse(ctx, t, who)
@@ -85,7 +85,7 @@ func (g *guard) tryInTurn(ctx context.Context, t attempt, who standing) (standin
 	if needsWhole(t.user.PasswordHash) {
 		enter, leave = g.hashes.enterAll, g.hashes.leaveAll
 	}
-	if err := enter(t.from.Gone); err != nil {
+	if err := enter(t.from.gone()); err != nil {
 		return who, false, err
 	}
 	defer leave()

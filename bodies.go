@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"strings"
@@ -9,9 +10,9 @@ import (
 // ignoresBody is for operations that need no body. Some proxies announce a body that never
 // comes: nginx's auth_request passes on the Content-Length of another request.
 func ignoresBody(h handlerFunc) handlerFunc {
-	return func(w http.ResponseWriter, r *http.Request, from client) error {
+	return func(ctx context.Context, w http.ResponseWriter, r *http.Request, from client) error {
 		r.Body = http.NoBody
-		return h(w, r, from)
+		return h(ctx, w, r, from)
 	}
 }
 
@@ -21,7 +22,7 @@ const maxBody = 64 << 10
 // readsBody is for operations that need a body. It refuses a body that is larger than maxBody,
 // at once if the request says so, and a compressed one.
 func readsBody(h handlerFunc) handlerFunc {
-	return func(w http.ResponseWriter, r *http.Request, from client) error {
+	return func(ctx context.Context, w http.ResponseWriter, r *http.Request, from client) error {
 		if err := checkBody(r); err != nil {
 			if r.Close && r.Header.Get("Expect") == "" {
 				io.CopyN(io.Discard, r.Body, drainedBody)
@@ -31,7 +32,7 @@ func readsBody(h handlerFunc) handlerFunc {
 		if r.Body != http.NoBody {
 			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		}
-		return h(w, r, from)
+		return h(ctx, w, r, from)
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"embed"
 	"fmt"
 	"io"
@@ -29,7 +30,7 @@ const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img
 // the folder that the document is in, as a proxy that adds a prefix needs. Postman and
 // most generators do not resolve that, so a request that comes straight from this machine
 // gets the address it was sent to.
-func readOpenAPI(w http.ResponseWriter, r *http.Request, _ client) error {
+func readOpenAPI(_ context.Context, w http.ResponseWriter, r *http.Request, _ client) error {
 	w.Header()["Content-Type"] = jsonContentType
 	w.Header().Set("Cache-Control", "no-cache")
 	w.Write(bytes.Replace(openAPI, []byte(`"url": "."`), serverURL(r), 1))
@@ -50,13 +51,13 @@ func serverURL(r *http.Request) []byte {
 }
 
 // readDocs answers with the documentation page.
-func readDocs(w http.ResponseWriter, r *http.Request, _ client) error {
+func readDocs(_ context.Context, w http.ResponseWriter, r *http.Request, _ client) error {
 	w.Header().Set("Content-Security-Policy", docsPolicy)
 	return docsPage.write(w, r)
 }
 
 // readDocsFile answers with a file that the documentation page loads.
-func readDocsFile(w http.ResponseWriter, r *http.Request, _ client) error {
+func readDocsFile(_ context.Context, w http.ResponseWriter, r *http.Request, _ client) error {
 	file, ok := docsFiles[r.PathValue("file")]
 	if !ok {
 		return errNotFound

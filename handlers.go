@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net/http"
 	"net/url"
@@ -19,8 +20,8 @@ type caller struct {
 }
 
 // createUser registers a user.
-func (a *api) createUser(w http.ResponseWriter, r *http.Request, from client) error {
-	if err := a.accounts.admitRegistration(r.Context(), from); err != nil {
+func (a *api) createUser(ctx context.Context, w http.ResponseWriter, r *http.Request, from client) error {
+	if err := a.accounts.admitRegistration(ctx, from); err != nil {
 		return err
 	}
 	members, err := readObject(r)
@@ -31,7 +32,7 @@ func (a *api) createUser(w http.ResponseWriter, r *http.Request, from client) er
 	if err != nil {
 		return err
 	}
-	u, err := a.accounts.register(r.Context(), req, from)
+	u, err := a.accounts.register(ctx, req, from)
 	if err != nil {
 		return err
 	}
@@ -41,7 +42,7 @@ func (a *api) createUser(w http.ResponseWriter, r *http.Request, from client) er
 // loginForAccessToken is the token endpoint of the resource owner password
 // credentials grant (RFC 6749 §4.3) and of refresh tokens (§6). Without a grant_type
 // it is a login, as in FastAPI.
-func (a *api) loginForAccessToken(w http.ResponseWriter, r *http.Request, from client) error {
+func (a *api) loginForAccessToken(ctx context.Context, w http.ResponseWriter, r *http.Request, from client) error {
 	fields, err := readForm(r)
 	if err != nil {
 		return err
@@ -49,9 +50,9 @@ func (a *api) loginForAccessToken(w http.ResponseWriter, r *http.Request, from c
 	var tokens issuedTokens
 	switch fields.values["grant_type"] {
 	case "", "password":
-		tokens, err = a.loginByForm(r, fields, from)
+		tokens, err = a.loginByForm(ctx, fields, from)
 	case "refresh_token":
-		tokens, err = a.refreshByForm(r, fields, from)
+		tokens, err = a.refreshByForm(ctx, fields, from)
 	default:
 		err = errUnsupportedGrant
 	}
@@ -61,25 +62,25 @@ func (a *api) loginForAccessToken(w http.ResponseWriter, r *http.Request, from c
 	return writeJSON(w, http.StatusOK, newTokenResponse(tokens, fields))
 }
 
-func (a *api) loginByForm(r *http.Request, fields form, from client) (issuedTokens, error) {
+func (a *api) loginByForm(ctx context.Context, fields form, from client) (issuedTokens, error) {
 	login, err := parseLogin(fields)
 	if err != nil {
 		return issuedTokens{}, err
 	}
-	return a.accounts.login(r.Context(), login, from)
+	return a.accounts.login(ctx, login, from)
 }
 
-func (a *api) refreshByForm(r *http.Request, fields form, from client) (issuedTokens, error) {
+func (a *api) refreshByForm(ctx context.Context, fields form, from client) (issuedTokens, error) {
 	token, err := tokenField(fields, "refresh_token")
 	if err != nil {
 		return issuedTokens{}, err
 	}
-	return a.accounts.refresh(r.Context(), token, from)
+	return a.accounts.refresh(ctx, token, from)
 }
 
 // revokeToken ends the session of a token (RFC 7009). The token shows its own kind;
 // token_type_hint is ignored (§2.1).
-func (a *api) revokeToken(w http.ResponseWriter, r *http.Request, from client) error {
+func (a *api) revokeToken(ctx context.Context, w http.ResponseWriter, r *http.Request, from client) error {
 	fields, err := readForm(r)
 	if err != nil {
 		return err
@@ -88,27 +89,27 @@ func (a *api) revokeToken(w http.ResponseWriter, r *http.Request, from client) e
 	if err != nil {
 		return err
 	}
-	if err := a.accounts.revoke(r.Context(), token, from); err != nil {
+	if err := a.accounts.revoke(ctx, token, from); err != nil {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, struct{}{}) // clients parse it, though RFC 7009 §2.2 has them ignore it
 }
 
 // root sends people to the documentation.
-func root(w http.ResponseWriter, r *http.Request, _ client) error {
+func root(_ context.Context, w http.ResponseWriter, r *http.Request, _ client) error {
 	redirect(w, r, "/docs", "")
 	return nil
 }
 
 // readLivez says that the process runs. It does not ask the database, which a restart of
 // this process would not bring back.
-func readLivez(w http.ResponseWriter, _ *http.Request, _ client) error {
+func readLivez(_ context.Context, w http.ResponseWriter, _ *http.Request, _ client) error {
 	return writeJSON(w, http.StatusOK, healthy)
 }
 
 // readReadyz says whether requests should be sent here.
-func (a *api) readReadyz(w http.ResponseWriter, r *http.Request, _ client) error {
-	if err := a.accounts.ready(r.Context()); err != nil {
+func (a *api) readReadyz(ctx context.Context, w http.ResponseWriter, r *http.Request, _ client) error {
+	if err := a.accounts.ready(ctx); err != nil {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, healthy)
@@ -120,11 +121,11 @@ var healthy = map[string]string{"status": "ok"}
 // readUsers is the original's GET /: every user, with the password hash. It refuses pages of
 // other origins, pages whose host name has been pointed here (DNS rebinding), and clients of
 // a proxy.
-func (a *api) readUsers(w http.ResponseWriter, r *http.Request, _ client) error {
+func (a *api) readUsers(ctx context.Context, w http.ResponseWriter, r *http.Request, _ client) error {
 	if !isLoopback((&url.URL{Host: r.Host}).Hostname()) || r.Header.Get("Origin") != "" || isForwarded(r) {
 		return errNotLocal
 	}
-	users, err := a.accounts.allUsers(r.Context())
+	users, err := a.accounts.allUsers(ctx)
 	if err != nil {
 		return err
 	}
@@ -134,8 +135,8 @@ func (a *api) readUsers(w http.ResponseWriter, r *http.Request, _ client) error 
 // signedIn is for operations of a signed-in user: it calls h with the user and the session
 // that the request's bearer token names. It reads the body first, so that a session that
 // ends while the client is slow to send its body has ended for this request, too.
-func (a *api) signedIn(h func(w http.ResponseWriter, r *http.Request, me caller) error) handlerFunc {
-	return func(w http.ResponseWriter, r *http.Request, from client) error {
+func (a *api) signedIn(h func(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller) error) handlerFunc {
+	return func(ctx context.Context, w http.ResponseWriter, r *http.Request, from client) error {
 		token, err := bearerToken(r.Header["Authorization"])
 		if err != nil {
 			return err
@@ -147,10 +148,10 @@ func (a *api) signedIn(h func(w http.ResponseWriter, r *http.Request, me caller)
 			}
 			r.Body = io.NopCloser(bytes.NewReader(body))
 		}
-		u, s, err := a.accounts.currentUser(r.Context(), token)
+		u, s, err := a.accounts.currentUser(ctx, token)
 		if err != nil {
 			return err
 		}
-		return h(w, r, caller{from, u, s})
+		return h(ctx, w, r, caller{from, u, s})
 	}
 }

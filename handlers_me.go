@@ -1,14 +1,17 @@
 package main
 
-import "net/http"
+import (
+	"context"
+	"net/http"
+)
 
 // readUsersMe answers with the signed-in user.
-func (a *api) readUsersMe(w http.ResponseWriter, _ *http.Request, me caller) error {
+func (a *api) readUsersMe(_ context.Context, w http.ResponseWriter, _ *http.Request, me caller) error {
 	return writeJSON(w, http.StatusOK, newUserResponse(me.User))
 }
 
 // updateUsersMe changes the signed-in user's own data.
-func (a *api) updateUsersMe(w http.ResponseWriter, r *http.Request, me caller) error {
+func (a *api) updateUsersMe(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller) error {
 	members, err := readObject(r)
 	if err != nil {
 		return err
@@ -17,7 +20,7 @@ func (a *api) updateUsersMe(w http.ResponseWriter, r *http.Request, me caller) e
 	if err != nil {
 		return err
 	}
-	u, err := a.accounts.updateProfile(r.Context(), me.User, change, me.client)
+	u, err := a.accounts.updateProfile(ctx, me.User, change, me.client)
 	if err != nil {
 		return err
 	}
@@ -25,7 +28,7 @@ func (a *api) updateUsersMe(w http.ResponseWriter, r *http.Request, me caller) e
 }
 
 // updatePassword changes the signed-in user's password.
-func (a *api) updatePassword(w http.ResponseWriter, r *http.Request, me caller) error {
+func (a *api) updatePassword(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller) error {
 	members, err := readObject(r)
 	if err != nil {
 		return err
@@ -34,21 +37,21 @@ func (a *api) updatePassword(w http.ResponseWriter, r *http.Request, me caller) 
 	if err != nil {
 		return err
 	}
-	return noContent(w, a.accounts.changePassword(r.Context(), me.User, me.Session, change, me.client))
+	return noContent(w, a.accounts.changePassword(ctx, me.User, me.Session, change, me.client))
 }
 
 // deleteUsersMe deletes the signed-in user.
-func (a *api) deleteUsersMe(w http.ResponseWriter, r *http.Request, me caller) error {
-	return noContent(w, a.accounts.deleteUser(r.Context(), me.User, me.Session, me.client))
+func (a *api) deleteUsersMe(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller) error {
+	return noContent(w, a.accounts.deleteUser(ctx, me.User, me.Session, me.client))
 }
 
 // readSessions answers with the sessions of the signed-in user.
-func (a *api) readSessions(w http.ResponseWriter, r *http.Request, me caller) error {
+func (a *api) readSessions(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller) error {
 	limit, err := parseLimit(r.URL.RawQuery)
 	if err != nil {
 		return err
 	}
-	body, err := a.encodeSessions(r, me, limit)
+	body, err := a.encodeSessions(ctx, me, limit)
 	if err != nil {
 		return err
 	}
@@ -58,12 +61,12 @@ func (a *api) readSessions(w http.ResponseWriter, r *http.Request, me caller) er
 
 // encodeSessions waits for its turn and encodes a list of sessions. It does not send the
 // list, because a client that is slow to take it must not keep others waiting.
-func (a *api) encodeSessions(r *http.Request, me caller, limit int) (*encoder, error) {
-	if err := a.accounts.lists.enter(me.Gone); err != nil {
+func (a *api) encodeSessions(ctx context.Context, me caller, limit int) (*encoder, error) {
+	if err := a.accounts.lists.enter(me.gone()); err != nil {
 		return nil, err
 	}
 	defer a.accounts.lists.leave()
-	sessions, err := a.accounts.listSessions(r.Context(), me.User, me.Session, limit)
+	sessions, err := a.accounts.listSessions(ctx, me.User, me.Session, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -72,16 +75,16 @@ func (a *api) encodeSessions(r *http.Request, me caller, limit int) (*encoder, e
 
 // deleteSessions ends all sessions of the signed-in user, or with ?keep=current all
 // others.
-func (a *api) deleteSessions(w http.ResponseWriter, r *http.Request, me caller) error {
+func (a *api) deleteSessions(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller) error {
 	keep, err := parseKeep(r.URL.RawQuery, me.Session.ID)
 	if err != nil {
 		return err
 	}
-	return noContent(w, a.accounts.endSessions(r.Context(), me.User, keep, me.client))
+	return noContent(w, a.accounts.endSessions(ctx, me.User, keep, me.client))
 }
 
 // deleteOneSession ends one session of the signed-in user. A session of another user is not
 // found, because the answer must not tell whether it exists.
-func (a *api) deleteOneSession(w http.ResponseWriter, r *http.Request, me caller) error {
-	return noContent(w, a.accounts.endSession(r.Context(), me.User, r.PathValue("id"), me.client))
+func (a *api) deleteOneSession(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller) error {
+	return noContent(w, a.accounts.endSession(ctx, me.User, r.PathValue("id"), me.client))
 }

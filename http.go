@@ -12,19 +12,18 @@ import (
 	"sync"
 )
 
-// A handlerFunc answers a request of a client, or returns why it cannot.
-type handlerFunc func(w http.ResponseWriter, r *http.Request, from client) error
+// A handlerFunc answers a request of a client, or returns why it cannot. Its work is done
+// under ctx, which unlike r.Context() goes on when the client hangs up.
+type handlerFunc func(ctx context.Context, w http.ResponseWriter, r *http.Request, from client) error
 
 // serve turns h into an http.Handler that answers h's failure as JSON.
 //
 // The request goes on when the client hangs up, because a client may close its half of the
 // connection once it has sent everything. Only a request that waits in a queue gives up its
-// place; see client.Gone.
+// place; see client.gone.
 func serve(log *slog.Logger, h handlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		from := sender(r)
-		r = r.WithContext(context.WithoutCancel(r.Context()))
-		if err := h(w, r, from); err != nil {
+		if err := h(context.WithoutCancel(r.Context()), w, r, sender(r)); err != nil {
 			writeError(w, r, log, err)
 		}
 	})
@@ -95,7 +94,7 @@ func sender(r *http.Request) client {
 		IP:        r.RemoteAddr,
 		UserAgent: strings.ToValidUTF8(agent, "?"), // no longer than before
 		RequestID: r.Header.Get(requestIDHeader),
-		Gone:      r.Context().Done(),
+		request:   r.Context(),
 	}
 }
 

@@ -122,7 +122,7 @@ func TestSampler(t *testing.T) {
 // answerWith answers a request with a failure.
 func answerWith(log *slog.Logger, err error) {
 	r := httptest.NewRequest("POST", "/token", nil)
-	logged(log, serve(log, func(http.ResponseWriter, *http.Request, client) error { return err })).ServeHTTP(httptest.NewRecorder(), r)
+	logged(log, serve(log, func(context.Context, http.ResponseWriter, *http.Request, client) error { return err })).ServeHTTP(httptest.NewRecorder(), r)
 }
 
 // TestSamplerAtTheEnd: a count that is not yet written when the process ends is not lost, and

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"strings"
 	"time"
 )
@@ -65,9 +66,15 @@ type client struct {
 	IP        string
 	UserAgent string
 	RequestID string
+	request   context.Context // ends when the client hangs up; may be nil
+}
 
-	// Gone is closed when the client hangs up. It may be nil.
-	Gone <-chan struct{}
+// gone returns a channel that is closed when the client hangs up.
+func (c client) gone() <-chan struct{} {
+	if c.request == nil {
+		return nil
+	}
+	return c.request.Done()
 }
 
 // A userChange is what UpdateUser changes of a user. The zero value changes nothing.

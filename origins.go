@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -15,12 +16,12 @@ import (
 // password that it sends would count as the visitor's own. Other clients than browsers send
 // neither Sec-Fetch-Site nor Origin, and pass.
 func ownOrigin(log *slog.Logger, origins []string, h handlerFunc) handlerFunc {
-	return func(w http.ResponseWriter, r *http.Request, from client) error {
+	return func(ctx context.Context, w http.ResponseWriter, r *http.Request, from client) error {
 		if isForeign(r, origins) {
 			logForeign(log, r)
 			return errForeignOrigin
 		}
-		return h(w, r, from)
+		return h(ctx, w, r, from)
 	}
 }
 

@@ -33,7 +33,7 @@ func slowAccounts(t *testing.T, rounds int) *accounts {
 func took(t *testing.T, ctx context.Context, acc *accounts, source, name, want string, ends ...map[time.Time]bool) time.Duration {
 	t.Helper()
 	began := time.Now()
-	_, err := acc.authenticateUser(t.Context(), name, fmt.Sprint("wrong ", began.UnixNano()), client{IP: source, Gone: ctx.Done()})
+	_, err := acc.authenticateUser(t.Context(), name, fmt.Sprint("wrong ", began.UnixNano()), client{IP: source, request: ctx})
 	if err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("%s from %s: %v; want %s", name, source, err, want)
 	}
