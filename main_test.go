@@ -46,12 +46,13 @@ func runProgram(t *testing.T, ctx context.Context, environ []string, args ...str
 	return outcome{exitCode(err), stdout.String(), string(logged)}
 }
 
-// runCheck runs latchkey check, which waits for no database.
+// runCheck runs latchkey check, which waits for no database. It uses a free port unless
+// environ has another: somebody may run the server on its default port.
 func runCheck(t *testing.T, environ []string, args ...string) outcome {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	return runProgram(t, ctx, environ, append([]string{"check"}, args...)...)
+	return runProgram(t, ctx, append(slices.Clone(environ), "ADDR=localhost:0"), append([]string{"check"}, args...)...)
 }
 
 // goodKey is long enough for SECRET_KEY and stands in no tutorial.

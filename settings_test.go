@@ -217,7 +217,7 @@ func TestGoodSettings(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := runCheck(t, append(tt.env, "ADDR=localhost:0"))
+			got := runCheck(t, tt.env)
 			if got.code != 0 || got.stderr != "" || !strings.Contains(got.stdout, "ok: ") {
 				t.Errorf("exit code %d, %s%s; want 0 and ok", got.code, got.stdout, got.stderr)
 			}
@@ -244,7 +244,7 @@ func TestSettingsWarnings(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := runCheck(t, append(tt.env, "ADDR=localhost:0"))
+			got := runCheck(t, tt.env)
 			if got.code != 0 || strings.Contains(got.stdout, "warning: "+tt.says) != tt.warned {
 				t.Errorf("exit code %d, %s; want 0, and the warning %q: %v", got.code, got.stdout, tt.says, tt.warned)
 			}
