@@ -49,7 +49,7 @@ func bound(what string, n, least, most int) error {
 	return nil
 }
 
-// number reads a whole number of at most nine digits. Signs and leading zeros are noticed by
+// number reads a whole number of at most ten digits. Signs and leading zeros are noticed by
 // parseHash.
 func number(text string) (int, error) {
 	n, err := strconv.Atoi(text)

@@ -19,8 +19,8 @@ type User struct {
 	CreatedAt    time.Time
 
 	// TokensValidAfter concerns tokens without a session: those made before it, or without
-	// a date, are refused. A change of password, the end of all sessions, and disabling move
-	// it forward. It is zero for an imported user, whose tokens were made elsewhere.
+	// a date, are refused. Ending the user's sessions, as a change of password does, moves it
+	// forward. It may be zero for a user who came with tokens made elsewhere.
 	TokensValidAfter time.Time
 }
 

@@ -84,13 +84,12 @@ func (s sqlStore) writeMany(ctx context.Context, what *statement, args ...any) (
 	return n, err
 }
 
-// read calls op, which must change nothing, until it succeeds; see attempt.
+// read is attempt for an op that changes nothing, and so may be called again.
 func (s sqlStore) read(ctx context.Context, op func(context.Context) error) error {
 	return s.attempt(ctx, op, true)
 }
 
-// write calls op until it succeeds; see attempt. It does not call op again if op may have been
-// carried out.
+// write is attempt for an op that is not called again if it may have been carried out.
 func (s sqlStore) write(ctx context.Context, op func(context.Context) error) error {
 	return s.attempt(ctx, op, false)
 }

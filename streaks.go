@@ -33,7 +33,7 @@ const failureMemory = 24 * time.Hour
 const maxRemembered = 50_000
 
 // streakClasses is the number of classes of a streakCache: 1 failure, 2 to 3, 4 to 7 … 128
-// and more. Beyond that only the owner's sources may try.
+// and more. Strangers at an account stop at maxStrangerFailures.
 const streakClasses = 8
 
 // classReserve is how many streaks every class may keep, however many others there are:
@@ -79,8 +79,8 @@ func (c *streakCache) put(key string, s streak) {
 }
 
 // evict removes a streak that has not grown since stale, or else the oldest of the
-// shortest. Not all classes can be within their reserve, because that is less than half
-// of maxRemembered.
+// shortest. Not all classes can be within their reserve, because that is half of
+// maxRemembered.
 func (c *streakCache) evict(stale time.Time) {
 	if c.removeOldest(stale) {
 		return
