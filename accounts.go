@@ -68,7 +68,7 @@ func (a *accounts) register(ctx context.Context, req newUser, from client) (User
 	if !a.registrationOpen {
 		return User{}, errRegistrationClosed
 	}
-	hash, err := a.hash(from.gone(), req.Password)
+	hash, err := a.hash(from.presence(), req.Password)
 	if err != nil {
 		return User{}, err
 	}
@@ -142,7 +142,7 @@ func (a *accounts) changePassword(ctx context.Context, u User, s Session, change
 			return err
 		}
 		if next == "" {
-			if next, err = a.hash(from.gone(), change.New); err != nil {
+			if next, err = a.hash(from.presence(), change.New); err != nil {
 				return err
 			}
 		}

@@ -45,7 +45,7 @@ func (g *guard) try(ctx context.Context, t attempt) error {
 		return err
 	}
 	if !who.admitted {
-		if g.hashes.pass(t.from.gone()) {
+		if g.hashes.pass(t.from.presence()) {
 			g.pace.pretendToHash()
 		}
 		return g.refuse(ctx, t, who)
@@ -85,7 +85,7 @@ func (g *guard) tryInTurn(ctx context.Context, t attempt, who standing) (standin
 	if needsWhole(t.user.PasswordHash) {
 		enter, leave = g.hashes.enterAll, g.hashes.leaveAll
 	}
-	if err := enter(t.from.gone()); err != nil {
+	if err := enter(t.from.presence()); err != nil {
 		return who, false, err
 	}
 	defer leave()
@@ -183,7 +183,7 @@ func (p *pace) pretendToHash() { time.Sleep(time.Duration(p.hashed.Load())) }
 
 // learnPace hashes once, so that the first refusal after a start takes as long as later ones.
 func (g *guard) learnPace(ctx context.Context) {
-	if g.throttle == nil || g.hashes.enter(ctx.Done()) != nil {
+	if g.throttle == nil || g.hashes.enter(ctx) != nil {
 		return
 	}
 	defer g.hashes.leave()
@@ -193,9 +193,9 @@ func (g *guard) learnPace(ctx context.Context) {
 }
 
 // hash returns the hash of a new password. It returns errBusy if too many requests wait for a
-// hashing slot, or if gone is closed before there is one.
-func (g *guard) hash(gone <-chan struct{}, password string) (string, error) {
-	if err := g.hashes.enter(gone); err != nil {
+// hashing slot, or if ctx ends before there is one.
+func (g *guard) hash(ctx context.Context, password string) (string, error) {
+	if err := g.hashes.enter(ctx); err != nil {
 		return "", err
 	}
 	defer g.hashes.leave()

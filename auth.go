@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -21,7 +22,7 @@ type hasher struct {
 
 	mu       sync.Mutex     // guards the fields below
 	work     map[string]int // of each scheme that it has met, the least that was measured
-	perRound time.Duration  // a thousand times what a round takes
+	perRound float64        // what a round takes, in nanoseconds; 0 before it is needed
 }
 
 func newHasher(rounds int) *hasher {
@@ -47,70 +48,90 @@ func (h *hasher) hashPassword(password string) string {
 }
 
 // verifyPassword reports whether password is the one that stored was made from, and mayPass
-// is true. It also returns what it made of the password, for repeats. Every no costs the
-// same, so that the time does not tell who has an account: a wrong password, a user who may
-// not pass, a stored hash that does not parse, and the empty hash of a user who does not
-// exist.
+// is true. It also returns the output of the hash function, for repeats. Every refusal costs
+// the same, so that its time does not reveal who has an account: a wrong password, mayPass
+// false, a stored hash that does not parse, and the empty hash of an unknown user.
 func (h *hasher) verifyPassword(password, stored string, mayPass bool) (ok bool, made []byte) {
 	hash, err := parseHash(stored)
 	if err != nil {
 		hash = h.decoy
 	}
-	same, made, spent := h.compare(hash, password)
-	price := h.price(hash.scheme(), spent)
+	same, made, work := h.compare(hash, password)
 	if same && mayPass && err == nil {
 		return true, made
 	}
-	h.spend(password, price-spent)
+	if missing := h.price() - work; missing > 0 {
+		h.derive(password, []byte(h.decoy.salt), missing)
+	}
 	return false, made
 }
 
-// compare compares a password with a hash, and returns how much work that was.
-func (h *hasher) compare(hash passwordHash, password string) (same bool, made []byte, spent int) {
+// compare compares a password with a hash, and returns how much work that was. For hashes that
+// one thread computes it returns the least work that was ever measured, because the load on the
+// other half of a core slows the rounds that follow as much.
+func (h *hasher) compare(hash passwordHash, password string) (same bool, made []byte, work int) {
 	if p, ok := hash.(pbkdf2Hash); ok && p.prf.name == "sha256" {
 		made = h.derive(password, []byte(p.salt), p.count)
-		return subtle.ConstantTimeCompare(made, p.key) == 1, made, p.count
+		return subtle.ConstantTimeCompare(made, p.key) == 1, made, h.record(hash.scheme(), p.count)
 	}
-	perRound := h.calibrate()
-	watch := startStopwatch(usesThreads(hash))
-	same, made = hash.verify(password)
-	spent = int(1000 * watch.stop() / perRound)
+	verify := func() int {
+		took := measure(usesThreads(hash), func() { same, made = hash.verify(password) })
+		return int(min(float64(took)/h.calibrate(), maxRounds))
+	}
+	work = verify()
+	if usesThreads(hash) && work > h.price() {
+		debug.FreeOSMemory()       // the next line needs as much again
+		work = min(work, verify()) // other load makes a measurement of passing time larger
+	}
 	if made == nil { // repeats must not recognize the password by something that is quick to try
 		rounds := h.rounds / 10
-		made, spent = h.derive(password, []byte(h.decoy.salt), rounds), spent+rounds
+		made, work = h.derive(password, []byte(h.decoy.salt), rounds), work+rounds
 	}
-	return same, made, spent
+	least := h.record(hash.scheme(), work)
+	if usesThreads(hash) { // alone in the queue, it takes now this long and now that
+		return same, made, work
+	}
+	return same, made, least
 }
 
-// calibrate returns a thousand times what a round takes, and at least a nanosecond.
-func (h *hasher) calibrate() time.Duration {
+// calibration is how long calibrate works.
+const calibration = 50 * time.Millisecond
+
+// calibrate returns how many nanoseconds a round takes. It measures once.
+func (h *hasher) calibrate() float64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.perRound == 0 {
-		rounds := max(h.rounds/10, 1000)
-		watch := startStopwatch(false)
-		pbkdf2Key("", []byte(h.decoy.salt), rounds)
-		h.perRound = max(1000*watch.stop()/time.Duration(rounds), 1)
+		const step = 1000
+		rounds, end := 0, time.Now().Add(calibration)
+		took := measure(false, func() {
+			for rounds == 0 || time.Now().Before(end) {
+				pbkdf2Key("", []byte(h.decoy.salt), step)
+				rounds += step
+			}
+		})
+		h.perRound = float64(took) / float64(rounds)
 	}
 	return h.perRound
 }
 
-// spend does work of no use.
-func (h *hasher) spend(password string, rounds int) {
-	if rounds > 0 {
-		h.derive(password, []byte(h.decoy.salt), rounds)
-	}
-}
-
-// price records the work that a hash took, and returns the price of a no: the dearest scheme
-// that was met, and at least today's hash. Of several measurements the least counts, because
-// others on the machine can only make them larger.
-func (h *hasher) price(scheme string, spent int) int {
+// record notes the work that a hash of a scheme took, and returns the least that was ever
+// measured, because other load can only make a measurement larger.
+func (h *hasher) record(scheme string, work int) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if least, ok := h.work[scheme]; !ok || spent < least {
-		h.work[scheme] = spent
+	if least, ok := h.work[scheme]; ok && least <= work {
+		return least
 	}
+	h.work[scheme] = work
+	return work
+}
+
+// price returns the work that every refusal must cost: that of the most expensive scheme seen
+// so far, and at least that of a new hash.
+func (h *hasher) price() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	price := h.rounds
 	for _, work := range h.work {
 		price = max(price, work)
@@ -134,7 +155,7 @@ func (h *hasher) isCheap(stored string) bool {
 func needsWhole(stored string) bool {
 	const much = 64 << 20
 	hash, err := parseHash(stored)
-	return err == nil && (hash.memory() > much || usesThreads(hash) && hash.(argon2Hash).lanes > 1)
+	return err == nil && (hash.memory() > much || usesThreads(hash))
 }
 
 // usesThreads reports whether a hash is computed by other threads than the caller's.

@@ -62,7 +62,7 @@ func (a *api) readSessions(ctx context.Context, w http.ResponseWriter, r *http.R
 // encodeSessions waits for its turn and encodes a list of sessions. It does not send the
 // list, because a client that is slow to take it must not keep others waiting.
 func (a *api) encodeSessions(ctx context.Context, me caller, limit int) (*encoder, error) {
-	if err := a.accounts.lists.enter(me.gone()); err != nil {
+	if err := a.accounts.lists.enter(me.presence()); err != nil {
 		return nil, err
 	}
 	defer a.accounts.lists.leave()

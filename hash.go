@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 )
 
@@ -49,14 +50,14 @@ func bound(what string, n, least, most int) error {
 	return nil
 }
 
-// number reads a whole number of at most ten digits. Signs and leading zeros are noticed by
-// parseHash.
+// number reads a whole number of at most ten digits. It returns the largest int32 for a larger
+// one, which is out of every bound. Signs and leading zeros are noticed by parseHash.
 func number(text string) (int, error) {
-	n, err := strconv.Atoi(text)
+	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || len(text) > 10 {
 		return 0, errBadHash
 	}
-	return n, nil
+	return int(min(n, math.MaxInt32)), nil
 }
 
 // numbers reads whole numbers.

@@ -67,14 +67,13 @@ func (h *argon2Hash) parseCost(text string) error {
 	for _, err := range []error{
 		bound("argon2 passes (t)", h.passes, 1, 16),
 		bound("argon2 lanes (p)", h.lanes, 1, 16),
-		bound("argon2 memory (m, in KiB)", h.kib, 8*h.lanes, maxHashMemory>>10),
-		bound("argon2 work (t·m, in KiB)", h.passes*h.kib, 1, 1<<20),
+		bound("argon2 memory (m, in KiB)", h.kib, 8*min(h.lanes, 16), maxHashMemory>>10),
 	} {
 		if err != nil {
 			return err
 		}
 	}
-	return nil
+	return bound("argon2 work (t·m, in KiB)", h.passes*h.kib, 1, 1<<20)
 }
 
 func (h argon2Hash) String() string {

@@ -13,6 +13,10 @@ const (
 	maxPhpassCost = 23
 )
 
+// maxPhpassPassword is the longest password, in bytes, that a phpass hash is compared with. The
+// work of phpass grows with the password, and the sender of a wrong one must not choose it.
+const maxPhpassPassword = 256
+
 // itoa64 is the alphabet of phpass.
 const itoa64 = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -46,13 +50,18 @@ func (h phpassHash) String() string { return h.prefix + itoa64[h.cost:h.cost+1] 
 func (h phpassHash) scheme() string { return fmt.Sprintf("phpass %d", h.cost) }
 
 func (h phpassHash) verify(password string) (bool, []byte) {
+	tooLong := len(password) > maxPhpassPassword
+	if tooLong {
+		password = ""
+	}
 	sum := md5.Sum([]byte(h.salt + password))
 	text := append(make([]byte, md5.Size), password...)
 	for range 1 << h.cost {
 		copy(text, sum[:])
 		sum = md5.Sum(text)
 	}
-	return subtle.ConstantTimeCompare([]byte(encodePhpass(sum[:])), []byte(h.key)) == 1, sum[:]
+	same := subtle.ConstantTimeCompare([]byte(encodePhpass(sum[:])), []byte(h.key)) == 1
+	return same && !tooLong, sum[:]
 }
 
 // encodePhpass encodes bytes, the lowest bits first.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/subtle"
@@ -37,15 +38,14 @@ func newScrypt(n, r, p int, salt string, key []byte, keyErr error, of string, fo
 }
 
 func checkScryptCost(n, r, p int) error {
-	for _, err := range []error{
-		bound("scrypt r", r, 1, 32),
-		bound("scrypt p", p, 1, 16),
-		bound("scrypt n", n, 2, maxHashMemory/(128*max(r, 1))),
-		bound("scrypt work (n·r·p)", n*r*p, 2, 1<<22),
-	} {
-		if err != nil {
-			return err
-		}
+	if err := cmp.Or(bound("scrypt r", r, 1, 32), bound("scrypt p", p, 1, 16)); err != nil {
+		return err
+	}
+	if err := bound("scrypt n", n, 2, maxHashMemory/(128*r)); err != nil { // only now: a huge r overflows
+		return err
+	}
+	if err := bound("scrypt work (n·r·p)", n*r*p, 2, 1<<22); err != nil {
+		return err
 	}
 	if bits.OnesCount(uint(n)) != 1 {
 		return costError{fmt.Sprintf("scrypt n of %d", n), "a power of two"}
@@ -70,10 +70,18 @@ func parsePasslibScrypt(stored string) (passwordHash, error) {
 	if len(f) != 5 {
 		return nil, errBadHash
 	}
-	var ln, r, p int
-	if _, err := fmt.Sscanf(f[2], "ln=%d,r=%d,p=%d", &ln, &r, &p); err != nil { // parseHash notices what it forgives
-		return nil, errBadHash
+	cost := strings.Split(f[2], ",")
+	for i, name := range []string{"ln=", "r=", "p="} {
+		if len(cost) != 3 || !strings.HasPrefix(cost[i], name) {
+			return nil, errBadHash
+		}
+		cost[i] = strings.TrimPrefix(cost[i], name)
 	}
+	n, err := numbers(cost...)
+	if err != nil {
+		return nil, err
+	}
+	ln, r, p := n[0], n[1], n[2]
 	if err := bound("scrypt ln", ln, 1, 22); err != nil {
 		return nil, err
 	}

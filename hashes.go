@@ -58,7 +58,7 @@ func parseHash(stored string) (passwordHash, error) {
 
 // isFastHash reports whether a text looks like a hash of a single pass, or of crypt(3).
 func isFastHash(stored string) bool {
-	for _, prefix := range []string{"{", "$1$", "$5$", "$6$", "$apr1$", "sha1$", "md5$", "*"} {
+	for _, prefix := range []string{"{SHA", "{SSHA", "{MD5", "{SMD5", "{CRYPT", "$1$", "$5$", "$6$", "$apr1$", "sha1$", "md5$", "*"} {
 		if strings.HasPrefix(stored, prefix) {
 			return true
 		}

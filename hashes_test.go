@@ -150,8 +150,11 @@ func TestCostsOfHashes(t *testing.T) {
 		{"scrypt of 256 MiB", scrypt(262144, 8, 2), ""},
 		{"scrypt of more", scrypt(524288, 8, 1), "to 262144"},
 		{"scrypt with n that is no power of two", scrypt(3, 8, 1), "power of two"},
-		{"scrypt with n of 2³¹", scrypt(1<<31, 8, 1), "2 to"},
+		{"scrypt with n of 2³¹", scrypt(int64(1)<<31, 8, 1), "2 to"},
 		{"scrypt with n of 1", scrypt(1, 8, 1), "2 to"},
+		{"passlib's scrypt with an r that overflows", "$scrypt$ln=14,r=144115188075855872,p=1$NSbEGGNsTSlFSClFSAkhZA$btdFXggKHta43BCeuce9ODRx6wDL7mKRcFAnlsQrL3c", "-"},
+		{"passlib's scrypt with an r of 2²⁵", "$scrypt$ln=14,r=33554432,p=1$NSbEGGNsTSlFSClFSAkhZA$btdFXggKHta43BCeuce9ODRx6wDL7mKRcFAnlsQrL3c", "1 to 32"},
+		{"Spring's prefix", "{bcrypt}$2b$04" + digest, "-"},
 		{"scrypt with r of 2³⁰", scrypt(2, 1<<30, 1), "1 to 32"},
 		{"scrypt with no r", scrypt(2, 0, 1), "1 to 32"},
 		{"scrypt with many lanes", scrypt(2, 1, 17), "1 to 16"},
@@ -244,6 +247,39 @@ func TestLongPasswords(t *testing.T) {
 	if !h.verifies(long+"other", ours) || h.verifies(long, ours) {
 		t.Error("our own hash does not read all")
 	}
+}
+
+// TestSenderDoesNotChooseTheWork: a password of 60,000 bytes costs as much as a short one,
+// whatever made the hash.
+func TestSenderDoesNotChooseTheWork(t *testing.T) {
+	const phpass = "$P$BBsjY6.GOj8sNDAWeeP3dx5Xj7qYm91"
+	work := func(password string) int {
+		h := newHasher(1000)
+		_, _, work := h.compare(mustParse(t, phpass), password)
+		return work
+	}
+	if short, long := work(strings.Repeat("x", maxPhpassPassword)), work(strings.Repeat("x", 60_000)); long > 2*short+1000 {
+		t.Errorf("%d rounds for a short password, %d for a long one", short, long)
+	}
+	// Of a password that is too long, not even the hash of nothing is the hash.
+	nothing := phpassHash{"$P$", 7, "AAAAAAAA", ""}
+	_, made := nothing.verify("")
+	nothing.key = encodePhpass(made)
+	if ok, _ := nothing.verify(strings.Repeat("x", 257)); ok {
+		t.Error("a long password is taken for none")
+	}
+	if ok, _ := nothing.verify(""); !ok {
+		t.Error("the hash of nothing does not verify")
+	}
+}
+
+func mustParse(t testing.TB, stored string) passwordHash {
+	t.Helper()
+	hash, err := parseHash(stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hash
 }
 
 // FuzzStoredHash: what parses is written again to the same byte, and its cost is bounded.

@@ -1,19 +1,22 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"os"
 	"runtime"
 	"runtime/debug"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 )
 
-// A queue limits how many requests at once do what takes a core for long, such as hashing a
-// password (about 115 ms). The others wait, first come, first served.
+// A queue limits how many requests do CPU-heavy work at once, such as hashing a password
+// (about 115 ms). The others wait in the order of their arrival.
 type queue struct {
-	running chan struct{} // one element for each request at work
-	waiting chan struct{} // one element for each request that waits
-	whole   chan struct{} // one element while a request has all places, or gathers them
+	atOnce  int64
+	places  *semaphore.Weighted // as many as atOnce
+	waiting chan struct{}       // one element for each request that waits
 }
 
 const (
@@ -29,15 +32,32 @@ var errBusy = errors.New("too many others are waiting")
 
 // newQueue returns a queue that lets at most atOnce requests work concurrently.
 func newQueue(atOnce int) *queue {
-	return &queue{make(chan struct{}, atOnce), make(chan struct{}, maxWaiting), make(chan struct{}, 1)}
+	return &queue{int64(atOnce), semaphore.NewWeighted(int64(atOnce)), make(chan struct{}, maxWaiting)}
 }
 
 // enter waits for a place among those at work, to be left again by leave. It returns
-// errBusy if that takes too long, if too many wait already, or if gone is closed before: a
-// client that hangs up makes room for the next. When a place is free it does not look at
-// gone, because a client may close its half of the connection once it has sent everything.
-func (q *queue) enter(gone <-chan struct{}) error {
-	if q.enterNow() {
+// errBusy if that takes too long, if too many wait already, or if ctx ends before: a client
+// that hangs up makes room for the next. If a place is free it does not look at ctx, because
+// a client may close its half of the connection once it has sent everything.
+func (q *queue) enter(ctx context.Context) error { return q.take(ctx, 1) }
+
+func (q *queue) leave() { q.places.Release(1) }
+
+// enterAll is enter for work that must not share memory or cores with other work: it takes
+// all places, to be left by leaveAll. Requests that come later wait behind it.
+func (q *queue) enterAll(ctx context.Context) error { return q.take(ctx, q.atOnce) }
+
+// leaveAll first gives memory back to the system, because the next request may need as much.
+// The caller does not wait for that: its answer would show who has such a hash.
+func (q *queue) leaveAll() {
+	go func() {
+		debug.FreeOSMemory()
+		q.places.Release(q.atOnce)
+	}()
+}
+
+func (q *queue) take(ctx context.Context, places int64) error {
+	if q.places.TryAcquire(places) {
 		return nil
 	}
 	select {
@@ -46,89 +66,28 @@ func (q *queue) enter(gone <-chan struct{}) error {
 	default:
 		return errBusy
 	}
-	if !q.wait(gone) {
+	return q.wait(ctx, places)
+}
+
+// wait waits for places. It returns errBusy if it does not get them in time.
+func (q *queue) wait(ctx context.Context, places int64) error {
+	ctx, cancel := context.WithTimeout(ctx, queuePatience)
+	defer cancel()
+	if q.places.Acquire(ctx, places) != nil {
 		return errBusy
 	}
 	return nil
-}
-
-// enterAll is enter for work that must not share memory or cores with other work: it takes
-// all places, to be left by leaveAll.
-func (q *queue) enterAll(gone <-chan struct{}) error {
-	select {
-	case q.waiting <- struct{}{}:
-		defer func() { <-q.waiting }()
-	default:
-		return errBusy
-	}
-	limit := time.NewTimer(queuePatience)
-	defer limit.Stop()
-	taken := 0
-	next := q.whole // then one place after the other
-	for taken <= cap(q.running) {
-		select {
-		case next <- struct{}{}:
-			taken, next = taken+1, q.running
-			continue
-		case <-gone:
-		case <-limit.C:
-		}
-		q.giveBack(taken)
-		return errBusy
-	}
-	return nil
-}
-
-// leaveAll also gives memory back to the system, before the next request needs as much.
-func (q *queue) leaveAll() {
-	debug.FreeOSMemory()
-	q.giveBack(1 + cap(q.running))
-}
-
-// giveBack gives back what enterAll has taken.
-func (q *queue) giveBack(taken int) {
-	for range taken - 1 {
-		<-q.running
-	}
-	if taken > 0 {
-		<-q.whole
-	}
 }
 
 // pass waits as enter does, but leaves at once. It reports whether it got a place. It does not
 // count among those that wait, so that it keeps nobody out.
-func (q *queue) pass(gone <-chan struct{}) bool {
-	entered := q.enterNow() || len(q.waiting) < cap(q.waiting) && q.wait(gone)
+func (q *queue) pass(ctx context.Context) bool {
+	entered := q.places.TryAcquire(1) || len(q.waiting) < cap(q.waiting) && q.wait(ctx, 1) == nil
 	if entered {
 		q.leave()
 	}
 	return entered
 }
-
-// enterNow takes a place if one is free.
-func (q *queue) enterNow() bool {
-	select {
-	case q.running <- struct{}{}:
-		return true
-	default:
-		return false
-	}
-}
-
-// wait waits for a place, and reports whether it got one in time.
-func (q *queue) wait(gone <-chan struct{}) bool {
-	limit := time.NewTimer(queuePatience)
-	defer limit.Stop()
-	select {
-	case q.running <- struct{}{}:
-		return true
-	case <-gone:
-	case <-limit.C:
-	}
-	return false
-}
-
-func (q *queue) leave() { <-q.running }
 
 // cores is how many threads Go runs at first: how many cores this process may use. Package
 // initialization reads it, before spareThreads changes what GOMAXPROCS returns.

@@ -20,7 +20,7 @@ type handlerFunc func(ctx context.Context, w http.ResponseWriter, r *http.Reques
 //
 // The request goes on when the client hangs up, because a client may close its half of the
 // connection once it has sent everything. Only a request that waits in a queue gives up its
-// place; see client.gone.
+// place; see client.presence.
 func serve(log *slog.Logger, h handlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := h(context.WithoutCancel(r.Context()), w, r, sender(r)); err != nil {

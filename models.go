@@ -69,12 +69,12 @@ type client struct {
 	request   context.Context // ends when the client hangs up; may be nil
 }
 
-// gone returns a channel that is closed when the client hangs up.
-func (c client) gone() <-chan struct{} {
+// presence returns a context that ends when the client hangs up.
+func (c client) presence() context.Context {
 	if c.request == nil {
-		return nil
+		return context.Background()
 	}
-	return c.request.Done()
+	return c.request
 }
 
 // A userChange is what UpdateUser changes of a user. The zero value changes nothing.

@@ -78,7 +78,7 @@ func TestRefusalsTakeAsLong(t *testing.T) {
 					if !tt.queue {
 						return
 					}
-					if err := acc.hashes.enter(nil); err != nil {
+					if err := acc.hashes.enter(t.Context()); err != nil {
 						t.Error(err)
 					}
 					time.AfterFunc(200*time.Millisecond, acc.hashes.leave)
@@ -110,7 +110,7 @@ func TestRefusalsWhileBusy(t *testing.T) {
 		for i := range freeSourceFailures {
 			took(t, t.Context(), acc, home, fmt.Sprint("name", i), failure)
 		}
-		if err := acc.hashes.enter(nil); err != nil {
+		if err := acc.hashes.enter(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if d := took(t, t.Context(), acc, home, "alice", refusal); d != queuePatience {

@@ -255,7 +255,7 @@ func TestSessionListsWaitForEachOther(t *testing.T) {
 	s.register("alice", "correct horse battery")
 	p := s.begin("alice")
 	s.acc.lists = newQueue(1)
-	if err := s.acc.lists.enter(nil); err != nil {
+	if err := s.acc.lists.enter(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.as(p, "GET", "/users/me/", ""); got.status != 200 {

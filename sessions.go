@@ -71,7 +71,7 @@ func (a *accounts) strengthenHash(ctx context.Context, u User, password string, 
 	if !a.passwords.isCheap(u.PasswordHash) {
 		return u
 	}
-	next, err := a.hash(from.gone(), password)
+	next, err := a.hash(from.presence(), password)
 	if err != nil {
 		return u
 	}

@@ -7,27 +7,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A stopwatch measures how long the processor works for a goroutine, whatever else it does
-// meanwhile. For work that other threads do, it measures the time that passes.
-type stopwatch struct {
-	began time.Time
-	cpu   time.Duration // -1: not measured
-}
-
-func startStopwatch(otherThreads bool) stopwatch {
-	if otherThreads {
-		return stopwatch{time.Now(), -1}
+// measure returns how long the processor works on f, whatever else it does meanwhile. If f
+// uses other threads, it returns the time that passes.
+func measure(usesThreads bool, f func()) time.Duration {
+	began := time.Now()
+	if usesThreads {
+		f()
+		return time.Since(began)
 	}
 	runtime.LockOSThread()
-	return stopwatch{time.Now(), threadTime()}
-}
-
-func (s stopwatch) stop() time.Duration {
-	if s.cpu < 0 {
-		return time.Since(s.began)
-	}
 	defer runtime.UnlockOSThread()
-	return threadTime() - s.cpu
+	before := threadTime()
+	f()
+	if took := threadTime() - before; took > 0 {
+		return took
+	}
+	return time.Since(began) // the clock of the thread does not run, or ticks too slowly
 }
 
 // threadTime returns the processor time of this thread.

@@ -284,7 +284,7 @@ func TestGuessingTogether(t *testing.T) {
 		if guessed < freeFailures {
 			t.Errorf("%d guesses; want the free ones at least", guessed)
 		}
-		if most := freeFailures + cap(s.acc.hashes.running) - 1; guessed > most {
+		if most := freeFailures + int(s.acc.hashes.atOnce) - 1; guessed > most {
 			t.Errorf("%d guesses; want %d at most", guessed, most)
 		}
 	})
