@@ -201,8 +201,20 @@ func (a *accounts) deleteUser(ctx context.Context, u User, s Session, from clien
 	return nil
 }
 
+// allUsersTimeout is how long it may take to read all users.
+const allUsersTimeout = 4 * time.Second
+
 // allUsers returns every user, in the order of their registration.
-func (a *accounts) allUsers(ctx context.Context) ([]User, error) { return a.store.Users(ctx) }
+func (a *accounts) allUsers(ctx context.Context) ([]User, error) {
+	ctx, cancel := context.WithTimeout(ctx, allUsersTimeout)
+	defer cancel()
+	var users []User
+	err := a.store.EachUser(ctx, func(u User) error {
+		users = append(users, u)
+		return nil
+	})
+	return users, err
+}
 
 // readyTimeout is how long the store may take to answer a health check.
 const readyTimeout = 2 * time.Second

@@ -51,6 +51,9 @@ type connections interface {
 	// queryAll calls scan for every row.
 	queryAll(ctx context.Context, scan func(row) error, s *statement, args ...any) error
 
+	// addUsers adds users in one transaction, and says of each whether it was added.
+	addUsers(ctx context.Context, users []User) ([]bool, error)
+
 	// ready makes connections that need a schema. It is called once.
 	ready(ctx context.Context) error
 

@@ -103,7 +103,7 @@ func testLostFile(t *testing.T, first string, lose, back func(testing.TB, string
 	}
 	for _, read := range []func() error{
 		func() error { _, err := s.UserByKey(t.Context(), u.Key); return err },
-		func() error { _, err := s.Users(t.Context()); return err },
+		func() error { _, err := allUsersOf(t.Context(), s); return err },
 		func() error { return s.Ping(t.Context()) },
 	} {
 		if err := read(); !errors.Is(err, errUnavailable) {

@@ -43,14 +43,14 @@ type tokenResponse struct {
 	ExpiresIn    int64  `json:"expires_in"` // seconds
 	RefreshToken string `json:"refresh_token"`
 
-	// Scope is the scope that was granted, which is always empty. It is nil if none was
-	// asked for: the answer has to name the scope only if it differs from the request.
+	// Scope is the scope that was granted, whatever was asked for. It is nil if there is none
+	// and none was asked for: the answer has to name it only if it differs from the request.
 	Scope *string `json:"scope,omitempty"`
 }
 
 // newTokenResponse returns the answer to a request with these fields.
 func newTokenResponse(tokens issuedTokens, fields form) tokenResponse {
-	return tokenResponse{tokens.AccessToken, "bearer", wholeSeconds(tokens.Life), tokens.RefreshToken, grantedScope(fields)}
+	return tokenResponse{tokens.AccessToken, "bearer", wholeSeconds(tokens.Life), tokens.RefreshToken, grantedScope(tokens.Scopes, fields)}
 }
 
 // A sessionResponse is what users see of their sessions.
@@ -192,14 +192,14 @@ func (e *fieldErrors) loginName(f form) string {
 	return name
 }
 
-// grantedScope returns the scope for the answer to a login or a refresh: nil if none was
-// requested, and an empty one otherwise. A refresh may repeat the scope of its login
-// (RFC 6749 §6), and some clients do.
-func grantedScope(f form) *string {
-	if strings.TrimSpace(f.values["scope"]) == "" {
+// grantedScope returns the scope for the answer to a login or a refresh: nil if the user has
+// none and none was requested. A refresh may repeat the scope of its login (RFC 6749 §6), and
+// some clients do.
+func grantedScope(granted scopes, f form) *string {
+	if granted == "" && strings.TrimSpace(f.values["scope"]) == "" {
 		return nil
 	}
-	return new(string)
+	return new(string(granted))
 }
 
 // tokenField returns the field of a form that holds a token, or a formError if it is
