@@ -173,9 +173,9 @@ func (i *importer) checkDuplicates(ctx context.Context) error {
 	return err
 }
 
-// importBatch is how many users are added in one transaction. Larger ones are quicker and keep
-// a server that writes to the same SQLite file waiting for longer.
-const importBatch = 5000
+// importBatch is how many users are added in one transaction. With more, a server that writes to
+// the same SQLite file would wait for longer; with fewer, each would cost more.
+const importBatch = 2500
 
 // errFileChanged means that the file is not the one that was checked.
 var errFileChanged = errors.New("the file has changed since it was checked")
