@@ -69,10 +69,13 @@
 //	grant_test.go            tokens and sessions
 //	guesses_test.go          wrong passwords, from many sources
 //	guests_test.go           users who come while something fails
+//	job_test.go              commands that a test watches or interrupts
 //	map_test.go              checks this list
 //	proxy_test.go            a TCP proxy that cuts, delays and swallows
 //	record_test.go           the log of a server, and the search for secrets in it
 //	request_test.go          requests, and what must be true of every answer
 //	server_test.go           builds and runs the program
+//	terminal_test.go         a pseudo-terminal with a command on it
 //	tool_test.go             other programs
+//	userfile_test.go         files of users to import, and lists of them
 package e2e
