@@ -80,6 +80,21 @@ type connections interface {
 	Close() error
 }
 
+// An access says what a command may do to a database when it opens it.
+type access int
+
+const (
+	// toRead changes nothing. It refuses a schema of another version.
+	toRead access = iota
+
+	// toChange brings the schema up to date. A SQLite file must be there already: a
+	// misspelt path must not look like success.
+	toChange
+
+	// toCreate creates a SQLite file if there is none.
+	toCreate
+)
+
 // scanAll calls scan for every row that is left.
 func scanAll(rows interface {
 	row

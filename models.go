@@ -80,6 +80,7 @@ type client struct {
 	IP        string
 	UserAgent string
 	RequestID string
+	Actor     string          // who acts on another's account; empty if it is one's own
 	request   context.Context // ends when the client hangs up; may be nil
 }
 

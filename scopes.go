@@ -55,18 +55,3 @@ func (s scopes) without(less ...string) scopes {
 	kept := slices.DeleteFunc(s.names(), func(name string) bool { return slices.Contains(less, name) })
 	return scopes(strings.Join(kept, " "))
 }
-
-// maxQuoted is how much of a text a message repeats, in code points.
-const maxQuoted = 64
-
-// quoted returns a text in quotes for a message: cut off if it is long, and escaped, because it
-// may have been made to trick a terminal.
-func quoted(text string) string {
-	n := 0
-	for i := range text {
-		if n++; n > maxQuoted {
-			return fmt.Sprintf("%q...", text[:i])
-		}
-	}
-	return fmt.Sprintf("%q", text)
-}

@@ -23,11 +23,10 @@ type sqlStore struct{ *database }
 var _ store = sqlStore{}
 
 // openDatabase opens the database at a URL that checkDatabaseURL has found good.
-// A SQLite file that is not there is created if create is true, and is an
-// fs.ErrNotExist otherwise.
-func openDatabase(url string, create bool, log *slog.Logger) (*database, error) {
+// A SQLite file that is not there is created with toCreate, and is an fs.ErrNotExist otherwise.
+func openDatabase(url string, may access, log *slog.Logger) (*database, error) {
 	if path, ok := strings.CutPrefix(url, sqlitePrefix); ok {
-		return openSQLite(path, create, log)
+		return openSQLite(path, may, log)
 	}
 	return openPostgres(url, log)
 }

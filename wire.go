@@ -21,6 +21,18 @@ func newUserResponse(u User) userResponse {
 	return userResponse{u.Username, u.Email, u.FullName}
 }
 
+// An adminUser is what an administrator sees of a user.
+type adminUser struct {
+	userResponse
+	Disabled  bool      `json:"disabled"`
+	Scopes    []string  `json:"scopes"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+func newAdminUser(u User) adminUser {
+	return adminUser{newUserResponse(u), u.Disabled, u.Scopes.names(), u.CreatedAt}
+}
+
 // An exposedUser is what the original's GET / shows of a user.
 type exposedUser struct {
 	userResponse
@@ -82,10 +94,7 @@ func parseNewUser(members []member, minPassword int) (newUser, error) {
 	fields := memberValues(members)
 	if name, ok := bad.requiredString(fields, "username"); ok {
 		var wrong *fieldError
-		u.Username, wrong = normalName(name)
-		if wrong == nil {
-			wrong = checkUsername(u.Username)
-		}
+		u.Username, wrong = parseUsername(name)
 		bad.add("username", wrong)
 	}
 	u.Email = bad.email(fields)
@@ -111,11 +120,18 @@ func (e *fieldErrors) email(fields map[string]json.RawMessage) *string {
 	if !ok {
 		return nil
 	}
+	normal, bad := checkEmail(address)
+	e.add("email", bad)
+	return &normal
+}
+
+// checkEmail returns the normal form of an address, or what is wrong with it.
+func checkEmail(address string) (string, *fieldError) {
 	normal, err := parseEmail(address)
 	if err != nil {
-		e.add("email", &fieldError{Type: "value_error", Msg: "value is not a valid email address: " + err.Error()})
+		return "", &fieldError{Type: "value_error", Msg: "value is not a valid email address: " + err.Error()}
 	}
-	return &normal
+	return normal, nil
 }
 
 // fullName returns the full name, or nil if there is none.
