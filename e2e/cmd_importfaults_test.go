@@ -16,8 +16,8 @@ import (
 	"latchkey/internal/pgtest"
 )
 
-// aBatch is how many users an import adds in one transaction.
-const aBatch = 5000
+// aBatch is how many users an import adds in one transaction, or a part of that.
+const aBatch = 2500
 
 // writeShortLines writes lines for users who have nothing but a name.
 func writeShortLines(t testing.TB, file *os.File, n int) {

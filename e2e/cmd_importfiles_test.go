@@ -205,11 +205,11 @@ func TestImportBadOriginal(t *testing.T) {
 	user := func(name, hash string) string {
 		return fmt.Sprintf(`%q:{"username":%[1]q,"email":null,"full_name":null,"hashed_password":%q}`, name, hash)
 	}
-	good := user("alice", passlibHash(t))
+	good := user("alice", hashOf(100_000))
 	tests := []struct{ name, dump, says string }{
-		{"a bad hash", "{" + good + "," + user("bob", "secret-hash-7") + "}", "bob"},
-		{"a name twice", "{" + good + "," + user("ALICE", passlibHash(t)) + "}", "ALICE"},
-		{"half a dump", "{" + good + "," + user("bob", passlibHash(t)), ""},
+		{"a bad hash", "{" + good + "," + user("bob", "secret-hash-7") + "}", "user 2"},
+		{"a name twice", "{" + good + "," + user("ALICE", hashOf(100_000)) + "}", "ALICE"},
+		{"half a dump", "{" + good + "," + user("bob", hashOf(100_000)), ""},
 		{"something after it", "{" + good + "} x", ""},
 		{"a line after it", "{" + good + "}\n" + userLine("bob"), ""},
 	}
@@ -228,7 +228,7 @@ func TestImportBadOriginal(t *testing.T) {
 		})
 	}
 	var many []string
-	hash := passlibHash(t)
+	hash := hashOf(100_000)
 	for i := range 2000 {
 		many = append(many, user(manyName(i), hash))
 	}
@@ -262,8 +262,9 @@ func TestImportDryRun(t *testing.T) {
 	if dry.code != 1 {
 		t.Errorf("exit code %d; want 1", dry.code)
 	}
-	if wet := p.command("users", "import", bad).run(t); wet.stderr != dry.stderr {
-		t.Errorf("the dry run says\n%s and the real one\n%s", dry.stderr, wet.stderr)
+	wet := p.command("users", "import", bad).run(t)
+	if got, want := lineReports(wet), lineReports(dry); got != want {
+		t.Errorf("the dry run says\n%s and the real one\n%s", want, got)
 	}
 	if after, err := os.Stat(path); err != nil || !after.ModTime().Equal(info.ModTime()) {
 		t.Errorf("the file was modified at %v, %v; want %v", after.ModTime(), err, info.ModTime())
@@ -271,6 +272,11 @@ func TestImportDryRun(t *testing.T) {
 	if after := contents(t, dir); fmt.Sprint(after) != fmt.Sprint(before) {
 		t.Errorf("a dry run has changed the files: %.300q", after)
 	}
+}
+
+// lineReports returns what a report says about lines.
+func lineReports(got outcome) string {
+	return strings.Join(regexp.MustCompile(`(?m)^line \d.*`).FindAllString(got.stderr, -1), "\n")
 }
 
 // TestImportDryRunReadOnly: a dry run needs no right to write.

@@ -2,11 +2,7 @@ package e2e
 
 import (
 	"context"
-	"fmt"
-	"os"
 	"os/exec"
-	"regexp"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -82,23 +78,15 @@ func (j *job) endBySignal(t testing.TB) outcome {
 	return got
 }
 
-var peakLine = regexp.MustCompile(`(?m)^VmHWM:\s+(\d+) kB$`)
-
-// endWatched is end for a program that may take long, and need at most so many MiB of
+// endWatched is end for a program that may take long, and need at most so many megabytes of
 // memory (Linux).
-func (j *job) endWatched(t testing.TB, most int) outcome {
+func (j *job) endWatched(t testing.TB, most float64) outcome {
 	t.Helper()
-	status := fmt.Sprintf("/proc/%d/status", j.cmd.Process.Pid)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for ; !j.hasExited(); <-tick.C {
-		text, _ := os.ReadFile(status) // it is gone when the program is
-		line := peakLine.FindSubmatch(text)
-		if line == nil {
-			continue
-		}
-		if peak, _ := strconv.Atoi(string(line[1])); peak > most<<10 {
-			t.Errorf("it needs %d MiB; want at most %d", peak>>10, most)
+		if peak := peakOf(j.cmd.Process.Pid); peak > most {
+			t.Errorf("it needs %.0f MB; want at most %.0f", peak, most)
 			j.signal(syscall.SIGKILL)
 			break
 		}
@@ -172,12 +160,12 @@ func checkFailed(t testing.TB, got outcome, code int, words ...string) {
 	}
 }
 
-// checkOneLine reports a failure that is not said in one line.
+// checkOneLine reports a failure that is not said in one line beside the log.
 func checkOneLine(t testing.TB, got outcome) {
 	t.Helper()
 	lines := 0
 	for line := range strings.Lines(got.stderr) {
-		if !strings.HasPrefix(line, "{") { // the log
+		if !strings.HasPrefix(line, "{") && !strings.HasPrefix(line, "level=") {
 			lines++
 		}
 	}

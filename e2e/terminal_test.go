@@ -112,11 +112,11 @@ func (c *terminal) awaitSecret(t testing.TB) bool {
 	return !c.hasExited()
 }
 
-// awaitText waits until the screen shows a text.
+// awaitText waits until the screen shows a text, in whatever case.
 func (c *terminal) awaitText(t testing.TB, text string) {
 	t.Helper()
 	waitFor(t, "the terminal to show "+text, func() bool {
-		return c.hasExited() || strings.Contains(c.screen.String(), text)
+		return c.hasExited() || strings.Contains(strings.ToLower(c.screen.String()), text)
 	})
 }
 
