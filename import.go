@@ -135,12 +135,16 @@ func (i *importer) refuse(place int, reasons ...fieldError) {
 		if len(i.problems) >= i.keep {
 			return
 		}
-		text := reason.reason()
-		if field, ok := reason.Loc[len(reason.Loc)-1].(string); ok && field != "body" {
-			text = field + ": " + text
-		}
-		i.problems = append(i.problems, badLine{place, text})
+		i.problems = append(i.problems, badLine{place, describeBad(reason)})
 	}
+}
+
+// describeBad returns the name of a field, and what is wrong with it.
+func describeBad(bad fieldError) string {
+	if field, ok := bad.Loc[len(bad.Loc)-1].(string); ok && field != "body" {
+		return field + ": " + bad.reason()
+	}
+	return bad.reason()
 }
 
 // checkDuplicates refuses users whose name or UID an earlier one of the file has. It reads the
