@@ -23,7 +23,11 @@ func inMemory(testing.TB) place { return place{settings: []string{"SECRET_KEY=" 
 
 func inFile(t testing.TB) place {
 	t.Helper()
-	path := newFile(t)
+	return inFileAt(newFile(t))
+}
+
+// inFileAt is the SQLite file at a path.
+func inFileAt(path string) place {
 	return place{
 		settings: onFile(path),
 		number: func(t testing.TB, query string) int {

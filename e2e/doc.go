@@ -55,6 +55,19 @@
 //	ops_settings_test.go     settings that only the running program shows
 //	ops_soak_test.go         mixed traffic for long: is memory flat?
 //
+// What the command line does:
+//
+//	cmd_export_test.go       users export
+//	cmd_import_test.go       users import: what becomes of good files, also when repeated
+//	cmd_importfaults_test.go users import: Ctrl-C, kill -9, a full disk, a server beside it
+//	cmd_importfiles_test.go  users import: files of other kinds, line ends, dumps, dry runs
+//	cmd_importlines_test.go  users import: bad lines and their report
+//	cmd_line_test.go         wrong usage, stores that cannot be used, completion
+//	cmd_list_test.go         users list
+//	cmd_passwords_test.go    passwords on standard input
+//	cmd_terminal_test.go     prompts and progress on a terminal, and signals at a prompt
+//	cmd_users_test.go        add, passwd, grant and the others, beside servers
+//
 // How fast it is (make bench):
 //
 //	bench_flood_test.go      others during a flood of logins; failed logins
@@ -70,10 +83,13 @@
 //	grant_test.go            tokens and sessions
 //	guesses_test.go          wrong passwords, from many sources
 //	guests_test.go           users who come while something fails
+//	job_test.go              commands that a test watches or interrupts
 //	map_test.go              checks this list
 //	proxy_test.go            a TCP proxy that cuts, delays and swallows
 //	record_test.go           the log of a server, and the search for secrets in it
 //	request_test.go          requests, and what must be true of every answer
 //	server_test.go           builds and runs the program
+//	terminal_test.go         a pseudo-terminal with a command on it
 //	tool_test.go             other programs
+//	userfile_test.go         files of users to import, and lists of them
 package e2e

@@ -22,6 +22,7 @@ type grant struct {
 	Type      string `json:"token_type"`
 	ExpiresIn int    `json:"expires_in"`
 	Refresh   string `json:"refresh_token"`
+	Scope     string `json:"scope"`
 }
 
 // granted returns the grant in an answer, which must be one.

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -96,6 +97,7 @@ type invocation struct {
 	dir   string
 	under []string // a command that becomes the program in the end; see command
 	fast  bool     // without the race detector, under which a hash takes ten times as long
+	stdin io.Reader
 }
 
 // unprivileged are the words before a command that is not to open whatever it
@@ -119,7 +121,7 @@ func (i invocation) command(ctx context.Context) *exec.Cmd {
 	}
 	words := slices.Concat(i.under, []string{path}, i.args)
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
-	cmd.Env, cmd.Dir = i.environment(), i.dir
+	cmd.Env, cmd.Dir, cmd.Stdin = i.environment(), i.dir, i.stdin
 	return cmd
 }
 

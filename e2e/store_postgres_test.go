@@ -50,6 +50,9 @@ func TestPostgres(t *testing.T) {
 		"the schema of version 1":         testPostgresUpgrade,
 		"guesses":                         testPostgresGuesses,
 		"nothing is prepared":             testNothingPrepared,
+		"commands":                        testPostgresUsers,
+		"commands on the old schema":      testPostgresOldSchema,
+		"a dry run that cannot write":     testImportReadOnlyPostgres,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

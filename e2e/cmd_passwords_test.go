@@ -1,0 +1,103 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestPasswordOnStandardInput: a password that no terminal asks for is all of the standard
+// input, but for one end of a line.
+func TestPasswordOnStandardInput(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		input  string
+		chosen string // "" if it is refused
+	}{
+		{"without a newline", nextPassword, nextPassword},
+		{"with a newline", nextPassword + "\n", nextPassword},
+		{"with \\r\\n", nextPassword + "\r\n", nextPassword},
+		{"with blanks", "  sailing blanks \t\n", "  sailing blanks \t"},
+		{"with a NUL", "sailing\x00further", "sailing\x00further"},
+		{"in other alphabets", "größe-密码-🦊🦊\n", "größe-密码-🦊🦊"},
+		{"of 8 characters", "8 ch 🦊🦊a", "8 ch 🦊🦊a"},
+		{"of 16 KiB", strings.Repeat("🦊", 4096), strings.Repeat("🦊", 4096)},
+		{"of 16 KiB and a newline", strings.Repeat("🐙", 4096) + "\n", strings.Repeat("🐙", 4096)},
+		{"of 4,097 characters", strings.Repeat("a", 4097), ""},
+		{"of 17 KiB", strings.Repeat("x", 17<<10), ""},
+		{"of 16 KiB and two more", strings.Repeat("🦊", 4096) + "xx", ""},
+		{"two newlines", nextPassword + "\n\n", ""},
+		{"two lines", nextPassword + "\n" + nextPassword + "\n", ""},
+		{"two lines of which the last has no end", nextPassword + "\nmore", ""},
+		{"an empty first line", "\n" + nextPassword, ""},
+		{"nothing", "", ""},
+		{"a newline", "\n", ""},
+		{"\\r\\n and nothing else", "\r\n", ""},
+		{"invalid UTF-8", "sailing-\xff-further", ""},
+		{"Latin-1", "sailing-gr\xf6\xdfe", ""},
+		{"a surrogate", "sailing-\xed\xa0\x80-further", ""},
+		{"half a character at the end", "sailing-further-\xf0\x9f\xa6", ""},
+		{"of 7 characters", "7 chars\n", ""},
+		{"a common one", "password123\n", ""},
+	}
+	p := inFile(t)
+	s := p.startUnthrottled(t)
+	for i, tt := range tests {
+		for _, verb := range []string{"add", "passwd"} {
+			t.Run(verb+", "+tt.name, func(t *testing.T) {
+				name := fmt.Sprintf("%s-%d", verb, i)
+				if verb == "passwd" {
+					p.add(t, name)
+				}
+				got := p.command("users", verb, name).reading(tt.input).run(t)
+				checkUnprinted(t, got, nextPassword, "sailing", "🦊", "xxx")
+				if tt.chosen == "" {
+					checkFailed(t, got, 1)
+				} else {
+					checkDone(t, got)
+					checkPassword(t, s, name, tt.chosen, true)
+				}
+				checkPassword(t, s, name, password, verb == "passwd" && tt.chosen == "")
+			})
+		}
+	}
+}
+
+// TestStandardInputWithoutEnd: what is no password is not read for ever.
+func TestStandardInputWithoutEnd(t *testing.T) {
+	t.Parallel()
+	p := inFile(t)
+	p.add(t, "alice")
+	for _, path := range []string{"/dev/zero", "/dev/null"} {
+		file, err := os.Open(path)
+		if err != nil {
+			skip(t, err.Error())
+		}
+		defer file.Close()
+		for _, args := range [][]string{{"users", "passwd", "alice"}, {"users", "add", "bob"}} {
+			i := p.command(args...)
+			i.stdin = file
+			j := i.begin(t)
+			checkFailed(t, j.endWatched(t, 200), 1)
+		}
+	}
+	closed := p.command("users", "passwd", "alice")
+	closed.under = []string{"sh", "-c", `exec "$0" "$@" <&-`}
+	checkFailed(t, closed.run(t), 1)
+	checkPassword(t, p.startUnthrottled(t), "alice", password, true)
+}
+
+// TestNoVariableIsAPassword: add and passwd take none from the environment.
+func TestNoVariableIsAPassword(t *testing.T) {
+	t.Parallel()
+	p := inFile(t)
+	for _, name := range []string{"PASSWORD", "ADMIN_PASSWORD", "LATCHKEY_PASSWORD", "PASSWORD_FILE"} {
+		i := p.command("users", "add", "alice")
+		i.env = append(i.env, name+"="+nextPassword)
+		got := i.run(t)
+		checkFailed(t, got, 1)
+		checkUnprinted(t, got, nextPassword)
+	}
+}
