@@ -45,7 +45,7 @@ clients: ## generators, OAuth libraries, Postman and linters; needs Node 20.19, 
 
 HASH_PRODUCERS ?= $(HOME)/.cache/latchkey-producers
 .PHONY: hashes
-hashes: ## of Django, PHP, Rails, Node …, made now; UPDATE=1 keeps those of new schemes in testdata/hashes.json
+hashes: ## of Django, PHP, Rails, Spring …, made now; UPDATE=1 keeps those of new schemes in testdata/hashes.json
 	e2e/producers/install.sh $(HASH_PRODUCERS)
 	HASH_PRODUCERS=$(HASH_PRODUCERS) go test -run '^TestHashesOfProducers$$' -count 1 .
 

@@ -21,7 +21,8 @@ type producedHash struct{ Scheme, Producer, Version, Hash, Password string }
 
 // producers are the programs that make them from passwords. They are in e2e/producers.
 var producers = [][]string{
-	{"python/bin/python", "hashes.py"},
+	{"$HASH_PRODUCERS/python/bin/python", "hashes.py"},
+	{"java", "-cp", "$HASH_PRODUCERS/java/*", "Hashes.java"},
 	{"node", "hashes.mjs"},
 	{"php", "hashes.php"},
 	{"ruby", "hashes.rb"},
@@ -33,7 +34,7 @@ var producers = [][]string{
 func TestHashesOfProducers(t *testing.T) {
 	folder := os.Getenv("HASH_PRODUCERS")
 	if folder == "" {
-		t.Skip("SKIPPED: needs Python, Node, PHP and Ruby; make hashes runs it")
+		t.Skip("SKIPPED: needs Python, Node, PHP, Ruby and Java; make hashes runs it")
 	}
 	of := make(map[string][]producedHash)
 	for _, producer := range producers {
@@ -65,25 +66,25 @@ func produce(t *testing.T, folder string, producer, passwords []string) (all []p
 	if err := errors.Join(err1, err2); err != nil {
 		t.Fatal(err)
 	}
-	program, script := producer[0], producer[1]
-	if strings.Contains(program, "/") {
-		program = filepath.Join(folder, program)
+	words := make([]string, len(producer))
+	for i, word := range producer {
+		words[i] = strings.ReplaceAll(word, "$HASH_PRODUCERS", folder)
 	}
-	cmd := exec.CommandContext(t.Context(), program, script)
+	cmd := exec.CommandContext(t.Context(), words[0], words[1:]...)
 	cmd.Dir, cmd.Stdin = "e2e/producers", bytes.NewReader(input)
 	cmd.Env = append(os.Environ(), "HASH_PRODUCERS="+folder)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("%s: %v\n%s", script, err, &stderr)
+		t.Fatalf("%s: %v\n%s", words, err, &stderr)
 	}
 	for lines := json.NewDecoder(bytes.NewReader(out)); ; {
 		var made producedHash
 		if err := lines.Decode(&made); err == io.EOF {
 			return all
 		} else if err != nil {
-			t.Fatalf("%s: %v", script, err)
+			t.Fatalf("%s: %v", words, err)
 		}
 		all = append(all, made)
 	}

@@ -78,9 +78,9 @@ var movers = []mover{
 func TestMovingIn(t *testing.T) {
 	t.Parallel()
 	if os.Getenv("HASH_PRODUCERS") == "" {
-		t.Skip("SKIPPED: needs Python, Node, PHP, Ruby, MariaDB and PostgreSQL; make hashes runs it")
+		t.Skip("SKIPPED: needs Python, Node, PHP, Ruby, Java and two databases; make hashes runs it")
 	}
-	needTools(t, "curl", "jq", "mariadbd", "node", "php", "psql", "ruby", "sqlite3")
+	needTools(t, "curl", "java", "jq", "mariadbd", "node", "php", "psql", "ruby", "sqlite3")
 	postgres, mysql := startPostgres(t), startMariaDB(t)
 	t.Run("The FastAPI exercise", func(t *testing.T) {
 		t.Parallel()
