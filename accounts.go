@@ -60,14 +60,25 @@ type newUser struct {
 	Password string
 	Email    *string
 	FullName *string
+	Scopes   scopes // which only an administrator may give
 }
 
 // register creates a user that parseNewUser has checked, after admitRegistration. It returns
-// errRegistrationClosed, errBusy, or errExists if the name is taken.
+// errRegistrationClosed, and the errors of addUser.
 func (a *accounts) register(ctx context.Context, req newUser, from client) (User, error) {
 	if !a.registrationOpen {
 		return User{}, errRegistrationClosed
 	}
+	u, err := a.addUser(ctx, req, from)
+	if err != nil {
+		return User{}, err
+	}
+	a.startHistory(ctx, u, from)
+	return u, nil
+}
+
+// addUser adds a user in one step. It returns errBusy, or errExists if the name is taken.
+func (a *accounts) addUser(ctx context.Context, req newUser, from client) (User, error) {
 	hash, err := a.hash(from.presence(), req.Password)
 	if err != nil {
 		return User{}, err
@@ -79,6 +90,7 @@ func (a *accounts) register(ctx context.Context, req newUser, from client) (User
 		Email:            req.Email,
 		FullName:         req.FullName,
 		PasswordHash:     hash,
+		Scopes:           req.Scopes,
 		CreatedAt:        now,
 		TokensValidAfter: now,
 	})
@@ -86,7 +98,6 @@ func (a *accounts) register(ctx context.Context, req newUser, from client) (User
 		return User{}, err
 	}
 	a.event(ctx, slog.LevelInfo, "user_created", u.Username, from)
-	a.startHistory(ctx, u, from)
 	return u, nil
 }
 
@@ -201,8 +212,20 @@ func (a *accounts) deleteUser(ctx context.Context, u User, s Session, from clien
 	return nil
 }
 
+// allUsersTimeout is how long it may take to read all users.
+const allUsersTimeout = 4 * time.Second
+
 // allUsers returns every user, in the order of their registration.
-func (a *accounts) allUsers(ctx context.Context) ([]User, error) { return a.store.Users(ctx) }
+func (a *accounts) allUsers(ctx context.Context) ([]User, error) {
+	ctx, cancel := context.WithTimeout(ctx, allUsersTimeout)
+	defer cancel()
+	var users []User
+	err := a.store.EachUser(ctx, func(u User) error {
+		users = append(users, u)
+		return nil
+	})
+	return users, err
+}
 
 // readyTimeout is how long the store may take to answer a health check.
 const readyTimeout = 2 * time.Second

@@ -111,7 +111,10 @@ func (g *guard) tryInTurn(ctx context.Context, t attempt, who standing) (standin
 
 // reportUnusable logs if the user of a failed attempt has a hash that cannot be verified.
 func (g *guard) reportUnusable(ctx context.Context, t attempt) {
-	if _, err := parseHash(t.user.PasswordHash); err != nil && t.user.ID != 0 {
+	if t.user.PasswordHash == "" { // nobody's, or of a user who has no password yet
+		return
+	}
+	if _, err := parseHash(t.user.PasswordHash); err != nil {
 		g.log.ErrorContext(ctx, "a user cannot log in: the stored password hash is not usable",
 			"username", t.user.Username, "request_id", t.from.RequestID)
 	}
@@ -214,8 +217,13 @@ func (g *guard) warn(ctx context.Context, what string, u User, err error) {
 
 // event logs a security event. username is empty if no user has the name.
 func (g *guard) event(ctx context.Context, level slog.Level, name, username string, from client) {
-	g.log.LogAttrs(ctx, level, name,
+	attrs := []slog.Attr{
 		slog.String("username", username),
 		slog.String("source", from.IP),
-		slog.String("request_id", from.RequestID))
+		slog.String("request_id", from.RequestID),
+	}
+	if from.Actor != "" {
+		attrs = append(attrs, slog.String("actor", from.Actor))
+	}
+	g.log.LogAttrs(ctx, level, name, attrs...)
 }

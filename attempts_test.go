@@ -272,7 +272,7 @@ func TestUnusableHash(t *testing.T) {
 		{"another scheme", "{SSHA}4nEy8X6e3TixTG04IW38INu9SKREqHXu", true},
 		{"too many rounds", "$pbkdf2-sha256$10000001$$cuWP8A8DPrQmaXx9wEBt8CmIzd3xX3zUBCqSKefXeKA", true},
 		{"cut off", "$pbkdf2-sha256$29000$AAEC", true},
-		{"nothing", "", true},
+		{"none, for a user who has no password yet", "", false},
 		{"a good one", "$pbkdf2-sha256$29$$cuWP8A8DPrQmaXx9wEBt8CmIzd3xX3zUBCqSKefXeKA", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

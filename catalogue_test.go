@@ -17,7 +17,7 @@ const (
 		FROM ours, pragma_table_info(ours.name) AS c, pragma_table_list(ours.name) AS t
 		UNION
 		SELECT ours.name || CASE WHEN i."unique" THEN ' unique ' ELSE ' index ' || i.name || ' ' END
-			|| (SELECT group_concat(name) FROM (SELECT name FROM pragma_index_info(i.name) ORDER BY seqno))
+			|| (SELECT group_concat(coalesce(name, 'expression')) FROM (SELECT name FROM pragma_index_info(i.name) ORDER BY seqno))
 			|| CASE WHEN i.partial THEN ' of some' ELSE '' END
 		FROM ours, pragma_index_list(ours.name) AS i
 		UNION -- a primary key that is the number of the row has no index
@@ -33,8 +33,8 @@ const (
 			WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' AND relname <> 'schema_version'),
 		indexes AS (
 			SELECT ours.name, i.*, ARRAY(
-				SELECT a.attname::text FROM unnest(i.indkey) WITH ORDINALITY AS k(number, place)
-				JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.number ORDER BY k.place) AS columns
+				SELECT coalesce(a.attname::text, 'expression') FROM unnest(i.indkey) WITH ORDINALITY AS k(number, place)
+				LEFT JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.number ORDER BY k.place) AS columns
 			FROM ours JOIN pg_index AS i ON i.indrelid = ours.oid)
 		SELECT ours.name || '.' || a.attname || ' ' || format_type(a.atttypid, NULL) || CASE WHEN a.attnotnull THEN ' not null' ELSE '' END
 		FROM ours JOIN pg_attribute AS a ON a.attrelid = ours.oid AND a.attnum > 0 AND NOT a.attisdropped

@@ -4,28 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
 	"runtime"
-	"runtime/debug"
 	"sync/atomic"
 	"syscall"
 	"time"
 )
-
-// version is set by the linker (see the Makefile).
-var version string
-
-func buildVersion() string {
-	if info, ok := debug.ReadBuildInfo(); ok && version == "" {
-		return info.Main.Version
-	}
-	return version
-}
 
 func listen(addr string) (net.Listener, error) {
 	ln, err := net.Listen("tcp", addr)
@@ -36,11 +24,11 @@ func listen(addr string) (net.Listener, error) {
 }
 
 // serveCommand runs the server. Its log outlives the signal that stops it.
-func serveCommand(ctx context.Context, cfg config, _ io.Writer, stderr *os.File) error {
+func serveCommand(ctx context.Context, in *invocation) error {
 	signal.Ignore(syscall.SIGPIPE) // writing to a pipe that nobody reads is an error, and not the end
-	out := startLogWriter(context.WithoutCancel(ctx), stderr)
+	out := startLogWriter(context.WithoutCancel(ctx), in.stderr)
 	defer out.Flush()
-	return serveHTTP(ctx, cfg, out)
+	return serveHTTP(ctx, in.cfg, out)
 }
 
 // serveHTTP serves until ctx is done. It listens before it does anything else, so that a busy
@@ -67,8 +55,8 @@ func serveHTTP(ctx context.Context, cfg config, out *logWriter) error {
 		return err
 	}
 	defer users.Close()
-	acc, err := newAccounts(cfg, users, log)
-	if err != nil {
+	acc := newAccounts(cfg, users, log)
+	if err := acc.useTokens(cfg); err != nil {
 		return err
 	}
 	spareThreads()
@@ -93,60 +81,6 @@ func serveHTTP(ctx context.Context, cfg config, out *logWriter) error {
 // These 8 MB let 8 MB more of garbage gather first. They are never touched, and so take no
 // memory of the machine.
 func heapHeadroom() []byte { return make([]byte, 8<<20) }
-
-// startPatience is how long the start waits for a database to answer.
-const startPatience = 30 * time.Second
-
-// openStore opens the store at a URL, with the schema that this program needs.
-func openStore(ctx context.Context, url string, log *slog.Logger) (store, error) {
-	return openStoreWithin(ctx, url, startPatience, log)
-}
-
-func openStoreWithin(ctx context.Context, url string, patience time.Duration, log *slog.Logger) (store, error) {
-	if url == "" {
-		log.Warn("users and sessions are kept in memory and are lost when this process ends")
-		return newMemStore(), nil
-	}
-	db, err := openDatabase(url, true, log)
-	if err != nil {
-		return nil, err
-	}
-	for _, warning := range db.warnings {
-		log.Warn(warning)
-	}
-	if err := db.migrateWithin(ctx, patience, log); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	log.Info("users are kept in " + db.name)
-	return sqlStore{db}, nil
-}
-
-func newAccounts(cfg config, users store, log *slog.Logger) (*accounts, error) {
-	tokens, err := newSigner(cfg.Keys, cfg.AccessTokenLife, cfg.Issuer, cfg.Audience)
-	if err != nil {
-		return nil, err
-	}
-	var limits *throttle
-	if cfg.Throttled {
-		limits = newThrottle(cfg.Secret, cfg.SecretFallbacks)
-	}
-	return &accounts{
-		guard: guard{
-			store:     users,
-			passwords: newHasher(cfg.Rounds),
-			hashes:    newQueue(cores),
-			throttle:  limits,
-			log:       log,
-			now:       time.Now,
-		},
-		tokens:            tokens,
-		refreshTokens:     newRefreshKeys(cfg.Secret, cfg.SecretFallbacks),
-		lists:             newQueue((cores + 1) / 2), // which leaves cores to other requests
-		limits:            cfg.Sessions,
-		registrationOpen:  cfg.RegistrationOpen,
-		minPasswordLength: cfg.MinPasswordLength,
-	}, nil
-}
 
 // errCutShort means that the server stopped before it had answered all requests; the log
 // says so.

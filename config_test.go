@@ -157,19 +157,3 @@ func TestSettingsTable(t *testing.T) {
 		t.Errorf("the defaults are %+v, %v", cfg, err)
 	}
 }
-
-// TestOwnWords: what an error may quote are the words of our own command line.
-func TestOwnWords(t *testing.T) {
-	var want []string
-	for _, c := range commands() {
-		want = append(want, c.name)
-	}
-	for _, s := range settings {
-		if s.flag != "" {
-			want = append(want, s.flag)
-		}
-	}
-	if slices.Sort(want); !slices.Equal(want, slices.Sorted(slices.Values(ownWords))) {
-		t.Errorf("they are %q; want %q", ownWords, want)
-	}
-}

@@ -51,6 +51,9 @@ type connections interface {
 	// queryAll calls scan for every row.
 	queryAll(ctx context.Context, scan func(row) error, s *statement, args ...any) error
 
+	// addUsers adds users in one transaction, and says of each whether it was added.
+	addUsers(ctx context.Context, users []User) ([]bool, error)
+
 	// ready makes connections that need a schema. It is called once.
 	ready(ctx context.Context) error
 
@@ -76,6 +79,21 @@ type connections interface {
 
 	Close() error
 }
+
+// An access says what a command may do to a database when it opens it.
+type access int
+
+const (
+	// toRead changes nothing. It refuses a schema of another version.
+	toRead access = iota
+
+	// toChange brings the schema up to date. A SQLite file must be there already: a
+	// misspelt path must not look like success.
+	toChange
+
+	// toCreate creates a SQLite file if there is none.
+	toCreate
+)
 
 // scanAll calls scan for every row that is left.
 func scanAll(rows interface {

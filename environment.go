@@ -2,18 +2,8 @@ package main
 
 import (
 	"cmp"
-	"errors"
-	"fmt"
 	"os"
-	"regexp"
-	"slices"
 	"strings"
-)
-
-// Flags that ask for something else than a run.
-var (
-	errHelp    = errors.New("help requested")
-	errVersion = errors.New("version requested")
 )
 
 // environment reads the text of every setting from the environment, or takes its default.
@@ -57,70 +47,12 @@ func (r *settingReader) secretFile(name, path string) {
 	r.values[name], r.source[name] = value, "file"
 }
 
-// flags reads the command line. Package flag is not used, because its errors repeat
-// arguments, which may be secrets.
-func (r *settingReader) flags(args []string) error {
-	for len(args) > 0 && strings.HasPrefix(args[0], "-") && args[0] != "--" {
-		name, value, hasValue := strings.Cut(strings.TrimPrefix(args[0][1:], "-"), "=")
-		args = args[1:]
-		i := slices.IndexFunc(r.table, func(s setting) bool { return s.flag != "" && s.flag == name })
-		switch {
-		case name == "h" || name == "help":
-			return errHelp
-		case name == "version":
-			return errVersion
-		case i < 0:
-			r.problems = append(r.problems, r.unknownFlag(name))
-			return nil
-		case !hasValue && len(args) == 0:
-			r.bad("-"+name, "want a value after it")
-			return nil
-		case !hasValue:
-			value, args = args[0], args[1:]
-		}
-		s := r.table[i]
-		if r.source[s.name] == "flag" {
-			r.bad("-"+name, "is given twice; want it once")
-		}
-		r.values[s.name], r.source[s.name] = value, "flag"
+// flags takes the settings that were given on the command line.
+func (r *settingReader) flags(given map[string]string) {
+	for name, value := range given {
+		r.values[name], r.source[name] = value, "flag"
 	}
-	if len(args) > 0 && args[0] == "--" {
-		args = args[1:]
-	}
-	if len(args) > 0 {
-		r.problems = append(r.problems, fmt.Sprintf("unexpected argument%s; see latchkey -h", shownWord("", args[0])))
-	}
-	return nil
 }
-
-// unknownFlag returns the error text for an unknown flag: it lists the flags there are.
-func (r *settingReader) unknownFlag(name string) string {
-	variable := strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
-	var flags []string
-	for _, s := range r.table {
-		if s.name == variable && s.flag == "" {
-			return fmt.Sprintf("-%s: %s has no flag; want it in the environment", name, variable)
-		}
-		if s.flag != "" {
-			flags = append(flags, "-"+s.flag)
-		}
-	}
-	return fmt.Sprintf("unknown flag%s; want %s, -version or -h", shownWord("-", name), strings.Join(flags, ", "))
-}
-
-// shownWord returns a word of the command line in quotes, after a space. It returns "" if the
-// word may be a secret: if it is neither short nor close to one of our own words.
-func shownWord(prefix, word string) string {
-	if isShort.MatchString(word) || nearest(strings.ToLower(word), ownWords) != "" {
-		return fmt.Sprintf(" %q", prefix+word)
-	}
-	return ""
-}
-
-var (
-	isShort  = regexp.MustCompile(`^[a-z]{1,5}$`)
-	ownWords = []string{"serve", "check", "version", "help", "addr", "db"}
-)
 
 // cutEnds cuts white space and quotes off the ends of values, where dotenv files, Compose and
 // copying leave them. It does not touch the secret keys, because tokens may have been signed

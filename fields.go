@@ -21,6 +21,9 @@ func valueError(reason string) *fieldError {
 	return &fieldError{Type: "value_error", Msg: "Value error, " + reason}
 }
 
+// reason returns what is wrong, for people at a terminal.
+func (e *fieldError) reason() string { return strings.TrimPrefix(e.Msg, "Value error, ") }
+
 // checkLength compares the length of text, in code points, with its limits.
 func checkLength(text string, atLeast, atMost int) *fieldError {
 	switch n := utf8.RuneCountInString(text); {

@@ -346,7 +346,7 @@ func TestRoot(t *testing.T) {
 		t.Errorf("an empty store: %s", got.body)
 	}
 	exposed.signUp()
-	users, err := exposed.acc.store.Users(t.Context())
+	users, err := allUsersOf(t.Context(), exposed.acc.store)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,7 +35,8 @@ func runProgram(t *testing.T, ctx context.Context, environ []string, args ...str
 	defer os.Remove(stderr.Name())
 	defer stderr.Close()
 	var stdout bytes.Buffer
-	err = run(ctx, args, environ, &stdout, stderr)
+	p := program{environ: environ, stdout: &stdout, stderr: stderr}
+	err = p.run(ctx, args)
 	logged, readErr := os.ReadFile(stderr.Name())
 	if readErr != nil {
 		t.Fatal(readErr)
@@ -86,7 +87,7 @@ func TestCommandLine(t *testing.T) {
 		{"a setting without a flag names its variable", "-log-level debug", 2, "LOG_LEVEL has no flag"},
 		{"a flag without its value is named", "-db", 2, "-db: want a value"},
 		{"a flag that is there twice is refused", "-addr :0 -addr :0", 2, "-addr: is given twice"},
-		{"a misspelt command is named", "srve", 2, `unknown command "srve"; want serve, check, version or help`},
+		{"a misspelt command is named", "srve", 2, `unknown command "srve"; want serve, check, users, version or help`},
 		{"a busy port says how to choose another", "-addr " + taken.Addr().String(), 1, "-addr or ADDR"},
 	}
 	for _, tt := range tests {
@@ -114,7 +115,8 @@ func TestServe(t *testing.T) {
 	defer r.Close()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- run(ctx, []string{"-addr", "localhost:0"}, []string{"LOG_FORMAT=json"}, io.Discard, stderr)
+		p := program{environ: []string{"LOG_FORMAT=json"}, stdout: io.Discard, stderr: stderr}
+		ended <- p.run(ctx, []string{"-addr", "localhost:0"})
 		stderr.Close()
 	}()
 	var said []string
@@ -144,7 +146,7 @@ func TestServe(t *testing.T) {
 
 func TestUsageFitsTerminal(t *testing.T) {
 	var text strings.Builder
-	if err := usage(&text); err != nil {
+	if err := usage(&text, commands()); err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(text.String()) {

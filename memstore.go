@@ -12,6 +12,7 @@ type memStore struct {
 	lastID   int64
 	users    map[int64]*User // which are replaced, never changed
 	byKey    map[string]*User
+	byUID    map[string]*User
 	sessions memSessions
 	failures *streakCache            // by account
 	sources  map[int64][]knownSource // of a user, the last maxSources, the latest last
@@ -23,6 +24,7 @@ func newMemStore() *memStore {
 	return &memStore{
 		users:    make(map[int64]*User),
 		byKey:    make(map[string]*User),
+		byUID:    make(map[string]*User),
 		sessions: newMemSessions(),
 		failures: newStreakCache(),
 		sources:  make(map[int64][]knownSource),
@@ -50,8 +52,9 @@ type knownSource struct {
 	at     time.Time
 }
 
-// putLocked makes u the user with its ID and its Key.
+// putLocked makes u the user with its ID, its Key and its UID.
 func (m *memStore) putLocked(u User) {
 	m.users[u.ID] = &u
 	m.byKey[u.Key] = &u
+	m.byUID[u.UID] = &u
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 )
 
@@ -12,14 +13,58 @@ func (m *memStore) CreateUser(ctx context.Context, u User) (User, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.byKey[u.Key] != nil {
+	return m.createLocked(u)
+}
+
+// createLocked is CreateUser for a user that checkUser has found good.
+func (m *memStore) createLocked(u User) (User, error) {
+	u = storedUser(u)
+	if m.byKey[u.Key] != nil || m.byUID[u.UID] != nil {
 		return User{}, errExists
 	}
 	m.lastID++
 	u.ID = m.lastID
-	u.CreatedAt, u.TokensValidAfter = storedTime(u.CreatedAt), storedTime(u.TokensValidAfter)
 	m.putLocked(u)
 	return u, nil
+}
+
+func (m *memStore) AddUsers(ctx context.Context, users []User) (added []bool, err error) {
+	for _, u := range users {
+		if err := checkUser(u); err != nil {
+			return nil, err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, u := range users {
+		_, err := m.createLocked(u)
+		added = append(added, err == nil)
+	}
+	return added, nil
+}
+
+func (m *memStore) UsersByKeyOrUID(ctx context.Context, keys, uids []string) ([]User, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	found := make(map[int64]*User)
+	for _, key := range keys {
+		if u := m.byKey[key]; u != nil {
+			found[u.ID] = u
+		}
+	}
+	for _, uid := range uids {
+		if u := m.byUID[uid]; u != nil {
+			found[u.ID] = u
+		}
+	}
+	var users []User
+	for _, u := range found {
+		users = append(users, *u)
+	}
+	return users, ctx.Err()
 }
 
 func (m *memStore) UserByKey(ctx context.Context, key string) (User, error) {
@@ -28,15 +73,25 @@ func (m *memStore) UserByKey(ctx context.Context, key string) (User, error) {
 	return foundUser(ctx, m.byKey[key])
 }
 
-func (m *memStore) Users(ctx context.Context) ([]User, error) {
+func (m *memStore) EachUser(ctx context.Context, yield func(User) error) error {
+	for _, u := range m.usersNow() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := yield(*u); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// usersNow returns the users of this moment, which never change, in the order of their creation.
+func (m *memStore) usersNow() []*User {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	users := make([]User, 0, len(m.users))
-	for _, u := range m.users {
-		users = append(users, *u)
-	}
-	slices.SortFunc(users, func(a, b User) int { return cmp.Compare(a.ID, b.ID) })
-	return users, ctx.Err()
+	users := slices.Collect(maps.Values(m.users))
+	slices.SortFunc(users, func(a, b *User) int { return cmp.Compare(a.ID, b.ID) })
+	return users
 }
 
 func (m *memStore) UpdateUser(ctx context.Context, userID int64, change userChange) (User, error) {
@@ -50,6 +105,9 @@ func (m *memStore) UpdateUser(ctx context.Context, userID int64, change userChan
 		return User{}, err
 	}
 	if change.IfPasswordHash != nil && u.PasswordHash != *change.IfPasswordHash {
+		return User{}, errNotFound
+	}
+	if change.IfScopes != nil && u.Scopes != *change.IfScopes {
 		return User{}, errNotFound
 	}
 	change.applyTo(&u)
@@ -74,6 +132,9 @@ func (c userChange) applyTo(u *User) {
 	if c.Disabled != nil {
 		u.Disabled = *c.Disabled
 	}
+	if c.Scopes != nil {
+		u.Scopes = *c.Scopes
+	}
 	if c.EndSessions != nil {
 		if validAfter := storedTime(c.EndSessions.ValidAfter); validAfter.After(u.TokensValidAfter) {
 			u.TokensValidAfter = validAfter
@@ -91,6 +152,7 @@ func (m *memStore) DeleteUser(ctx context.Context, userID int64) error {
 	m.sessions.deleteOf(userID, func(*memSession) bool { return true })
 	delete(m.users, u.ID)
 	delete(m.byKey, u.Key)
+	delete(m.byUID, u.UID)
 	delete(m.sources, u.ID)
 	return nil
 }

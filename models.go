@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"encoding/hex"
 	"strings"
 	"time"
 )
@@ -9,13 +11,15 @@ import (
 // A User is an account as the store keeps it. It never leaves the process:
 // handlers answer with a userResponse, which has no password hash to leak.
 type User struct {
-	ID           int64
+	ID           int64  // of the row; nobody outside learns it
+	UID          string // 32 hex digits, which no other user ever had
 	Username     string // as registered, in NFC
 	Key          string // usernameKey of Username: what is unique
 	Email        *string
 	FullName     *string
-	PasswordHash string
+	PasswordHash string // empty: nobody can log in until there is one
 	Disabled     bool
+	Scopes       scopes
 	CreatedAt    time.Time
 
 	// TokensValidAfter concerns tokens without a session: those made before it, or without
@@ -23,6 +27,9 @@ type User struct {
 	// forward. It may be zero for a user who came with tokens made elsewhere.
 	TokensValidAfter time.Time
 }
+
+// newUID returns the UID of a new user: 128 random bits.
+func newUID() string { return hex.EncodeToString(randomBytes(16)) }
 
 // A Session is one login. Its access tokens carry its ID and are valid as long as it is. Only
 // its latest refresh token is valid.
@@ -58,6 +65,13 @@ func (l sessionLimits) expiry(createdAt, now time.Time) time.Time {
 	return end
 }
 
+// storedUser returns a new user as a store keeps it.
+func storedUser(u User) User {
+	u.CreatedAt, u.TokensValidAfter = storedTime(u.CreatedAt), storedTime(u.TokensValidAfter)
+	u.UID = cmp.Or(u.UID, newUID())
+	return u
+}
+
 // storedTime returns a time as a store keeps it.
 func storedTime(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
@@ -66,6 +80,7 @@ type client struct {
 	IP        string
 	UserAgent string
 	RequestID string
+	Actor     string          // who acts on another's account; empty if it is one's own
 	request   context.Context // ends when the client hangs up; may be nil
 }
 
@@ -83,12 +98,14 @@ type userChange struct {
 	FullName     optionalText
 	PasswordHash *string
 	Disabled     *bool
+	Scopes       *scopes
 
 	// EndSessions ends sessions of the user in the same step.
 	EndSessions *sessionsEnd
 
-	// IfPasswordHash makes the change only if this still is the user's hash.
+	// IfPasswordHash and IfScopes make the change only if these are still the user's.
 	IfPasswordHash *string
+	IfScopes       *scopes
 }
 
 // An optionalText is a text that stays as it is (Set is false), is cleared (Value is nil), or

@@ -23,6 +23,15 @@ const maxUsernameKey = 4 * maxUsername
 // that a name has in NFKC for each byte of its usernameKey.
 const maxComposed = 4
 
+// parseUsername returns a new name in NFC, or what is wrong with it.
+func parseUsername(name string) (string, *fieldError) {
+	name, bad := normalName(name)
+	if bad == nil {
+		bad = checkUsername(name)
+	}
+	return name, bad
+}
+
 // normalName returns name in NFC, or an error if it is too short or too long. It does not
 // normalize a name that is far too long, because that takes milliseconds.
 func normalName(name string) (string, *fieldError) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,7 +26,8 @@ func TestPlans(t *testing.T) {
 				args  []any
 				index string // or what names it
 			}{
-				{"a change of a user", updateUser, []any{true, "e", false, nil, nil, nil, true, "s", 1, 1, nil}, "users_pkey|INTEGER PRIMARY KEY"},
+				{"a change of a user", updateUser, []any{true, "e", false, nil, nil, nil, nil, true, "s", 1, 1, nil, nil}, "users_pkey|INTEGER PRIMARY KEY"},
+				{"many names", selectUsersByKeyOrUID, slices.Repeat([]any{"k"}, 2*maxLookup), "users_uid"},
 				{"the list of sessions", selectSessions, []any{1, 1, 100}, "sessions_last_used"},
 				{"the end of those unused for longest", deleteUnusedSessions, []any{1, "s", 1, 1000, 999}, "sessions_last_used"},
 				{"the deletion of ended sessions", deleteEndedSessions, []any{1000}, "users_unswept"},

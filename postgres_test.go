@@ -62,7 +62,7 @@ func (n *notebook) await(t testing.TB, text string) {
 // openPool opens a store in PostgreSQL whose pool a test has to hand.
 func openPool(t testing.TB, url string, log *slog.Logger) (sqlStore, *pgConnections) {
 	t.Helper()
-	db, err := openDatabase(url, true, log)
+	db, err := openDatabase(url, toCreate, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -368,7 +368,7 @@ func (f *forwarder) pass(client net.Conn) {
 // does not.
 func TestWaitForDatabase(t *testing.T) {
 	f, its := newForwarder(t, newPostgres(t))
-	if _, _, err := inspectStore(t.Context(), its); err == nil || !strings.Contains(err.Error(), "refused") {
+	if _, err := inspectStore(t.Context(), its, 100_000); err == nil || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("check: %v; want that the connection is refused", err)
 	}
 	notes := newNotebook()

@@ -253,8 +253,8 @@ func TestRefreshForm(t *testing.T) {
 	})
 }
 
-// TestScope: a scope may be asked for in a login and again in its refreshes. The answer
-// then says that none was granted, and otherwise has no such member.
+// TestScope: a scope may be asked for in a login and again in its refreshes. The answer says
+// what the user has by then, and has no such member if there is none and none was asked for.
 func TestScope(t *testing.T) {
 	for _, tt := range []struct {
 		name, login, refresh   string
@@ -286,6 +286,41 @@ func TestScope(t *testing.T) {
 			form := "grant_type=refresh_token&refresh_token=" + login.tokens().refresh + tt.refresh
 			check("the refresh", s.login(form), tt.refreshSays)
 			check("the same again, within the grace", s.login(form), tt.refreshSays)
+		})
+	}
+}
+
+// TestGrantedScope: the answer and the token say which scopes the user has, whatever was asked
+// for; a refresh says what they are by then.
+func TestGrantedScope(t *testing.T) {
+	for _, tt := range []struct{ name, asked string }{
+		{"nothing", ""},
+		{"less", "&scope=read"},
+		{"more", "&scope=read+write+root"},
+		{"something else", "&scope=openid"},
+	} {
+		t.Run(tt.name+" is asked for", func(t *testing.T) {
+			s := startServer(t)
+			s.signUp()
+			u, err := s.acc.store.UserByKey(t.Context(), "alice")
+			if err != nil {
+				t.Fatal(err)
+			}
+			grant := func(to scopes) {
+				if _, err := s.acc.store.UpdateUser(t.Context(), u.ID, userChange{Scopes: &to}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			grant("admin read")
+			login := s.login(goodLogin + tt.asked)
+			if login.json().(object)["scope"] != "admin read" || claimsOf(t, login.tokens().access)["scope"] != "admin read" {
+				t.Errorf("the login is answered %s", login.body)
+			}
+			grant("read")
+			refresh := s.login("grant_type=refresh_token&refresh_token=" + login.tokens().refresh + tt.asked)
+			if refresh.json().(object)["scope"] != "read" || claimsOf(t, refresh.tokens().access)["scope"] != "read" {
+				t.Errorf("the refresh is answered %s", refresh.body)
+			}
 		})
 	}
 }

@@ -140,7 +140,7 @@ func TestRegistration(t *testing.T) {
 			}
 		})
 	}
-	users, err := s.acc.store.Users(t.Context())
+	users, err := allUsersOf(t.Context(), s.acc.store)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,18 +8,16 @@ import (
 	"time"
 )
 
-// readConfig reads the settings that a command needs from flags and from the environment,
-// whose entries have the form "NAME=value". It returns errHelp or errVersion if the flags ask
-// for that, and otherwise a configError. terminal says whether the log goes to one.
-func readConfig(needs need, args, environ []string, terminal bool) (config, error) {
+// readConfig reads the settings that a command needs: those that were given as flags, by the
+// names of their variables, and those in the environment, whose entries have the form
+// "NAME=value". Its error is a configError. terminal says whether the log goes to one.
+func readConfig(needs need, given map[string]string, environ []string, terminal bool) (config, error) {
 	r := settingReader{
 		table: settings, needs: needs, terminal: terminal,
 		values: make(map[string]string), source: make(map[string]string), unread: make(map[string]bool),
 	}
 	r.environment(environ)
-	if err := r.flags(args); err != nil {
-		return config{}, err
-	}
+	r.flags(given)
 	r.cutEnds()
 	unknown := r.unknownVariables()
 	var cfg config

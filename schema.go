@@ -61,6 +61,20 @@ func (d *database) rehearse(ctx context.Context) (current, target int64, err err
 	return d.bringUp(ctx, false)
 }
 
+// checkVersion fails unless the schema is the one that this program needs.
+func (d *database) checkVersion(ctx context.Context) error {
+	return d.onSchema(ctx, func(conn *sql.Conn) error {
+		from, to, err := d.versions(ctx, conn)
+		if err != nil {
+			return err
+		}
+		if from < to {
+			return fmt.Errorf("its schema has version %d, and this program needs %d: want one start of the server, which migrates it", from, to)
+		}
+		return d.prepareAll(ctx, conn)
+	})
+}
+
 // bringUp migrates the schema, and checks that all statements fit it. It undoes the changes if
 // keep is false.
 func (d *database) bringUp(ctx context.Context, keep bool) (from, to int64, err error) {

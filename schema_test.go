@@ -20,7 +20,7 @@ import (
 // openEmpty opens a database without making its schema.
 func openEmpty(t testing.TB, url string) *database {
 	t.Helper()
-	db, err := openDatabase(url, true, slog.New(slog.DiscardHandler))
+	db, err := openDatabase(url, toCreate, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func executeIn(t testing.TB, url, statements string) {
 func checkRefusedAlike(t testing.TB, owners, url, says string) {
 	t.Helper()
 	before := traces(t, owners)
-	_, _, checked := inspectStore(t.Context(), url)
+	_, checked := inspectStore(t.Context(), url, 100_000)
 	_, started := openStoreWithin(t.Context(), url, 0, slog.New(slog.DiscardHandler))
 	if checked == nil || started == nil || checked.Error() != started.Error() || !strings.Contains(checked.Error(), says) {
 		t.Errorf("check: %v\nstart: %v\nwant the same, with %q", checked, started, says)
@@ -193,8 +193,8 @@ func TestRoles(t *testing.T) {
 				checkRefusedAlike(t, base, its, tt.says)
 				return
 			}
-			if where, _, err := inspectStore(t.Context(), its); err != nil || !strings.Contains(where, "would get") {
-				t.Errorf("check: %s, %v", where, err)
+			if found, err := inspectStore(t.Context(), its, 100_000); err != nil || !strings.Contains(found.where, "would get") {
+				t.Errorf("check: %s, %v", found.where, err)
 			}
 			mustOpen(t, its)
 		})
@@ -212,7 +212,7 @@ func TestRehearseTogether(t *testing.T) {
 			for i := range 12 {
 				all.Go(func() {
 					if i%2 == 0 {
-						if _, _, err := inspectStore(t.Context(), url); err != nil {
+						if _, err := inspectStore(t.Context(), url, 100_000); err != nil {
 							t.Errorf("check: %v", err)
 						}
 						return
@@ -238,9 +238,9 @@ func TestRehearseLeavesNoTrace(t *testing.T) {
 			url := empty(t)
 			openEmpty(t, url) // which makes the file
 			before := traces(t, url)
-			where, _, err := inspectStore(t.Context(), url)
-			if want := fmt.Sprintf("version 0 and would get %d", latestMigration(t)); err != nil || !strings.Contains(where, want) {
-				t.Errorf("%s, %v; want %s", where, err, want)
+			found, err := inspectStore(t.Context(), url, 100_000)
+			if want := fmt.Sprintf("version 0 and would get %d", latestMigration(t)); err != nil || !strings.Contains(found.where, want) {
+				t.Errorf("%s, %v; want %s", found.where, err, want)
 			}
 			if after := traces(t, url); !slices.Equal(before, after) {
 				t.Errorf("there was %q, and there is %q", before, after)
@@ -289,7 +289,7 @@ func TestMigrationWaitsForNobody(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), "BEGIN; LOCK TABLE sessions IN ACCESS SHARE MODE"); err != nil {
 		t.Fatal(err)
 	}
-	_, _, err = inspectStore(t.Context(), url)
+	_, err = inspectStore(t.Context(), url, 100_000)
 	if err == nil || !strings.Contains(err.Error(), "quieter time") {
 		t.Errorf("got %v; want a word about tables in use", err)
 	}

@@ -26,6 +26,7 @@ type issuedTokens struct {
 	AccessToken  string
 	RefreshToken string
 	Life         time.Duration // of the access token, in whole seconds
+	Scopes       scopes        // of the user
 }
 
 // login exchanges a name and a password for tokens, and begins a session. Its errors
@@ -109,7 +110,7 @@ func (a *accounts) beginSession(ctx context.Context, u User, from client) (issue
 func (a *accounts) tokensOf(u User, s Session, now time.Time) (issuedTokens, error) {
 	left := min(a.tokens.ttl, s.ExpiresAt.Sub(now))
 	life := time.Duration(wholeSeconds(left)) * time.Second // never 0, which clients take for "never expires"
-	access, err := a.tokens.createAccessToken(u.Username, s.ID, now, now.Add(life))
+	access, err := a.tokens.createAccessToken(u, s.ID, now, now.Add(life))
 	if err != nil {
 		return issuedTokens{}, err
 	}
@@ -117,7 +118,7 @@ func (a *accounts) tokensOf(u User, s Session, now time.Time) (issuedTokens, err
 	if err != nil {
 		return issuedTokens{}, err
 	}
-	return issuedTokens{access, refresh, life}, nil
+	return issuedTokens{access, refresh, life, u.Scopes}, nil
 }
 
 // currentUser returns the user whom an access token names and the session that it

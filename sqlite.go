@@ -23,12 +23,12 @@ const sqliteBusyTimeout = 3 * time.Second
 
 // openSQLite opens a file with one connection that writes and several that read. Another
 // process on the same machine may open the same file: SQLite's locks allow that.
-func openSQLite(path string, create bool, log *slog.Logger) (*database, error) {
+func openSQLite(path string, may access, log *slog.Logger) (*database, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
 	}
-	warnings, err := prepareFile(path, create)
+	warnings, err := prepareFile(path, may)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the SQLite file %s: %w", path, err)
 	}

@@ -103,7 +103,7 @@ func testLostFile(t *testing.T, first string, lose, back func(testing.TB, string
 	}
 	for _, read := range []func() error{
 		func() error { _, err := s.UserByKey(t.Context(), u.Key); return err },
-		func() error { _, err := s.Users(t.Context()); return err },
+		func() error { _, err := allUsersOf(t.Context(), s); return err },
 		func() error { return s.Ping(t.Context()) },
 	} {
 		if err := read(); !errors.Is(err, errUnavailable) {
@@ -188,7 +188,7 @@ func TestNoDatabase(t *testing.T) {
 				mustOpen(t, url)
 				return
 			}
-			_, _, checked := inspectStore(t.Context(), url)
+			_, checked := inspectStore(t.Context(), url, 100_000)
 			_, started := openStore(t.Context(), url, slog.New(slog.DiscardHandler))
 			if checked == nil || started == nil || checked.Error() != started.Error() || !strings.Contains(checked.Error(), tt.says) || strings.Contains(checked.Error(), "pragma") {
 				t.Errorf("check: %v\nstart: %v\nwant the same, with %q", checked, started, tt.says)

@@ -13,20 +13,25 @@ import (
 )
 
 // prepareFile returns warnings, and a clear error if SQLite could not use the file, because
-// SQLite's own errors are vague. If the file is missing, it creates it for its owner only, or
-// returns an fs.ErrNotExist if create is false. keepFilesPrivate protects the files that
+// SQLite's own errors are vague. If the file is missing, toCreate makes it, for its owner only;
+// otherwise it returns an fs.ErrNotExist. keepFilesPrivate protects the files that
 // SQLite puts beside it.
-func prepareFile(path string, create bool) (warnings []string, err error) {
-	if err := checkDirectory(filepath.Dir(path)); err != nil {
-		return nil, err
-	}
-	flags := os.O_RDWR
-	if create {
+func prepareFile(path string, may access) (warnings []string, err error) {
+	flags, want := os.O_RDWR, "read and write"
+	switch may {
+	case toRead:
+		flags, want = os.O_RDONLY, "read"
+	case toCreate:
 		flags |= os.O_CREATE
+	}
+	if may != toRead {
+		if err := checkDirectory(filepath.Dir(path)); err != nil {
+			return nil, err
+		}
 	}
 	file, err := os.OpenFile(path, flags, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("want a file that this user may read and write: %w", withoutPath(err))
+		return nil, fmt.Errorf("want a file that this user may %s: %w", want, withoutPath(err))
 	}
 	defer file.Close()
 	info, err := file.Stat()

@@ -23,11 +23,10 @@ type sqlStore struct{ *database }
 var _ store = sqlStore{}
 
 // openDatabase opens the database at a URL that checkDatabaseURL has found good.
-// A SQLite file that is not there is created if create is true, and is an
-// fs.ErrNotExist otherwise.
-func openDatabase(url string, create bool, log *slog.Logger) (*database, error) {
+// A SQLite file that is not there is created with toCreate, and is an fs.ErrNotExist otherwise.
+func openDatabase(url string, may access, log *slog.Logger) (*database, error) {
 	if path, ok := strings.CutPrefix(url, sqlitePrefix); ok {
-		return openSQLite(path, create, log)
+		return openSQLite(path, may, log)
 	}
 	return openPostgres(url, log)
 }
@@ -86,23 +85,27 @@ func (s sqlStore) writeMany(ctx context.Context, what *statement, args ...any) (
 
 // read is attempt for an op that changes nothing, and so may be called again.
 func (s sqlStore) read(ctx context.Context, op func(context.Context) error) error {
-	return s.attempt(ctx, op, true)
+	return s.attempt(ctx, storeTimeout, op, true)
 }
 
 // write is attempt for an op that is not called again if it may have been carried out.
 func (s sqlStore) write(ctx context.Context, op func(context.Context) error) error {
-	return s.attempt(ctx, op, false)
+	return s.attempt(ctx, storeTimeout, op, false)
 }
 
 // attempt calls op until it succeeds or its failure is final: at most maxAttempts times, and
-// for storeTimeout. It returns ctx.Err() if ctx is done beforehand, errNotFound if there is
-// no row, and otherwise an error that wraps errUnavailable.
-func (s sqlStore) attempt(ctx context.Context, op func(context.Context) error, repeatable bool) error {
+// for timeout, unless that is 0. It returns ctx.Err() if ctx is done beforehand, errNotFound if
+// there is no row, and otherwise an error that wraps errUnavailable.
+func (s sqlStore) attempt(ctx context.Context, timeout time.Duration, op func(context.Context) error, repeatable bool) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	limited, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
+	limited := ctx
+	if timeout != 0 {
+		var cancel context.CancelFunc
+		limited, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
 	for n := 1; ; n++ {
 		err := op(limited)
 		if err == nil {

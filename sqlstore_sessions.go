@@ -61,7 +61,7 @@ var deleteUnusedSessions = writing(`
 func (s sqlStore) deleteUnused(ctx context.Context, current Session, left int) error {
 	const batch = 1000 // of the many that may be left from before there was a limit
 	for n := int64(batch); n == batch; {
-		err := s.attempt(ctx, func(ctx context.Context) (err error) {
+		err := s.attempt(ctx, storeTimeout, func(ctx context.Context) (err error) {
 			n, err = s.exec(ctx, deleteUnusedSessions, current.UserID, current.ID, current.CreatedAt.UnixMicro(), batch, left)
 			return err
 		}, true)
@@ -110,7 +110,7 @@ func (s sqlStore) EndSession(ctx context.Context, userID int64, sessionID string
 		return errNotFound
 	}
 	again := false
-	return s.attempt(ctx, func(ctx context.Context) error {
+	return s.attempt(ctx, storeTimeout, func(ctx context.Context) error {
 		n, err := s.exec(ctx, deleteSession, sessionID, userID)
 		if err == nil && n == 0 && !again {
 			return sql.ErrNoRows

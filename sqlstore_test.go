@@ -131,7 +131,7 @@ func TestMigrateTogether(t *testing.T) {
 				})
 			}
 			all.Wait()
-			if users, err := mustOpen(t, url).Users(t.Context()); err != nil || len(users) != 10 {
+			if users, err := allUsersOf(t.Context(), mustOpen(t, url)); err != nil || len(users) != 10 {
 				t.Errorf("%d users, %v; want 10", len(users), err)
 			}
 		})
@@ -265,9 +265,40 @@ func migrateTo(t *testing.T, db *database, version int64) {
 	}
 }
 
-// oldSessions is how a program of the third version of the schema begins and ends
-// sessions: it knows nothing of a limit, and the rest is still the same.
+// oldSessions is how a program of the third version of the schema adds users, and begins and
+// ends sessions: it knows nothing of a limit, of UIDs and of scopes.
 type oldSessions struct{ sqlStore }
+
+func (o oldSessions) addUser(t *testing.T, name string) User {
+	t.Helper()
+	u := testUser(name)
+	err := o.schemaDB.QueryRowContext(t.Context(), `
+		INSERT INTO users (username, username_key, password_hash, disabled, created_at, tokens_valid_after)
+		VALUES ($1, $1, $2, false, 0, 0) RETURNING id`, name, u.PasswordHash).Scan(&u.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// find returns sql.ErrNoRows unless a session is open.
+func (o oldSessions) find(ctx context.Context, id string) error {
+	var userID int64
+	return o.schemaDB.QueryRowContext(ctx, `
+		SELECT users.id FROM sessions JOIN users ON users.id = sessions.user_id
+		WHERE sessions.id = $1 AND `+isOpen, id).Scan(&userID)
+}
+
+// endOthers ends all sessions of a user but one.
+func (o oldSessions) endOthers(ctx context.Context, userID int64, keep string) error {
+	return o.write(ctx, func(ctx context.Context) error { // which tries again after a deadlock
+		_, err := o.schemaDB.ExecContext(ctx, `
+			UPDATE users SET session_epoch = session_epoch + 1, kept_session = (
+				SELECT sessions.id FROM sessions WHERE sessions.id = $1 AND sessions.user_id = users.id AND `+isOpen+`)
+			WHERE id = $2`, keep, userID)
+		return err
+	})
+}
 
 func (o oldSessions) begin(ctx context.Context, s Session) error {
 	return o.writeOne(ctx, insertSession, s.ID, s.CreatedAt.UnixMicro(), s.LastUsedAt.UnixMicro(), s.ExpiresAt.UnixMicro(), "", "", s.UserID, "$hash")
@@ -283,15 +314,14 @@ func (o oldSessions) serve(ctx context.Context, u User, stop <-chan struct{}) er
 		}
 		id := fmt.Sprint(u.ID, "/", n)
 		s := Session{ID: id, UserID: u.ID, CreatedAt: inSeconds(n), LastUsedAt: inSeconds(n), ExpiresAt: inSeconds(n + 9999)}
-		_, _, lost := o.UserBySession(ctx, id)
-		if !errors.Is(lost, errNotFound) {
-			return fmt.Errorf("a session that is not there: %w", lost)
+		if err := o.find(ctx, id); !errors.Is(err, sql.ErrNoRows) {
+			return fmt.Errorf("a session that is not there: %w", err)
 		}
 		if err := errors.Join(o.begin(ctx, s), o.RotateSession(ctx, id, 0, inSeconds(n), inSeconds(n+9999)),
-			endSessions(ctx, o, u.ID, testTime, id)); err != nil {
+			o.endOthers(ctx, u.ID, id)); err != nil {
 			return err
 		}
-		if _, _, err := o.UserBySession(ctx, id); err != nil {
+		if err := o.find(ctx, id); err != nil {
 			return fmt.Errorf("a session that was kept: %w", err)
 		}
 	}
@@ -307,7 +337,7 @@ func TestMigrateWhileServing(t *testing.T) {
 			db := openEmpty(t, url)
 			migrateTo(t, db, 3)
 			old := oldSessions{sqlStore{db}}
-			u := mustCreate(t, old, testUser("alice"))
+			u := old.addUser(t, "alice")
 			for i, used := range []time.Time{time.UnixMicro(0), inSeconds(2), inSeconds(1)} { // the first was never used
 				s := Session{ID: fmt.Sprint("s", i), UserID: u.ID, CreatedAt: inSeconds(3 * i / 2), LastUsedAt: used, ExpiresAt: inSeconds(9999)}
 				if err := old.begin(t.Context(), s); err != nil {
@@ -317,7 +347,7 @@ func TestMigrateWhileServing(t *testing.T) {
 			stop := make(chan struct{})
 			var all sync.WaitGroup
 			for i := range 3 {
-				busy := mustCreate(t, old, testUser(fmt.Sprint("busy", i)))
+				busy := old.addUser(t, fmt.Sprint("busy", i))
 				all.Go(func() {
 					if err := old.serve(t.Context(), busy, stop); err != nil {
 						t.Errorf("the old program: %v", err)
@@ -330,8 +360,17 @@ func TestMigrateWhileServing(t *testing.T) {
 					t.Error(err)
 				}
 			}
+			late := old.addUser(t, "late") // by a program of the old version
 			close(stop)
 			all.Wait()
+			uids := make(map[string]bool)
+			users, err := allUsersOf(t.Context(), s)
+			for _, u := range users {
+				uids[u.UID] = isUID(u.UID)
+			}
+			if err != nil || len(users) != 5 || len(uids) != 5 || users[4].ID != late.ID {
+				t.Errorf("the users are %+v, %v; want each with a UID", users, err)
+			}
 			list, err := s.Sessions(t.Context(), u.ID, inSeconds(9), 9)
 			if err != nil || len(list) != 3 || list[0].ID != "s1" || list[2].ID != "s0" || list[2].LastUsedAt != inSeconds(0) {
 				t.Errorf("the list is %+v, %v; want s1, s2, and s0, whose login was its last use", list, err)

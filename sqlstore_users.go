@@ -1,24 +1,38 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"strconv"
+	"strings"
+	"time"
 )
 
 var insertUser = writing(`
-	INSERT INTO users (username, username_key, email, full_name,
-		password_hash, disabled, created_at, tokens_valid_after)
-	VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-	ON CONFLICT (username_key) DO NOTHING
+	INSERT INTO users (` + insertedColumns + `)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+	ON CONFLICT DO NOTHING
 	RETURNING id`)
+
+// insertedColumns are the columns of a new user, in the order of insertedValues.
+const insertedColumns = `uid, username, username_key, email, full_name,
+	password_hash, disabled, scopes, created_at, tokens_valid_after`
+
+// insertedValues returns the values of the insertedColumns of u.
+func insertedValues(u User) []any {
+	return []any{
+		u.UID, u.Username, u.Key, u.Email, u.FullName,
+		u.PasswordHash, u.Disabled, string(u.Scopes), u.CreatedAt.UnixMicro(), u.TokensValidAfter.UnixMicro(),
+	}
+}
 
 func (s sqlStore) CreateUser(ctx context.Context, u User) (User, error) {
 	if err := checkUser(u); err != nil {
 		return User{}, err
 	}
-	u.CreatedAt, u.TokensValidAfter = storedTime(u.CreatedAt), storedTime(u.TokensValidAfter)
-	err := s.writeRow(ctx, []any{&u.ID}, insertUser, u.Username, u.Key, u.Email, u.FullName, u.PasswordHash,
-		u.Disabled, u.CreatedAt.UnixMicro(), u.TokensValidAfter.UnixMicro())
+	u = storedUser(u)
+	err := s.writeRow(ctx, []any{&u.ID}, insertUser, insertedValues(u)...)
 	if errors.Is(err, errNotFound) {
 		return User{}, errExists // no row was inserted
 	}
@@ -63,45 +77,106 @@ func (s sqlStore) UserBySession(ctx context.Context, sessionID string) (User, Se
 
 var selectUsers = reading(`SELECT ` + userColumns + ` FROM users ORDER BY id`)
 
-func (s sqlStore) Users(ctx context.Context) ([]User, error) {
+func (s sqlStore) EachUser(ctx context.Context, yield func(User) error) error {
+	var stopped error // by yield
+	err := s.attempt(ctx, 0, func(ctx context.Context) error {
+		return s.queryAll(ctx, func(r row) error {
+			var u User
+			if err := r.Scan(userFields(&u)...); err != nil {
+				return err
+			}
+			stopped = yield(u)
+			return stopped
+		}, selectUsers)
+	}, false)
+	return cmp.Or(stopped, err)
+}
+
+// selectUsersByKeyOrUID has a fixed number of parameters, so that it is prepared once.
+var selectUsersByKeyOrUID = reading(`
+	SELECT ` + userColumns + ` FROM users
+	WHERE username_key IN (` + parameters(1, maxLookup) + `) OR uid IN (` + parameters(1+maxLookup, maxLookup) + `)`)
+
+// parameters returns n parameters of a statement, from $first on.
+func parameters(first, n int) string {
+	var all []string
+	for i := range n {
+		all = append(all, "$"+strconv.Itoa(first+i))
+	}
+	return strings.Join(all, ", ")
+}
+
+func (s sqlStore) UsersByKeyOrUID(ctx context.Context, keys, uids []string) ([]User, error) {
+	args := make([]any, 2*maxLookup)
+	for i := range args {
+		args[i] = "" // which is no key, and no UID
+	}
+	for i, key := range keys {
+		args[i] = key
+	}
+	for i, uid := range uids {
+		args[maxLookup+i] = uid
+	}
 	var users []User
 	err := s.read(ctx, func(ctx context.Context) error {
 		users = nil // of an attempt that failed
 		return s.queryAll(ctx, func(r row) error {
 			users = append(users, User{})
 			return r.Scan(userFields(&users[len(users)-1])...)
-		}, selectUsers)
+		}, selectUsersByKeyOrUID, args...)
 	})
 	return users, err
 }
 
+// addTimeout is how long AddUsers may take.
+const addTimeout = time.Minute
+
+func (s sqlStore) AddUsers(ctx context.Context, users []User) (added []bool, err error) {
+	rows := make([]User, len(users))
+	for i, u := range users {
+		if err := checkUser(u); err != nil {
+			return nil, err
+		}
+		rows[i] = storedUser(u)
+	}
+	err = s.attempt(ctx, addTimeout, func(ctx context.Context) error {
+		added, err = s.addUsers(ctx, rows)
+		return err
+	}, false)
+	return added, err
+}
+
 // userColumns are the columns of a User, in the order of userFields.
 const userColumns = `users.id, users.username, users.username_key, users.email, users.full_name,
-	users.password_hash, users.disabled, users.created_at, users.tokens_valid_after`
+	users.password_hash, users.disabled, users.created_at, users.tokens_valid_after,
+	users.uid, users.scopes`
 
 // userFields returns where the userColumns of a row go.
 func userFields(u *User) []any {
 	return []any{
 		&u.ID, &u.Username, &u.Key, &u.Email, &u.FullName,
 		&u.PasswordHash, &u.Disabled, (*micros)(&u.CreatedAt), (*micros)(&u.TokensValidAfter),
+		&u.UID, (*string)(&u.Scopes),
 	}
 }
 
-// updateUser has a CASE or COALESCE for each thing that may change. $7 ends all sessions but
-// $8, if that is an open one of this user's, and refuses tokens without a session from before $9.
+// updateUser has a CASE or COALESCE for each thing that may change. $8 ends all sessions but
+// $9, if that is an open one of this user's, and refuses tokens without a session from before
+// $10.
 var updateUser = writing(`
 	UPDATE users SET
 		email         = CASE WHEN $1 THEN $2 ELSE email END,
 		full_name     = CASE WHEN $3 THEN $4 ELSE full_name END,
 		password_hash = COALESCE($5, password_hash),
 		disabled      = COALESCE($6, disabled),
-		session_epoch = CASE WHEN $7 THEN session_epoch + 1 ELSE session_epoch END,
-		kept_session  = CASE WHEN $7 THEN (
+		scopes        = COALESCE($7, scopes),
+		session_epoch = CASE WHEN $8 THEN session_epoch + 1 ELSE session_epoch END,
+		kept_session  = CASE WHEN $8 THEN (
 			SELECT sessions.id FROM sessions
-			WHERE sessions.id = $8 AND sessions.user_id = users.id AND ` + isOpen + `
+			WHERE sessions.id = $9 AND sessions.user_id = users.id AND ` + isOpen + `
 		) ELSE kept_session END,
-		tokens_valid_after = CASE WHEN $7 AND tokens_valid_after < $9 THEN $9 ELSE tokens_valid_after END
-	WHERE id = $10 AND password_hash = COALESCE($11, password_hash)
+		tokens_valid_after = CASE WHEN $8 AND tokens_valid_after < $10 THEN $10 ELSE tokens_valid_after END
+	WHERE id = $11 AND password_hash = COALESCE($12, password_hash) AND scopes = COALESCE($13, scopes)
 	RETURNING ` + userColumns)
 
 func (s sqlStore) UpdateUser(ctx context.Context, userID int64, change userChange) (User, error) {
@@ -117,8 +192,10 @@ func (s sqlStore) UpdateUser(ctx context.Context, userID int64, change userChang
 	}
 	var u User
 	err := s.writeRow(ctx, userFields(&u), updateUser,
-		change.Email.Set, change.Email.Value, change.FullName.Set, change.FullName.Value, change.PasswordHash, change.Disabled,
-		change.EndSessions != nil, end.Keep, end.ValidAfter.UnixMicro(), userID, change.IfPasswordHash)
+		change.Email.Set, change.Email.Value, change.FullName.Set, change.FullName.Value,
+		change.PasswordHash, change.Disabled, (*string)(change.Scopes),
+		change.EndSessions != nil, end.Keep, end.ValidAfter.UnixMicro(),
+		userID, change.IfPasswordHash, (*string)(change.IfScopes))
 	if err != nil {
 		return User{}, err
 	}

@@ -41,9 +41,9 @@ type store interface {
 }
 
 type userStore interface {
-	// CreateUser adds u and returns it with its ID, which no other user ever had.
-	// It returns errExists if a user with this Key is there already: that is the
-	// store's to decide, not a look-up's before it.
+	// CreateUser adds u and returns it with its ID, which no other user ever had, and with
+	// a new UID if it has none. It returns errExists if a user with this Key or UID is
+	// there already: only the store can tell, because a look-up before it may be too early.
 	CreateUser(ctx context.Context, u User) (User, error)
 
 	// UserByKey returns the user with this Key, or errNotFound.
@@ -53,8 +53,17 @@ type userStore interface {
 	// errNotFound if it has ended. The caller asks whether it has expired.
 	UserBySession(ctx context.Context, sessionID string) (User, Session, error)
 
-	// Users returns all users in the order of their creation.
-	Users(ctx context.Context) ([]User, error)
+	// AddUsers adds many users in one transaction, and says of each whether it was added:
+	// not if a user with its Key or UID is there already, whom it leaves as they are.
+	AddUsers(ctx context.Context, users []User) (added []bool, err error)
+
+	// UsersByKeyOrUID returns the users who have one of these Keys or UIDs: at most
+	// maxLookup of each.
+	UsersByKeyOrUID(ctx context.Context, keys, uids []string) ([]User, error)
+
+	// EachUser calls yield for every user of one moment, in the order of their creation.
+	// It may take as long as ctx allows. An error of yield ends it and is returned.
+	EachUser(ctx context.Context, yield func(User) error) error
 
 	// UpdateUser changes a user in one step, and returns the changed user. It returns
 	// errNotFound if the user is gone, or if the change has a condition that does not
@@ -126,12 +135,15 @@ type historyStore interface {
 // maxSources is how many familiar sources of a user are remembered.
 const maxSources = 20
 
+// maxLookup is how many Keys, and how many UIDs, UsersByKeyOrUID looks for.
+const maxLookup = 250
+
 // checkUser returns errUnstorable unless every store can hold the user.
 func checkUser(u User) error {
 	if len(u.Key) > maxUsernameKey {
 		return fmt.Errorf("%w: a key of %d bytes; want at most %d", errUnstorable, len(u.Key), maxUsernameKey)
 	}
-	return checkStorable(u.Username, u.Key, deref(u.Email), deref(u.FullName), u.PasswordHash)
+	return checkStorable(u.Username, u.Key, u.UID, deref(u.Email), deref(u.FullName), u.PasswordHash)
 }
 
 // checkChange returns errUnstorable unless every store can hold the new texts.

@@ -58,6 +58,10 @@ func testStore(t *testing.T, open func(testing.TB) store) {
 		"a user goes with their sessions":   testStoreDeletion,
 		"a user goes while others log in":   testStoreDeletionRace,
 		"one name, 100 want it":             testStoreRace,
+		"many users at once":                testStoreBulk,
+		"many names and UIDs":               testStoreLookup,
+		"user by user":                      testStoreEach,
+		"scopes":                            testStoreScopes,
 		"copies":                            testStoreCopies,
 		"a context that is done beforehand": testStoreCancelled,
 	} {
@@ -70,7 +74,7 @@ func testUser(name string) User {
 	email, fullName := name+"@example.com", "Full Name"
 	return User{
 		Username: name, Key: usernameKey(name), Email: &email, FullName: &fullName, PasswordHash: "$hash",
-		CreatedAt: testTime.UTC(), TokensValidAfter: testTime.UTC(),
+		UID: newUID(), Scopes: "admin read:all", CreatedAt: testTime.UTC(), TokensValidAfter: testTime.UTC(),
 	}
 }
 
@@ -81,6 +85,16 @@ func mustCreate(t testing.TB, s store, u User) User {
 		t.Fatal(err)
 	}
 	return created
+}
+
+// allUsersOf returns the users that EachUser yields.
+func allUsersOf(ctx context.Context, s userStore) ([]User, error) {
+	var users []User
+	err := s.EachUser(ctx, func(u User) error {
+		users = append(users, u)
+		return nil
+	})
+	return users, err
 }
 
 // replaceHash replaces the hash of a user, if it still is current.
@@ -141,7 +155,9 @@ func testStoreCancelled(t *testing.T, s store) {
 		"CreateUser":               func() error { _, err := s.CreateUser(ctx, testUser("bob")); return err },
 		"UserByKey":                func() error { _, err := s.UserByKey(ctx, "alice"); return err },
 		"UserBySession":            func() error { _, _, err := s.UserBySession(ctx, "s"); return err },
-		"Users":                    func() error { _, err := s.Users(ctx); return err },
+		"AddUsers":                 func() error { _, err := s.AddUsers(ctx, []User{testUser("bob")}); return err },
+		"UsersByKeyOrUID":          func() error { _, err := s.UsersByKeyOrUID(ctx, []string{"alice"}, nil); return err },
+		"EachUser":                 func() error { return s.EachUser(ctx, func(User) error { return nil }) },
 		"UpdateUser, the hash":     func() error { return replaceHash(ctx, s, u.ID, u.PasswordHash, "$new") },
 		"UpdateUser, the password": func() error { return setPassword(ctx, s, u.ID, u.PasswordHash, "$new", testTime, "") },
 		"UpdateUser, the profile":  func() error { _, err := s.UpdateUser(ctx, u.ID, noEmail); return err },
@@ -179,7 +195,7 @@ func testStoreCancelled(t *testing.T, s store) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	users, err := s.Users(t.Context())
+	users, err := allUsersOf(t.Context(), s)
 	if err != nil || !reflect.DeepEqual(users, []User{u}) {
 		t.Errorf("the store has %+v, %v; want %+v", users, err, u)
 	}

@@ -58,17 +58,20 @@ func newSigner(keys keySet, ttl time.Duration, issuer, audience string) (*signer
 	return s, err
 }
 
-// createAccessToken returns a token for a user's session that is valid until expires.
-func (s *signer) createAccessToken(username, sessionID string, now, expires time.Time) (string, error) {
+// createAccessToken returns a token for a session of u that is valid until expires. Its scope
+// is for other services: here the scopes are read from the store.
+func (s *signer) createAccessToken(u User, sessionID string, now, expires time.Time) (string, error) {
 	payload, err := json.Marshal(struct { // not jwt.MapClaims, which takes three times as long
 		Audience  string `json:"aud,omitempty"`
 		Expires   int64  `json:"exp"`
 		IssuedAt  int64  `json:"iat"`
 		Issuer    string `json:"iss,omitempty"`
 		ID        string `json:"jti"`
+		Scope     scopes `json:"scope,omitempty"` // RFC 9068 §2.2.3
 		SessionID string `json:"sid"`
 		Subject   string `json:"sub"`
-	}{s.audience, expires.Unix(), now.Unix(), s.issuer, rand.Text(), sessionID, username})
+		UserID    string `json:"uid"`
+	}{s.audience, expires.Unix(), now.Unix(), s.issuer, rand.Text(), u.Scopes, sessionID, u.Username, u.UID})
 	if err != nil {
 		return "", err
 	}

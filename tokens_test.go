@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/rsa"
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -40,11 +41,26 @@ func payload(more string) string {
 	return fmt.Sprintf(`{"sub":"alice","iat":%d,"exp":%d%s}`, testTime.Unix(), testTime.Unix()+60, more)
 }
 
+// claimsOf returns the claims of a token, unverified.
+func claimsOf(t *testing.T, token string) object {
+	t.Helper()
+	parts := strings.Split(token, ".")
+	text, err := b64.DecodeString(parts[1])
+	var claims object
+	if err == nil {
+		err = json.Unmarshal(text, &claims)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return claims
+}
+
 func TestTokenRoundTrip(t *testing.T) {
 	for name, keys := range testKeySets(t) {
 		t.Run(name, func(t *testing.T) {
 			s := testSigner(t, keys)
-			token, err := s.createAccessToken("alice", "session-1", testTime, testTime.Add(30*time.Minute))
+			token, err := s.createAccessToken(User{Username: "alice"}, "session-1", testTime, testTime.Add(30*time.Minute))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -332,7 +348,7 @@ func TestIssuerAndAudience(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	own, err := s.createAccessToken("alice", "s", testTime, testTime.Add(30*time.Minute))
+	own, err := s.createAccessToken(User{Username: "alice"}, "s", testTime, testTime.Add(30*time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

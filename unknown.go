@@ -81,7 +81,7 @@ func (r *settingReader) knownVariables() []string {
 func (r *settingReader) meant(v variable, known []string) string {
 	name := strings.ToUpper(v.name) // pydantic's settings ignore case
 	if setting := aliases[name]; setting != "" {
-		if v.value == "" || r.hasEffect(setting, v.value) {
+		if v.value == "" || !r.reads(setting) || r.hasEffect(setting, v.value) {
 			return ""
 		}
 		if setting == "ADDR" {
@@ -96,6 +96,17 @@ func (r *settingReader) meant(v variable, known []string) string {
 		return own
 	}
 	return nearest(name, known)
+}
+
+// reads reports whether the command reads a setting, or the file of one. Another command may
+// have a use for its aliases.
+func (r *settingReader) reads(name string) bool {
+	for s := range r.settings() {
+		if s.name == name || s.name+"_FILE" == name {
+			return true
+		}
+	}
+	return false
 }
 
 // hasEffect reports whether a setting has the value of its alias already, as in

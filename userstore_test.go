@@ -18,7 +18,7 @@ func testStoreUsers(t *testing.T, s store) {
 	if _, err := s.UserByKey(t.Context(), "alice"); !errors.Is(err, errNotFound) {
 		t.Errorf("a user of an empty store: %v", err)
 	}
-	if users, err := s.Users(t.Context()); err != nil || len(users) != 0 {
+	if users, err := allUsersOf(t.Context(), s); err != nil || len(users) != 0 {
 		t.Errorf("an empty store has the users %v, %v", users, err)
 	}
 	want := testUser("Alice")
@@ -28,6 +28,11 @@ func testStoreUsers(t *testing.T, s store) {
 		t.Error("the user has no ID")
 	}
 	want.ID = created.ID
+	if other := mustCreate(t, s, User{Username: "mallory", Key: "mallory"}); !isUID(other.UID) || other.UID == created.UID {
+		t.Errorf("a user without a UID gets %q", other.UID)
+	} else if err := s.DeleteUser(t.Context(), other.ID); err != nil {
+		t.Fatal(err)
+	}
 	got, err := s.UserByKey(t.Context(), "alice")
 	if err != nil || !reflect.DeepEqual(got, want) || !reflect.DeepEqual(created, want) {
 		t.Errorf("created %+v, found %+v, %v; want %+v", created, got, err, want)
@@ -41,7 +46,7 @@ func testStoreUsers(t *testing.T, s store) {
 	}
 	empty := ""
 	blank := mustCreate(t, s, User{Username: "carol", Key: "carol", Email: &empty, FullName: &empty})
-	users, err := s.Users(t.Context())
+	users, err := allUsersOf(t.Context(), s)
 	if err != nil || !reflect.DeepEqual(users, []User{created, bare, blank}) {
 		t.Errorf("Users = %+v, %v", users, err)
 	}
@@ -201,7 +206,7 @@ func testStoreTexts(t *testing.T, s store) {
 			t.Errorf("a look-up of %d bytes: %v", size, err)
 		}
 	}
-	if users, err := s.Users(t.Context()); err != nil || len(users) != 1 {
+	if users, err := allUsersOf(t.Context(), s); err != nil || len(users) != 1 {
 		t.Errorf("something was stored: %+v, %v", users, err)
 	}
 }
@@ -299,7 +304,7 @@ func testStoreDeletion(t *testing.T, s store) {
 	if _, _, err := s.UserBySession(t.Context(), "alice's"); !errors.Is(err, errNotFound) {
 		t.Errorf("a session of the deleted user, after the name was taken again: %v", err)
 	}
-	if users, err := s.Users(t.Context()); err != nil || !reflect.DeepEqual(users, []User{bob, again}) {
+	if users, err := allUsersOf(t.Context(), s); err != nil || !reflect.DeepEqual(users, []User{bob, again}) {
 		t.Errorf("Users = %+v, %v", users, err)
 	}
 }
@@ -353,7 +358,7 @@ func testStoreRace(t *testing.T, s store) {
 		})
 	}
 	all.Wait()
-	users, err := s.Users(t.Context())
+	users, err := allUsersOf(t.Context(), s)
 	if err != nil || len(won) != 1 || !reflect.DeepEqual(users, won) {
 		t.Errorf("the winners are %+v; the store has %+v, %v", won, users, err)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -54,4 +55,29 @@ func hasQuoteAtEnd(value string) bool {
 	first, _ := utf8.DecodeRuneInString(value)
 	last, _ := utf8.DecodeLastRuneInString(value)
 	return value != "" && (strings.ContainsRune(all, first) || strings.ContainsRune(all, last))
+}
+
+// maxQuoted is how much of a text a message repeats, in code points.
+const maxQuoted = 64
+
+// quoted returns a text in quotes for a message: cut off if it is long, and escaped, because it
+// may have been made to trick a terminal.
+func quoted(text string) string {
+	n := 0
+	for i := range text {
+		if n++; n > maxQuoted {
+			return fmt.Sprintf("%q...", text[:i])
+		}
+	}
+	return fmt.Sprintf("%q", text)
+}
+
+// printable returns text as it is shown on a terminal: what could garble it, or hide another
+// text, is escaped.
+func printable(text string) string {
+	if !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return text
+	}
+	quoted := fmt.Sprintf("%q", text)
+	return quoted[1 : len(quoted)-1]
 }

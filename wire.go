@@ -21,6 +21,18 @@ func newUserResponse(u User) userResponse {
 	return userResponse{u.Username, u.Email, u.FullName}
 }
 
+// An adminUser is what an administrator sees of a user.
+type adminUser struct {
+	userResponse
+	Disabled  bool      `json:"disabled"`
+	Scopes    []string  `json:"scopes"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+func newAdminUser(u User) adminUser {
+	return adminUser{newUserResponse(u), u.Disabled, u.Scopes.names(), u.CreatedAt}
+}
+
 // An exposedUser is what the original's GET / shows of a user.
 type exposedUser struct {
 	userResponse
@@ -43,14 +55,14 @@ type tokenResponse struct {
 	ExpiresIn    int64  `json:"expires_in"` // seconds
 	RefreshToken string `json:"refresh_token"`
 
-	// Scope is the scope that was granted, which is always empty. It is nil if none was
-	// asked for: the answer has to name the scope only if it differs from the request.
+	// Scope is the scope that was granted, whatever was asked for. It is nil if there is none
+	// and none was asked for: the answer has to name it only if it differs from the request.
 	Scope *string `json:"scope,omitempty"`
 }
 
 // newTokenResponse returns the answer to a request with these fields.
 func newTokenResponse(tokens issuedTokens, fields form) tokenResponse {
-	return tokenResponse{tokens.AccessToken, "bearer", wholeSeconds(tokens.Life), tokens.RefreshToken, grantedScope(fields)}
+	return tokenResponse{tokens.AccessToken, "bearer", wholeSeconds(tokens.Life), tokens.RefreshToken, grantedScope(tokens.Scopes, fields)}
 }
 
 // A sessionResponse is what users see of their sessions.
@@ -82,10 +94,7 @@ func parseNewUser(members []member, minPassword int) (newUser, error) {
 	fields := memberValues(members)
 	if name, ok := bad.requiredString(fields, "username"); ok {
 		var wrong *fieldError
-		u.Username, wrong = normalName(name)
-		if wrong == nil {
-			wrong = checkUsername(u.Username)
-		}
+		u.Username, wrong = parseUsername(name)
 		bad.add("username", wrong)
 	}
 	u.Email = bad.email(fields)
@@ -111,11 +120,18 @@ func (e *fieldErrors) email(fields map[string]json.RawMessage) *string {
 	if !ok {
 		return nil
 	}
+	normal, bad := checkEmail(address)
+	e.add("email", bad)
+	return &normal
+}
+
+// checkEmail returns the normal form of an address, or what is wrong with it.
+func checkEmail(address string) (string, *fieldError) {
 	normal, err := parseEmail(address)
 	if err != nil {
-		e.add("email", &fieldError{Type: "value_error", Msg: "value is not a valid email address: " + err.Error()})
+		return "", &fieldError{Type: "value_error", Msg: "value is not a valid email address: " + err.Error()}
 	}
-	return &normal
+	return normal, nil
 }
 
 // fullName returns the full name, or nil if there is none.
@@ -192,14 +208,14 @@ func (e *fieldErrors) loginName(f form) string {
 	return name
 }
 
-// grantedScope returns the scope for the answer to a login or a refresh: nil if none was
-// requested, and an empty one otherwise. A refresh may repeat the scope of its login
-// (RFC 6749 §6), and some clients do.
-func grantedScope(f form) *string {
-	if strings.TrimSpace(f.values["scope"]) == "" {
+// grantedScope returns the scope for the answer to a login or a refresh: nil if the user has
+// none and none was requested. A refresh may repeat the scope of its login (RFC 6749 §6), and
+// some clients do.
+func grantedScope(granted scopes, f form) *string {
+	if granted == "" && strings.TrimSpace(f.values["scope"]) == "" {
 		return nil
 	}
-	return new(string)
+	return new(string(granted))
 }
 
 // tokenField returns the field of a form that holds a token, or a formError if it is

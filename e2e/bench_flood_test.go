@@ -190,6 +190,13 @@ func hashOf(rounds int) string {
 	if err != nil {
 		panic(err) // unreachable: the sizes are valid
 	}
-	ab64 := func(b []byte) string { return strings.ReplaceAll(base64.RawStdEncoding.EncodeToString(b), "+", ".") }
+	return passlibHash(rounds, salt, key)
+}
+
+// passlibHash returns a hash as passlib writes it.
+func passlibHash(rounds int, salt, key []byte) string {
+	ab64 := func(b []byte) string {
+		return strings.ReplaceAll(base64.RawStdEncoding.EncodeToString(b), "+", ".")
+	}
 	return fmt.Sprintf("$pbkdf2-sha256$%d$%s$%s", rounds, ab64(salt), ab64(key))
 }

@@ -59,8 +59,13 @@ func BenchmarkLogin(b *testing.B) {
 
 // postForm returns a request with a form.
 func postForm(addr, path, form string) string {
+	return postBody(addr, path, formMediaType, form)
+}
+
+// postBody returns a request with a body.
+func postBody(addr, path, mediaType, body string) string {
 	return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s",
-		path, addr, formMediaType, len(form), form)
+		path, addr, mediaType, len(body), body)
 }
 
 // deriveFor derives keys of 600,000 rounds on all cores and returns how many it

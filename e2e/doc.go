@@ -59,6 +59,7 @@
 // How fast it is (make bench):
 //
 //	bench_flood_test.go      others during a flood of logins; failed logins
+//	bench_import_test.go     users import and users export
 //	bench_refresh_test.go    refreshes
 //	bench_requests_test.go   GET /users/me/, logins, the start
 //	bench_stores_test.go     GET /users/me/ on databases

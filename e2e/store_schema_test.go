@@ -1,13 +1,10 @@
 package e2e
 
 import (
-	"crypto/pbkdf2"
-	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -48,7 +45,7 @@ func fillVersion1(t testing.TB, p place, dialect string) {
 	now := time.Now()
 	p.change(t, fmt.Sprintf(`
 		INSERT INTO users (username, username_key, password_hash, disabled, created_at, tokens_valid_after)
-		VALUES ('Alice', 'alice', '%s', false, %[2]d, %[2]d)`, passlibHash(t), now.Add(-time.Hour).UnixMicro()))
+		VALUES ('Alice', 'alice', '%s', false, %[2]d, %[2]d)`, hashOf(100_000), now.Add(-time.Hour).UnixMicro()))
 	for id, left := range map[string]time.Duration{idOf("phone"): time.Minute, idOf("laptop"): 2 * time.Minute, idOf("old"): -time.Second} {
 		p.change(t, fmt.Sprintf(`
 			INSERT INTO sessions (id, user_id, created_at, expires_at, ip, user_agent)
@@ -60,20 +57,6 @@ func fillVersion1(t testing.TB, p place, dialect string) {
 // idOf makes the ID of a session, of 16 bytes.
 func idOf(name string) string {
 	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%-16s", name))
-}
-
-// passlibHash returns what passlib's pbkdf2_sha256 makes of the password.
-func passlibHash(t testing.TB) string {
-	t.Helper()
-	salt := []byte("sixteen bytes ??")
-	key, err := pbkdf2.Key(sha256.New, password, salt, 100_000, 32)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ab64 := func(b []byte) string {
-		return strings.ReplaceAll(base64.RawStdEncoding.EncodeToString(b), "+", ".")
-	}
-	return "$pbkdf2-sha256$100000$" + ab64(salt) + "$" + ab64(key)
 }
 
 func TestSQLiteUpgrade(t *testing.T) {

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"strings"
+	"text/tabwriter"
+)
+
+// checkCommand tries the address and the database that the settings name, counts the users and
+// the kinds of their password hashes, and prints the settings in effect. It fails if the start
+// would, and changes nothing.
+func checkCommand(ctx context.Context, in *invocation) error {
+	found, err := inspectStore(ctx, in.cfg.DatabaseURL, in.cfg.Rounds)
+	if err := errors.Join(checkAddress(in.cfg.Addr), err); err != nil {
+		return err
+	}
+	for _, warning := range append(in.cfg.Warnings, found.warnings...) {
+		fmt.Fprintln(in.stdout, "warning:", warning)
+	}
+	fmt.Fprintf(in.stdout, "ok: would listen on %s, sign with %s, keep users in %s\n", in.cfg.Addr, in.cfg.Keys.method.Alg(), found.where)
+	if found.hashes != nil {
+		fmt.Fprintf(in.stdout, "users: %s\n", found.hashes)
+	}
+	return printSettings(in.cfg.InEffect, in.stdout)
+}
+
+// printSettings prints settings, and where each has come from.
+func printSettings(all []settingInEffect, w io.Writer) error {
+	fmt.Fprintln(w)
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "SETTING\tFROM\tVALUE")
+	for _, s := range all {
+		fmt.Fprintf(tw, "%s\t%s\t%s\n", s.name, s.source, s.value)
+	}
+	return tw.Flush()
+}
+
+// checkAddress listens on addr for a moment.
+func checkAddress(addr string) error {
+	ln, err := listen(addr)
+	if err != nil {
+		return err
+	}
+	return ln.Close()
+}
+
+// An inspection is what check finds out about a store.
+type inspection struct {
+	where    string
+	warnings []string
+	hashes   *hashCensus // nil if the users cannot be read yet
+}
+
+// inspectStore looks at the store at a URL. It fails unless the database answers at once and
+// does what the start will need. New hashes have this many rounds.
+func inspectStore(ctx context.Context, url string, rounds int) (inspection, error) {
+	if url == "" {
+		return inspection{where: "memory"}, nil
+	}
+	db, err := openDatabase(url, toChange, slog.New(slog.DiscardHandler))
+	if errors.Is(err, fs.ErrNotExist) {
+		return inspection{where: "a new SQLite file, " + strings.TrimPrefix(url, sqlitePrefix)}, nil
+	}
+	if err != nil {
+		return inspection{}, err
+	}
+	defer db.Close()
+	current, target, err := db.rehearse(ctx)
+	if err != nil {
+		return inspection{}, err
+	}
+	found := inspection{where: fmt.Sprintf("%s, whose schema has version %d", db.name, current), warnings: db.warnings}
+	if current < target {
+		found.where += fmt.Sprintf(" and would get %d", target)
+		return found, nil
+	}
+	found.hashes = newHashCensus(rounds)
+	err = sqlStore{db}.EachUser(ctx, func(u User) error {
+		found.hashes.add(u)
+		return nil
+	})
+	if warning := found.hashes.warning(); warning != "" {
+		found.warnings = append(found.warnings, warning)
+	}
+	return found, err
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// scopes are what a user may do: words, sorted and without doubles, with a space between two
+// of them, as OAuth writes them (RFC 6749 §3.3).
+type scopes string
+
+const (
+	scopeAdmin = "admin" // may administer users
+
+	maxScopes = 32 // of one user
+)
+
+var scopeSyntax = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,64}$`)
+
+// newScopes returns the scopes with these names. The error says which name cannot be one, or
+// that they are too many.
+func newScopes(names ...string) (scopes, error) {
+	names = slices.Sorted(slices.Values(names))
+	names = slices.Compact(names)
+	for _, name := range names {
+		if !scopeSyntax.MatchString(name) {
+			return "", fmt.Errorf("%s is no scope; want 1 to 64 of the characters A-Z a-z 0-9 . _ : -", quoted(name))
+		}
+		if name == "any" {
+			return "", errors.New(`"any" is no scope: it stands for every user`)
+		}
+	}
+	if len(names) > maxScopes {
+		return "", fmt.Errorf("%d scopes; want at most %d", len(names), maxScopes)
+	}
+	return scopes(strings.Join(names, " ")), nil
+}
+
+// names returns the scopes one by one. It is never nil.
+func (s scopes) names() []string { return strings.Fields(string(s)) }
+
+// has reports whether a scope is among them.
+func (s scopes) has(name string) bool { return slices.Contains(s.names(), name) }
+
+// with returns s and more scopes. Its errors are those of newScopes.
+func (s scopes) with(more ...string) (scopes, error) {
+	return newScopes(append(s.names(), more...)...)
+}
+
+// without returns s less some scopes.
+func (s scopes) without(less ...string) scopes {
+	kept := slices.DeleteFunc(s.names(), func(name string) bool { return slices.Contains(less, name) })
+	return scopes(strings.Join(kept, " "))
+}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/term"
+)
+
+// newPassword asks for a new password twice on the terminal. Without a terminal it reads
+// standard input. A password is never an argument, because others see the arguments.
+func (in *invocation) newPassword(ctx context.Context) (string, error) {
+	if !isTerminal(in.stdin) {
+		return readPassword(in.stdin)
+	}
+	first, err := in.askPassword(ctx, "New password: ")
+	if err != nil {
+		return "", err
+	}
+	again, err := in.askPassword(ctx, "The same again: ")
+	if err == nil && again != first {
+		err = errors.New("the two passwords differ; nothing was changed")
+	}
+	return first, err
+}
+
+// maxPasswordInput is how long standard input may be, in bytes.
+const maxPasswordInput = 16 << 10
+
+// readPassword reads a password to the end of r, and cuts one line break off.
+func readPassword(r io.Reader) (string, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxPasswordInput+1))
+	if err != nil {
+		return "", fmt.Errorf("cannot read the password from standard input: %w", withoutPath(err))
+	}
+	password, ok := bytes.CutSuffix(text, []byte("\r\n"))
+	if !ok {
+		password = bytes.TrimSuffix(text, []byte("\n"))
+	}
+	switch {
+	case len(text) > maxPasswordInput:
+		return "", errors.New("standard input has more than 16 KiB; want a password, and nothing else")
+	case len(password) == 0:
+		return "", errors.New("standard input is empty; want a password")
+	case bytes.ContainsAny(password, "\r\n"):
+		return "", errors.New("standard input has several lines; want a password, and nothing else")
+	case !utf8.Valid(password):
+		return "", errors.New("the password on standard input is not valid UTF-8")
+	}
+	return string(password), nil
+}
+
+// askPassword reads a line from the terminal, which does not show it. It returns errInterrupted
+// after a signal.
+func (in *invocation) askPassword(ctx context.Context, prompt string) (string, error) {
+	if !isTerminal(in.stderr) {
+		return "", errUsage("standard error is not a terminal, and so nobody would see the question; want both on a terminal, or the password on standard input")
+	}
+	fd := int(in.stdin.Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return "", err
+	}
+	defer fmt.Fprintln(in.stderr)
+	defer term.Restore(fd, before) // package term does not after a signal: go.dev/issue/31180
+	return in.answer(ctx, func() (string, error) {
+		text, err := term.ReadPassword(fd)
+		if err == nil && !utf8.Valid(text) {
+			err = errors.New("the password is not valid UTF-8")
+		}
+		return string(text), err
+	}, func() {
+		waitUntilHidden(fd, before)
+		fmt.Fprint(in.stderr, prompt)
+	})
+}
+
+// waitUntilHidden waits until the terminal no longer shows what is typed, so that nobody is
+// asked before. It gives up soon on a terminal that has not shown it before either.
+func waitUntilHidden(fd int, before *term.State) {
+	for range 200 {
+		if now, err := term.GetState(fd); err != nil || *now != *before {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// ask reads a line from the terminal, which shows it.
+func (in *invocation) ask(ctx context.Context, question string) (string, error) {
+	return in.answer(ctx, func() (string, error) {
+		line, err := bufio.NewReader(in.stdin).ReadString('\n')
+		if errors.Is(err, io.EOF) {
+			err = nil // nothing was typed, which is an answer
+		}
+		return strings.TrimRight(line, "\r\n"), err
+	}, func() { fmt.Fprint(in.stderr, question) })
+}
+
+// answer returns what read returns, or errInterrupted after a signal. It calls question when
+// read has begun.
+func (in *invocation) answer(ctx context.Context, read func() (string, error), question func()) (string, error) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	type line struct {
+		text string
+		err  error
+	}
+	lines := make(chan line, 1)
+	go func() {
+		text, err := read()
+		lines <- line{text, err}
+	}()
+	question()
+	select {
+	case l := <-lines:
+		if errors.Is(l.err, io.EOF) {
+			l.err = errors.New("nothing was typed")
+		}
+		return l.text, l.err
+	case <-ctx.Done():
+	case <-hangups:
+	}
+	return "", errInterrupted
+}
