@@ -75,6 +75,7 @@ var movers = []mover{
 
 // TestMovingIn runs every recipe of docs/moving-in.md as it is printed, imports what it makes,
 // and logs everybody in with their old password, twice: the first time the hash is replaced.
+// A token of the exercise goes on.
 func TestMovingIn(t *testing.T) {
 	t.Parallel()
 	if os.Getenv("HASH_PRODUCERS") == "" {
@@ -86,11 +87,16 @@ func TestMovingIn(t *testing.T) {
 		t.Parallel()
 		o := newOffice(t)
 		addr := o.runExercise(t)
+		want := o.register(t, addr)
+		token := o.exerciseToken(t, addr)
 		o.shell(t, strings.ReplaceAll(recipe(t, move{from: "The FastAPI exercise"}), "localhost:8000", addr))
-		o.checkMove(t, o.register(t, addr))
+		s := o.checkMove(t, want)
+		if a := s.me(t, token); a.StatusCode != 200 || !strings.Contains(a.body, `"username":"ada"`) {
+			t.Errorf("ada's token of the exercise: %d %s", a.StatusCode, a.body)
+		}
 	})
 	for _, m := range moves {
-		t.Run(fmt.Sprint(m.from, m.block), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s (%d)", m.from, m.block+1), func(t *testing.T) {
 			t.Parallel()
 			o := newOffice(t)
 			want := o.make(t, m.source)
@@ -107,8 +113,7 @@ func TestMovingInIsWhole(t *testing.T) {
 	sections := strings.Split(text, "\n### ")[1:]
 	for _, section := range sections {
 		heading, _, _ := strings.Cut(section, "\n")
-		blocks := strings.Count(section, "```sh\n")
-		tested := 0
+		blocks, tested := len(shellBlocks(section)), 0
 		for _, m := range moves {
 			if m.from == heading {
 				tested++
@@ -125,11 +130,19 @@ func recipe(t *testing.T, m move) string {
 	t.Helper()
 	_, section, found := strings.Cut(readSection(t, "docs/moving-in.md", "Recipes"), "\n### "+m.from+"\n")
 	section, _, _ = strings.Cut(section, "\n### ")
-	blocks := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(section, -1)
+	blocks := shellBlocks(section)
 	if !found || len(blocks) <= m.block {
 		t.Fatalf("there is no recipe %d for %s", m.block, m.from)
 	}
-	return blocks[m.block][1]
+	return blocks[m.block]
+}
+
+// shellBlocks returns what a text says to paste into a shell.
+func shellBlocks(text string) (all []string) {
+	for _, m := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(text, -1) {
+		all = append(all, m[1])
+	}
+	return all
 }
 
 // An office is a folder in which somebody moves: with the program, the old data, and what
@@ -153,6 +166,7 @@ func newOffice(t *testing.T) *office {
 		"PATH=" + filepath.Join(producers(t), "python/bin") + ":" + os.Getenv("PATH"),
 		"HASH_PRODUCERS=" + producers(t),
 		"PYTHONDONTWRITEBYTECODE=1",
+		"SECRET_KEY=" + aKey,
 		// Those of the README of github.com/firebase/scrypt.
 		"SIGNER_KEY=jxspr8Ki0RYycVU8zykbdLGjFQ3McFUH0uiiTvC8pVMXAn210wjLNmdZJzxUECKbm0QsEmYUSDzZvpjeJ9WmXA==",
 		"SALT_SEPARATOR=Bw==",
@@ -292,13 +306,32 @@ func (o *office) register(t *testing.T, addr string) (want []map[string]any) {
 	return want
 }
 
-// checkMove imports users.jsonl as the page says, and checks that everybody who is wanted
-// can log in and nobody else is there.
-func (o *office) checkMove(t *testing.T, want []map[string]any) {
+// exerciseToken logs ada in at the exercise.
+func (o *office) exerciseToken(t *testing.T, addr string) string {
 	t.Helper()
-	for _, lines := range shellBlocks(t, "Import") {
-		o.shell(t, lines)
+	said := o.run(t, nil, "curl", "-sf", "http://"+addr+"/token",
+		"-d", "username=ada", "--data-urlencode", "password="+*movers[0].Password)
+	token, _ := readLines(t, said)[0]["access_token"].(string)
+	return token
+}
+
+// importUsers imports users.jsonl as the page says, but tries the first user who is wanted.
+func (o *office) importUsers(t *testing.T, want []map[string]any) {
+	t.Helper()
+	lines := strings.Join(shellBlocks(readSection(t, "docs/moving-in.md", "Import")), "")
+	name, password := want[0]["username"].(string), want[0]["password"].(string)
+	said := o.run(t, strings.NewReader(password+"\n"), "bash", "-euo", "pipefail", "-c",
+		strings.Replace(lines, "-try ada", "-try '"+name+"'", 1))
+	if !strings.Contains(said, fmt.Sprintf("\nadded %d, there already 0, refused 0;", len(want))) {
+		t.Errorf("the import says\n%s", said)
 	}
+}
+
+// checkMove imports users.jsonl, and checks that everybody who is wanted can log in and nobody
+// else is there. It returns the server.
+func (o *office) checkMove(t *testing.T, want []map[string]any) *server {
+	t.Helper()
+	o.importUsers(t, want)
 	database := "DATABASE_URL=sqlite:" + filepath.Join(o.dir, "users.db")
 	s := startAs(t, invocation{fast: true, env: []string{database, "SECRET_KEY=" + aKey, "THROTTLE=off"}})
 	for _, user := range want {
@@ -312,16 +345,7 @@ func (o *office) checkMove(t *testing.T, want []map[string]any) {
 	for _, user := range want {
 		checkExported(t, got, user)
 	}
-}
-
-// shellBlocks returns what a section of the page says to paste.
-func shellBlocks(t *testing.T, heading string) (all []string) {
-	t.Helper()
-	section := readSection(t, "docs/moving-in.md", heading)
-	for _, m := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(section, -1) {
-		all = append(all, m[1])
-	}
-	return all
+	return s
 }
 
 // checkMoved logs a user in twice with the old password, and once with another.
@@ -337,7 +361,7 @@ func checkMoved(t *testing.T, s *server, user map[string]any) {
 	password, has := user["password"].(string)
 	switch {
 	case !has:
-		logIn("", 401)
+		logIn("whatever", 401)
 	case user["disabled"] == true:
 		logIn(password, 401)
 	default:
@@ -368,9 +392,16 @@ func checkExported(t *testing.T, exported []map[string]any, want map[string]any)
 	if want["password"] == nil && hash != "" {
 		t.Errorf("%s has a hash; want none", want["username"])
 	}
-	if want["password"] != nil && want["disabled"] != true && !strings.HasPrefix(hash, "$pbkdf2-sha256$100000$") {
+	if want["password"] != nil && want["disabled"] != true && !isOurs(hash) {
 		t.Errorf("%s has the hash %.20s… after a login; want ours", want["username"], hash)
 	}
+}
+
+// isOurs reports whether a hash is of the kind that the server makes, with no less work.
+func isOurs(hash string) bool {
+	var rounds int
+	_, err := fmt.Sscanf(hash, "$pbkdf2-sha256$%d$", &rounds)
+	return err == nil && rounds >= 100_000
 }
 
 // sameField compares values of a field: no disabled is false, and times may be written in
