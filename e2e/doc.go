@@ -77,4 +77,5 @@
 //	request_test.go          requests, and what must be true of every answer
 //	server_test.go           builds and runs the program
 //	tool_test.go             other programs
+//	workfolder_test.go       a folder to move from, with the old data and databases
 package e2e

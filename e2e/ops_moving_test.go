@@ -3,21 +3,16 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/url"
 	"os"
-	"os/exec"
-	"os/user"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"latchkey/internal/pgtest"
 )
 
 // A move is a recipe of docs/moving-in.md, and what makes the users that it finds.
@@ -38,6 +33,7 @@ var moves = []move{
 	{from: "Laravel", block: 1, source: "laravel.php", old: "sqlite database/database.sqlite"},
 	{from: "WordPress", source: "wordpress.php", old: "mysql wordpress"},
 	{from: "Rails with Devise", source: "devise.rb", old: "postgres"},
+	{from: "Spring Security", source: "SpringUsers.java", old: "postgres"},
 	{from: "Supabase", source: "supabase.py", old: "postgres"},
 	{from: "PocketBase", source: "pocketbase.py"},
 	{from: "Auth0", source: "auth0.py"},
@@ -85,12 +81,12 @@ func TestMovingIn(t *testing.T) {
 	postgres, mysql := startPostgres(t), startMariaDB(t)
 	t.Run("The FastAPI exercise", func(t *testing.T) {
 		t.Parallel()
-		o := newOffice(t)
-		addr := o.runExercise(t)
-		want := o.register(t, addr)
-		token := o.exerciseToken(t, addr)
-		o.shell(t, strings.ReplaceAll(recipe(t, move{from: "The FastAPI exercise"}), "localhost:8000", addr))
-		s := o.checkMove(t, want)
+		w := newWorkFolder(t)
+		addr := w.runExercise(t)
+		want := w.register(t, addr)
+		token := w.exerciseToken(t, addr)
+		w.shell(t, strings.ReplaceAll(recipe(t, move{from: "The FastAPI exercise"}), "localhost:8000", addr))
+		s := w.checkMove(t, want)
 		if a := s.me(t, token); a.StatusCode != 200 || !strings.Contains(a.body, `"username":"ada"`) {
 			t.Errorf("ada's token of the exercise: %d %s", a.StatusCode, a.body)
 		}
@@ -98,11 +94,11 @@ func TestMovingIn(t *testing.T) {
 	for _, m := range moves {
 		t.Run(fmt.Sprintf("%s (%d)", m.from, m.block+1), func(t *testing.T) {
 			t.Parallel()
-			o := newOffice(t)
-			want := o.make(t, m.source)
-			o.load(t, m.old, postgres, mysql)
-			o.shell(t, recipe(t, m))
-			o.checkMove(t, want)
+			w := newWorkFolder(t)
+			want := w.make(t, m.source)
+			w.load(t, m.old, postgres, mysql)
+			w.shell(t, recipe(t, m))
+			w.checkMove(t, want)
 		})
 	}
 }
@@ -145,150 +141,8 @@ func shellBlocks(text string) (all []string) {
 	return all
 }
 
-// An office is a folder in which somebody moves: with the program, the old data, and what
-// the shell needs to know.
-type office struct {
-	dir string
-	env []string
-}
-
-func newOffice(t *testing.T) *office {
-	t.Helper()
-	o := &office{dir: t.TempDir()}
-	docs, err1 := filepath.Abs("../docs")
-	err2 := os.Symlink(docs, filepath.Join(o.dir, "docs"))
-	err3 := os.Symlink(fastProgram, filepath.Join(o.dir, "latchkey"))
-	if err := errors.Join(err1, err2, err3); err != nil {
-		t.Fatal(err)
-	}
-	o.env = []string{
-		"HOME=" + o.dir,
-		"PATH=" + filepath.Join(producers(t), "python/bin") + ":" + os.Getenv("PATH"),
-		"HASH_PRODUCERS=" + producers(t),
-		"PYTHONDONTWRITEBYTECODE=1",
-		"SECRET_KEY=" + aKey,
-		// Those of the README of github.com/firebase/scrypt.
-		"SIGNER_KEY=jxspr8Ki0RYycVU8zykbdLGjFQ3McFUH0uiiTvC8pVMXAn210wjLNmdZJzxUECKbm0QsEmYUSDzZvpjeJ9WmXA==",
-		"SALT_SEPARATOR=Bw==",
-	}
-	return o
-}
-
-// producers returns the folder that producers/install.sh has filled.
-func producers(t *testing.T) string {
-	t.Helper()
-	folder, err := filepath.Abs(os.Getenv("HASH_PRODUCERS"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return folder
-}
-
-// command returns a command in the office.
-func (o *office) command(t *testing.T, words ...string) *exec.Cmd {
-	t.Helper()
-	path, err := exec.LookPath(words[0])
-	if words[0] == "python" {
-		path, err = filepath.Join(producers(t), "python/bin/python"), nil
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), path, words[1:]...)
-	cmd.Dir, cmd.Env = o.dir, o.env
-	return cmd
-}
-
-// run runs a command and returns what it prints.
-func (o *office) run(t *testing.T, input io.Reader, words ...string) string {
-	t.Helper()
-	cmd := o.command(t, words...)
-	var stderr strings.Builder
-	cmd.Stdin, cmd.Stderr = input, &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%s: %v\n%s%s", words, err, &stderr, out)
-	}
-	return string(out)
-}
-
-// shell pastes lines into a shell.
-func (o *office) shell(t *testing.T, lines string) string {
-	t.Helper()
-	return o.run(t, nil, "bash", "-euo", "pipefail", "-c", lines)
-}
-
-// make runs a script that makes the old data, and returns what is to come of them.
-func (o *office) make(t *testing.T, source string) []map[string]any {
-	t.Helper()
-	input, err1 := json.Marshal(movers)
-	script, err2 := filepath.Abs(filepath.Join("moving", source))
-	if err := errors.Join(err1, err2); err != nil {
-		t.Fatal(err)
-	}
-	program := map[string]string{".py": "python", ".mjs": "node", ".php": "php", ".rb": "ruby"}
-	return readLines(t, o.run(t, bytes.NewReader(input), program[filepath.Ext(source)], script))
-}
-
-// load loads old.sql into a database: "postgres", "mysql NAME" or "sqlite FILE".
-func (o *office) load(t *testing.T, database string, postgres *pgtest.Cluster, mysqlSocket string) {
-	t.Helper()
-	kind, name, _ := strings.Cut(database, " ")
-	switch kind {
-	case "postgres":
-		url := postgres.URL(newDatabase(t, postgres))
-		o.env = append(o.env, "OLD_DATABASE="+url)
-		o.shell(t, `psql "$OLD_DATABASE" -q -v ON_ERROR_STOP=1 -f old.sql`)
-	case "mysql":
-		login := fmt.Sprintf("[client]\nsocket=%s\nuser=root\n", mysqlSocket)
-		if err := os.WriteFile(filepath.Join(o.dir, ".my.cnf"), []byte(login), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		o.shell(t, fmt.Sprintf(`mysql -e "CREATE DATABASE %s CHARACTER SET utf8mb4"
-			mysql --default-character-set=utf8mb4 \
-				--init-command="SET sql_mode='NO_BACKSLASH_ESCAPES'" %[1]s <old.sql`, name))
-	case "sqlite":
-		o.shell(t, fmt.Sprintf(`mkdir -p "$(dirname %s)" && sqlite3 %[1]s <old.sql`, name))
-	}
-}
-
-// startMariaDB starts a MariaDB server, and returns the path of its socket.
-func startMariaDB(t *testing.T) string {
-	t.Helper()
-	me, err := user.Current()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir, o := t.TempDir(), newOffice(t)
-	socket := filepath.Join(dir, "socket")
-	data := "--datadir=" + filepath.Join(dir, "data")
-	with := func(program string, more ...string) []string {
-		return append([]string{program, "--no-defaults", "--user=" + me.Username, data}, more...)
-	}
-	o.run(t, nil, with("mariadb-install-db", "--auth-root-authentication-method=normal")...)
-	runTool(t, o.command(t, with("mariadbd", "--skip-networking", "--socket="+socket)...))
-	waitFor(t, "MariaDB to listen", func() bool {
-		_, err := os.Stat(socket)
-		return err == nil
-	})
-	return socket
-}
-
-// runExercise runs the FastAPI exercise and returns its address.
-func (o *office) runExercise(t *testing.T) string {
-	t.Helper()
-	script, err := filepath.Abs("moving/exercise.py")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := freeAddress(t)
-	runTool(t, o.command(t, "python", script, fmt.Sprint(addr.Port)))
-	awaitTool(t, addr)
-	return addr.String()
-}
-
 // register registers those who have a password with the exercise.
-func (o *office) register(t *testing.T, addr string) (want []map[string]any) {
+func (w *workFolder) register(t *testing.T, addr string) (want []map[string]any) {
 	t.Helper()
 	for _, m := range movers {
 		if m.Password == nil {
@@ -300,27 +154,27 @@ func (o *office) register(t *testing.T, addr string) (want []map[string]any) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o.run(t, bytes.NewReader(body), "curl", "-sf", "-d@-", "-H", jsonType, "http://"+addr+"/users/")
+		w.run(t, bytes.NewReader(body), "curl", "-sf", "-d@-", "-H", jsonType, "http://"+addr+"/users/")
 		want = append(want, readLines(t, string(body))...)
 	}
 	return want
 }
 
 // exerciseToken logs ada in at the exercise.
-func (o *office) exerciseToken(t *testing.T, addr string) string {
+func (w *workFolder) exerciseToken(t *testing.T, addr string) string {
 	t.Helper()
-	said := o.run(t, nil, "curl", "-sf", "http://"+addr+"/token",
+	said := w.run(t, nil, "curl", "-sf", "http://"+addr+"/token",
 		"-d", "username=ada", "--data-urlencode", "password="+*movers[0].Password)
 	token, _ := readLines(t, said)[0]["access_token"].(string)
 	return token
 }
 
 // importUsers imports users.jsonl as the page says, but tries the first user who is wanted.
-func (o *office) importUsers(t *testing.T, want []map[string]any) {
+func (w *workFolder) importUsers(t *testing.T, want []map[string]any) {
 	t.Helper()
 	lines := strings.Join(shellBlocks(readSection(t, "docs/moving-in.md", "Import")), "")
 	name, password := want[0]["username"].(string), want[0]["password"].(string)
-	said := o.run(t, strings.NewReader(password+"\n"), "bash", "-euo", "pipefail", "-c",
+	said := w.run(t, strings.NewReader(password+"\n"), "bash", "-euo", "pipefail", "-c",
 		strings.Replace(lines, "-try ada", "-try '"+name+"'", 1))
 	if !strings.Contains(said, fmt.Sprintf("\nadded %d, there already 0, refused 0;", len(want))) {
 		t.Errorf("the import says\n%s", said)
@@ -329,10 +183,10 @@ func (o *office) importUsers(t *testing.T, want []map[string]any) {
 
 // checkMove imports users.jsonl, and checks that everybody who is wanted can log in and nobody
 // else is there. It returns the server.
-func (o *office) checkMove(t *testing.T, want []map[string]any) *server {
+func (w *workFolder) checkMove(t *testing.T, want []map[string]any) *server {
 	t.Helper()
-	o.importUsers(t, want)
-	database := "DATABASE_URL=sqlite:" + filepath.Join(o.dir, "users.db")
+	w.importUsers(t, want)
+	database := "DATABASE_URL=sqlite:" + filepath.Join(w.dir, "users.db")
 	s := startAs(t, invocation{fast: true, env: []string{database, "SECRET_KEY=" + aKey, "THROTTLE=off"}})
 	for _, user := range want {
 		checkMoved(t, s, user)
