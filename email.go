@@ -247,6 +247,9 @@ func parseDomain(s string) (name, ascii string, err error) {
 // full-width forms and ideographic full stops replaced, NFC. The error says
 // that a character has no place in a domain name.
 func mapDomain(s string) (string, error) {
+	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-.") == "" {
+		return s, nil // it stays as it is
+	}
 	var b strings.Builder
 	for _, r := range s {
 		// One character at a time: package idna would also decode a whole label, and its

@@ -135,12 +135,16 @@ func (i *importer) refuse(place int, reasons ...fieldError) {
 		if len(i.problems) >= i.keep {
 			return
 		}
-		text := reason.reason()
-		if field, ok := reason.Loc[len(reason.Loc)-1].(string); ok && field != "body" {
-			text = field + ": " + text
-		}
-		i.problems = append(i.problems, badLine{place, text})
+		i.problems = append(i.problems, badLine{place, describeBad(reason)})
 	}
+}
+
+// describeBad returns the name of a field, and what is wrong with it.
+func describeBad(bad fieldError) string {
+	if field, ok := bad.Loc[len(bad.Loc)-1].(string); ok && field != "body" {
+		return field + ": " + bad.reason()
+	}
+	return bad.reason()
 }
 
 // checkDuplicates refuses users whose name or UID an earlier one of the file has. It reads the
@@ -173,9 +177,9 @@ func (i *importer) checkDuplicates(ctx context.Context) error {
 	return err
 }
 
-// importBatch is how many users are added in one transaction. Larger ones are quicker and keep
-// a server that writes to the same SQLite file waiting for longer.
-const importBatch = 5000
+// importBatch is how many users are added in one transaction. With more, a server that writes to
+// the same SQLite file would wait for longer; with fewer, each would cost more.
+const importBatch = 2500
 
 // errFileChanged means that the file is not the one that was checked.
 var errFileChanged = errors.New("the file has changed since it was checked")

@@ -158,7 +158,7 @@ func (f *importFile) eachBatch(ctx context.Context, now time.Time, yield func([]
 		done  chan []importedUser
 		until int64 // how much of the file has been read then
 	}
-	queue := make(chan parsing, 2*cores)
+	queue := make(chan parsing, importBatch/maxLookup) // what can be parsed while a batch is added
 	var readErr error
 	defer func() {
 		cancel()

@@ -2,13 +2,16 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/url"
+	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -438,5 +441,39 @@ func TestFinalFailures(t *testing.T) {
 				t.Errorf("got %v; want %s", err, tt.says)
 			}
 		})
+	}
+}
+
+// TestAddUsersWithoutTemporaryTables: a role that may make no temporary tables adds users all
+// the same.
+func TestAddUsersWithoutTemporaryTables(t *testing.T) {
+	t.Parallel()
+	base := newPostgres(t)
+	role, its := newRole(t, base)
+	name := "db_" + strings.ToLower(rand.Text()[:10])
+	execute(t, base, "CREATE DATABASE "+name)
+	t.Cleanup(func() { execute(t, base, "DROP DATABASE "+name+" WITH (FORCE)") })
+	other := func(from string) string {
+		u, err := url.Parse(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.Path, u.RawQuery = "/"+name, ""
+		return u.String()
+	}
+	execute(t, base, "REVOKE TEMPORARY ON DATABASE "+name+" FROM PUBLIC; GRANT CREATE ON DATABASE "+name+" TO "+role)
+	execute(t, other(base), "GRANT ALL ON SCHEMA public TO "+role)
+	s := mustOpen(t, other(its))
+	mustCreate(t, s, testUser("bob"))
+	carol := testUser("carol")
+	carol.Email, carol.FullName = nil, nil
+	added, err := s.AddUsers(t.Context(), []User{testUser("alice"), testUser("Bob"), carol})
+	if err != nil || !slices.Equal(added, []bool{true, false, true}) {
+		t.Errorf("added %v, %v", added, err)
+	}
+	found, err := s.UserByKey(t.Context(), "carol")
+	carol.ID = found.ID
+	if err != nil || !reflect.DeepEqual(found, carol) {
+		t.Errorf("found %+v, %v; want %+v", found, err, carol)
 	}
 }

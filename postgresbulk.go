@@ -70,17 +70,33 @@ func copyUsers(ctx context.Context, conn *pgxpool.Conn, users []User) ([]bool, e
 }
 
 func sendUsers(ctx context.Context, conn *pgxpool.Conn, users []User) ([]bool, error) {
-	columns := make([][]any, len(insertedValues(User{})))
-	for _, u := range users {
-		for i, value := range insertedValues(u) {
-			columns[i] = append(columns[i], value)
+	rows := make([][]any, len(users))
+	for i, u := range users {
+		rows[i] = insertedValues(u)
+	}
+	args := make([]any, len(insertedValues(User{})))
+	for i, value := range insertedValues(User{}) {
+		switch value.(type) {
+		case string:
+			args[i] = column[string](rows, i)
+		case *string:
+			args[i] = column[*string](rows, i)
+		case bool:
+			args[i] = column[bool](rows, i)
+		case int64:
+			args[i] = column[int64](rows, i)
 		}
 	}
-	args := make([]any, len(columns))
-	for i := range columns {
-		args[i] = columns[i]
-	}
 	return addedOf(ctx, conn, users, insertArrays, args...)
+}
+
+// column returns the values of one column.
+func column[T any](rows [][]any, i int) []T {
+	values := make([]T, len(rows))
+	for n, row := range rows {
+		values[n] = row[i].(T)
+	}
+	return values
 }
 
 // addedOf carries out a statement that returns the UIDs of the users it has added, and says of

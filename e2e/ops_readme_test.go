@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -21,7 +22,7 @@ func readSection(t *testing.T, page, heading string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, found := strings.Cut(string(text), "\n## "+heading+"\n")
+	_, section, found := strings.Cut("\n#"+string(text), "\n## "+heading+"\n") // also the page's own
 	if !found {
 		t.Fatalf("%s has no section %s", page, heading)
 	}
@@ -86,6 +87,28 @@ func TestReadmeCurlSessions(t *testing.T) {
 	for _, event := range []string{"session_renewed", "authn_token_revoked", "authn_password_change"} {
 		if n := len(s.events(t, event)); n != 1 {
 			t.Errorf("%s happened %d times; want once", event, n)
+		}
+	}
+}
+
+// TestReadmeCommands pastes the lines about users into a shell, where make build has left the
+// program.
+func TestReadmeCommands(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Symlink(program, filepath.Join(dir, "latchkey")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "password.txt"), []byte("correct horse battery\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ page, heading, want string }{
+		{"README.md", "Users on the command line", "added \"ada\"\nNAME  EMAIL            SCOPES  CREATED\nada   ada@example.com  admin   "},
+		{"docs/commands.md", "Commands", ""},
+	} {
+		text := readBlock(t, tt.page, tt.heading, "sh", "")
+		out := shell(t, "cd "+dir, "rm -f users.db*", "export DATABASE_URL=sqlite:users.db", text)
+		if !strings.HasPrefix(out, tt.want) || !strings.Contains(out, "ada") {
+			t.Errorf("%s: the lines print\n%s", tt.page, out)
 		}
 	}
 }
