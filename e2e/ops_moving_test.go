@@ -188,6 +188,7 @@ func (w *workFolder) checkMove(t *testing.T, want []map[string]any) *server {
 	w.importUsers(t, want)
 	database := "DATABASE_URL=sqlite:" + filepath.Join(w.dir, "users.db")
 	s := startAs(t, invocation{fast: true, env: []string{database, "SECRET_KEY=" + aKey, "THROTTLE=off"}})
+	checkLogin(t, s, want[0], "no "+want[0]["password"].(string), 401)
 	for _, user := range want {
 		checkMoved(t, s, user)
 	}
@@ -202,26 +203,28 @@ func (w *workFolder) checkMove(t *testing.T, want []map[string]any) *server {
 	return s
 }
 
-// checkMoved logs a user in twice with the old password, and once with another.
+// checkMoved logs a user in twice with the old password.
 func checkMoved(t *testing.T, s *server, user map[string]any) {
 	t.Helper()
-	logIn := func(password string, want int) {
-		t.Helper()
-		form := url.Values{"username": {user["username"].(string)}, "password": {password}}
-		if a := s.do(t, "POST", "/token", form.Encode(), formType); a.StatusCode != want {
-			t.Errorf("%s logs in with %q: %d %s; want %d", user["username"], password, a.StatusCode, a.body, want)
-		}
-	}
 	password, has := user["password"].(string)
 	switch {
 	case !has:
-		logIn("whatever", 401)
+		checkLogin(t, s, user, "whatever", 401)
 	case user["disabled"] == true:
-		logIn(password, 401)
+		checkLogin(t, s, user, password, 401)
 	default:
-		logIn(password, 200)
-		logIn(password, 200)
-		logIn("no "+password, 401)
+		checkLogin(t, s, user, password, 200)
+		checkLogin(t, s, user, password, 200)
+	}
+}
+
+// checkLogin logs a user in.
+func checkLogin(t *testing.T, s *server, user map[string]any, password string, want int) {
+	t.Helper()
+	name := user["username"].(string)
+	form := url.Values{"username": {name}, "password": {password}}
+	if a := s.do(t, "POST", "/token", form.Encode(), formType); a.StatusCode != want {
+		t.Errorf("%s logs in with %q: %d %s; want %d", name, password, a.StatusCode, a.body, want)
 	}
 }
 
