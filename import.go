@@ -21,7 +21,6 @@ type importer struct {
 	now      time.Time   // when users without a date are created
 	try      string      // usernameKey of whose password is tried; empty: nobody's
 	keep     int         // how many problems are kept
-	pauses   bool        // after each batch, for a server that writes to the same file
 	progress func(int)   // is told how many users have been read
 	census   *hashCensus // of those to be added
 
@@ -191,10 +190,6 @@ func (i *importer) checkDuplicates(ctx context.Context) error {
 	}
 	return err
 }
-
-// importBatch is how many users are added in one transaction. With more, a server that writes to
-// the same SQLite file would wait for longer; with fewer, each would cost more.
-const importBatch = 5000
 
 // errFileChanged means that the file is not the one that was checked.
 var errFileChanged = errors.New("the file has changed since it was checked")

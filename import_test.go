@@ -45,6 +45,7 @@ func TestRecognize(t *testing.T) {
 		{"UTF-16 as Windows writes it", "\xff\xfe{\x00", "UTF-16"},
 		{"zeros", strings.Repeat("\x00", 100), "not a text"},
 		{"a NUL behind a line", userLine() + "\n\x00", "not a text"},
+		{"the original's dump without users", "{}\n", "it has no users"},
 		{"a line", userLine(), ""},
 		{"a line after a byte order mark", "\ufeff" + userLine(), ""},
 		{"a line after blank ones", "\n\r\n" + userLine(), ""},
@@ -96,6 +97,7 @@ func TestEachBatch(t *testing.T) {
 		{"64 KiB", fits + "\n" + userLine(), []int{1, 2}, nil, ""},
 		{"more than 64 KiB", userLine() + "\n" + long + "\n" + userLine(), []int{1, 3}, []int{2}, ""},
 		{"far more than 64 KiB, at the end", userLine() + "\n" + strings.Repeat(" ", 9*maxImportLine) + "x", []int{1}, []int{2}, ""},
+		{"lines that begin with an object", `{"_id":{"$oid":"1"}}` + "\n" + userLine(), []int{2}, []int{1}, ""},
 		{"more than a batch", many, between(1, 2*maxLookup+1), nil, ""},
 
 		{"a dump", dump("a", "b", "c"), []int{1, 2, 3}, nil, ""},

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -30,6 +31,10 @@ const (
 	maxImportLine  = 64 << 10 // of one user, in bytes
 	maxImportPiped = 2 << 30  // of what is not a file, and so kept in memory
 )
+
+// importBatch is how many users are added in one transaction. With more, a server that writes to
+// the same SQLite file would wait for longer; with fewer, each would cost more.
+const importBatch = 5000
 
 // openImport opens the file at a path, or stdin for "-". The error says what it is, if it is
 // something else than users.
@@ -113,12 +118,26 @@ func recognize(head []byte) (isDump bool, err error) {
 		}
 		return false, errors.New("it is not JSON; want a JSON object for each user, each on a line")
 	}
+	if string(bytes.TrimRight(text, " \t\r\n")) == "{}" {
+		return false, errors.New("it has no users")
+	}
+	return beginsWithUser(text), nil
+}
+
+// beginsWithUser reports whether the first member of a JSON object is a user of the original's
+// dump. Lines of other programs may begin with an object, too.
+func beginsWithUser(text []byte) bool {
 	dec := jsontext.NewDecoder(bytes.NewReader(text))
 	dec.ReadToken() // {
 	if _, err := dec.ReadToken(); err != nil {
-		return false, nil // the line will be found bad
+		return false // the line will be found bad
 	}
-	return dec.PeekKind() == '{', nil
+	value, err := dec.ReadValue()
+	if err != nil {
+		return false
+	}
+	members, _ := parseObject(value)
+	return slices.ContainsFunc(members, func(m member) bool { return m.name == "username" || m.name == "hashed_password" })
 }
 
 var byteOrderMark = []byte("\ufeff")

@@ -139,3 +139,31 @@ func (w *fileWatch) compare() error {
 	}
 	return nil
 }
+
+// A turnTaker lets other processes write between the transactions of a bulk load. SQLite has no
+// queue for them: they ask for the lock again and again, up to a tenth of a second apart.
+type turnTaker struct {
+	version int64         // PRAGMA data_version, which others change
+	busy    int           // for how many transactions others are thought to write
+	worked  time.Duration // since the last pause
+}
+
+// pause returns how long to wait after a transaction that took so long: a quarter of that while
+// others write, and otherwise long enough for one who has begun to ask, once a second.
+func (t *turnTaker) pause(took time.Duration, version int64) time.Duration {
+	const longestAsk, memory = 110 * time.Millisecond, 20
+	if t.busy--; version != t.version && t.version != 0 {
+		t.busy = memory
+	}
+	t.version = version
+	t.worked += took
+	switch {
+	case t.busy > 0:
+		t.worked = 0
+		return took / 4
+	case t.worked > time.Second:
+		t.worked = 0
+		return longestAsk
+	}
+	return 0
+}
