@@ -246,6 +246,12 @@ type countingReader struct {
 	limited bool
 }
 
+// limit makes it fail if the next member of a dump is far too long.
+func (c *countingReader) limit() {
+	const slack = 128 << 10 // of buffers
+	c.limited, c.left = true, 2*maxImportLine+slack
+}
+
 var errLongEntry = fmt.Errorf("more than %d KiB", maxImportLine>>10)
 
 func (c *countingReader) Read(p []byte) (int, error) {
@@ -297,47 +303,54 @@ func eachMember(r *countingReader, yield func(entry) error) error {
 	if begin, _ := text.Peek(len(byteOrderMark)); bytes.Equal(begin, byteOrderMark) {
 		text.Discard(len(byteOrderMark))
 	}
-	dec := jsontext.NewDecoder(text, jsontext.AllowDuplicateNames(true)) // which would remember all names
-	place := 0
-	broken := func(err error) error {
-		if errors.Is(err, errLongEntry) {
-			return fmt.Errorf("user %d has %w", place+1, errLongEntry)
-		}
-		return fmt.Errorf("after user %d the file is not JSON", place)
-	}
-	r.limited = true
-	const slack = 128 << 10 // of buffers
-	refill := func() { r.left = 2*maxImportLine + slack }
-	refill()
+	r.limit()
+	dec := jsontext.NewDecoder(text, jsontext.AllowDuplicateNames(true)) // or it would remember all names
 	if _, err := dec.ReadToken(); err != nil {
-		return broken(err)
+		return brokenDump(0, err)
 	}
+	place := 0
 	for dec.PeekKind() != '}' {
-		name, err := dec.ReadToken()
-		if err != nil {
-			return broken(err)
-		}
-		e := entry{place: place + 1, key: name.String()}
-		value, err := dec.ReadValue()
-		if err != nil {
-			return broken(err)
-		}
-		if len(value) > maxImportLine {
-			e.bad = errLongEntry.Error()
-		} else {
-			e.text = bytes.Clone(value)
-		}
 		place++
+		e, err := readMember(dec, place)
+		if err != nil {
+			return brokenDump(place-1, err)
+		}
 		if err := yield(e); err != nil {
 			return err
 		}
-		refill()
+		r.limit()
 	}
 	dec.ReadToken()
 	if _, err := dec.ReadToken(); err != io.EOF {
-		return broken(err)
+		return brokenDump(place, err)
 	}
 	return nil
+}
+
+func readMember(dec *jsontext.Decoder, place int) (entry, error) {
+	name, err := dec.ReadToken()
+	if err != nil {
+		return entry{}, err
+	}
+	e := entry{place: place, key: name.String()}
+	value, err := dec.ReadValue()
+	if err != nil {
+		return entry{}, err
+	}
+	if len(value) > maxImportLine {
+		e.bad = errLongEntry.Error()
+	} else {
+		e.text = bytes.Clone(value)
+	}
+	return e, nil
+}
+
+// brokenDump says why a dump cannot be read further than user n.
+func brokenDump(n int, err error) error {
+	if errors.Is(err, errLongEntry) {
+		return fmt.Errorf("user %d has %w", n+1, errLongEntry)
+	}
+	return fmt.Errorf("the file is not JSON after user %d", n)
 }
 
 func parseEntries(entries []entry, now time.Time) []importedUser {
