@@ -86,7 +86,10 @@ func TestPEMInSettings(t *testing.T) {
 	text := pemKeys(t)["P-256 after its parameters"].text
 	forms := map[string]bool{text: false, strings.ReplaceAll(text, "\n", `\n`): false, "'" + text + "'\n": true, base64.StdEncoding.EncodeToString([]byte(text)): false}
 	for text, quoted := range forms {
-		dir := t.TempDir()
+		dir := filepath.Join(t.TempDir(), "keys[1]")
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
 		path := filepath.Join(dir, "key.pem")
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)

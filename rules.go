@@ -141,12 +141,19 @@ func (r *settingReader) publicKeys(name, algorithm string) []any {
 	if dir == "" {
 		return nil
 	}
-	paths, _ := filepath.Glob(filepath.Join(dir, "*.pem"))
-	if len(paths) == 0 {
-		r.bad(name, "no *.pem file in %s", shown(dir))
+	files, err := os.ReadDir(dir) // not Glob, for which [ is special
+	if err != nil {
+		r.bad(name, "%s: %v; want a directory of *.pem files", shown(dir), withoutPath(err))
+		return nil
 	}
 	var keys []any
-	for _, path := range paths {
+	found := false
+	for _, file := range files {
+		if filepath.Ext(file.Name()) != ".pem" {
+			continue
+		}
+		found = true
+		path := filepath.Join(dir, file.Name())
 		text, err := os.ReadFile(path)
 		if err != nil {
 			r.bad(name, "%v; want a PEM file", err)
@@ -161,6 +168,9 @@ func (r *settingReader) publicKeys(name, algorithm string) []any {
 			r.warnIfReadable(name, path)
 		}
 		keys = append(keys, key)
+	}
+	if !found {
+		r.bad(name, "no *.pem file in %s", shown(dir))
 	}
 	return keys
 }
