@@ -43,5 +43,12 @@ clients: ## generators, OAuth libraries, Postman and linters; needs Node 20.19, 
 	e2e/clients/install.sh $(CLIENT_TOOLS)
 	CLIENT_TOOLS=$(CLIENT_TOOLS) LONG=1 go -C e2e test -run 'Clients$$' -count 1 .
 
+HASH_PRODUCERS ?= $(HOME)/.cache/latchkey-producers
+.PHONY: hashes
+hashes: ## of Django, PHP, Rails, Spring …, made now, and moving in; UPDATE=1 adds new schemes to testdata/hashes.json
+	e2e/producers/install.sh $(HASH_PRODUCERS)
+	HASH_PRODUCERS=$(HASH_PRODUCERS) go test -run '^TestHashesOfProducers$$' -count 1 .
+	HASH_PRODUCERS=$(HASH_PRODUCERS) go -C e2e test -run '^TestMovingIn$$' -count 1 .
+
 build: ## one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o latchkey .

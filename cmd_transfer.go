@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"strings"
 )
 
@@ -61,7 +62,6 @@ var errRefused = errors.New("nothing was added, because of these; -skip-bad leav
 // importFile checks a file, and adds its users unless this is a dry run.
 func (in *invocation) importFile(ctx context.Context, a *accounts, file *importFile) error {
 	i := newImporter(a, file)
-	i.pauses = strings.HasPrefix(in.cfg.DatabaseURL, sqlitePrefix)
 	i.try = usernameKey(in.flags.String("try"))
 	i.keep = problemsNamed
 	if in.flags.Bool("v") {
@@ -75,6 +75,7 @@ func (in *invocation) importFile(ctx context.Context, a *accounts, file *importF
 		return errRefused
 	}
 	if !dry {
+		debug.FreeOSMemory() // which the check has used; the store will use as much
 		bar := in.newProgress("adding", file)
 		i.progress = bar.show
 		err := i.write(ctx)

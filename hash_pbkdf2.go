@@ -21,6 +21,10 @@ const (
 	maxRoundsSHA512 = 2_000_000
 )
 
+// cutKeySize is the size of the keys that ASP.NET Core Identity makes with SHA-512, in bytes. They
+// are half a key, which is enough, and come in passlib's spelling because they have none.
+const cutKeySize = 32
+
 // A prf is a hash function under PBKDF2.
 type prf struct {
 	name      string
@@ -59,7 +63,8 @@ func (h pbkdf2Hash) memory() int { return 0 }
 // newPBKDF2 returns a hash if it is within its limits.
 func newPBKDF2(name, count, salt string, key []byte, keyErr error, of string, format func(pbkdf2Hash) string) (passwordHash, error) {
 	fn, ok := prfs[name]
-	if !ok || keyErr != nil || len(key) != fn.size || len(salt) > maxSaltSize {
+	isCut := of == "" && name == "sha512" && len(key) == cutKeySize
+	if !ok || keyErr != nil || len(key) != fn.size && !isCut || len(salt) > maxSaltSize {
 		return nil, errBadHash
 	}
 	n, err := number(count)

@@ -86,12 +86,14 @@ func TestMutilatedHashes(t *testing.T) {
 			"a key of other characters": strings.TrimSuffix(v.Hash, last) + strings.Repeat("é", len(last)/2),
 			"its first field alone":     fields[0] + "$" + fields[min(1, len(fields)-1)],
 		} {
-			if hash, err := parseHash(bad); err == nil && !(hasAnyKeySize(hash) && strings.HasPrefix(name, "a character")) {
+			isOtherSize := strings.HasPrefix(name, "a character") || name == "half a key"
+			if hash, err := parseHash(bad); err == nil && !(isOtherSize && hasAnyKeySize(hash)) {
 				t.Errorf("%s, %s: taken as %v", v.Scheme, name, hash)
 			}
 		}
 		prefix := strings.ToUpper(v.Hash[:min(8, len(v.Hash))])
-		if prefix != v.Hash[:len(prefix)] && !strings.HasPrefix(v.Hash, "$P$") {
+		isPhpass := v.Hash[0] == '$' && v.Hash[2] == '$' // with its cost in the prefix
+		if prefix != v.Hash[:len(prefix)] && !isPhpass {
 			if _, err := parseHash(prefix + v.Hash[len(prefix):]); err == nil {
 				t.Errorf("%s: taken with its prefix in capitals", v.Scheme)
 			}
@@ -99,10 +101,11 @@ func TestMutilatedHashes(t *testing.T) {
 	}
 }
 
-// hasAnyKeySize reports whether a kind of hash has keys of 16 to 64 bytes.
+// hasAnyKeySize reports whether a kind of hash has keys of more than one size.
 func hasAnyKeySize(hash passwordHash) bool {
 	_, isArgon2 := hash.(argon2Hash)
-	return isArgon2 || strings.HasPrefix(hash.String(), "$scrypt$")
+	return isArgon2 || strings.HasPrefix(hash.String(), "$scrypt$") ||
+		strings.HasPrefix(hash.String(), "$pbkdf2-sha512$")
 }
 
 // TestCostsOfHashes: a hash may not ask for more than some seconds and 256 MiB, nor for so
@@ -178,6 +181,10 @@ func TestCostsOfHashes(t *testing.T) {
 		{"Django with more", "pbkdf2_sha256$10000001$salt$xTgTk2xfr07akbUM6FAIt9NxC3S70Npy+14XVODfXFw=", "1 to 10000000"},
 		{"Django without a salt", "pbkdf2_sha256$1000$$xTgTk2xfr07akbUM6FAIt9NxC3S70Npy+14XVODfXFw=", "-"},
 		{"Django's SHA-512", "pbkdf2_sha512$1000$salt$xTgTk2xfr07akbUM6FAIt9NxC3S70Npy+14XVODfXFw=", "-"},
+		{"passlib's SHA-512 with a key of 32 bytes, as of ASP.NET", "$pbkdf2-sha512$100000$c2FsdA$" + strings.Repeat("A", 43), ""},
+		{"passlib's SHA-512 with a key of 31 bytes", "$pbkdf2-sha512$100000$c2FsdA$" + strings.Repeat("A", 42), "-"},
+		{"passlib's SHA-256 with a key of 64 bytes", "$pbkdf2-sha256$100000$c2FsdA$" + strings.Repeat("A", 86), "-"},
+		{"Werkzeug's SHA-512 with a key of 32 bytes", "pbkdf2:sha512:1000$salt$" + strings.Repeat("00", 32), "-"},
 		{"Werkzeug's SHA-512 with 2,000,001 rounds", "pbkdf2:sha512:2000001$salt$" + strings.Repeat("00", 64), "1 to 2000000"},
 		{"Werkzeug's key in capitals", "pbkdf2:sha256:1$salt$" + strings.Repeat("AB", 32), "-"},
 		{"Django's MD5", "md5$salt$0123456789abcdef0123456789abcdef", "fast"},

@@ -25,6 +25,7 @@ type importer struct {
 	progress func(int)   // is told how many users have been read
 	census   *hashCensus // of those to be added
 
+	isFresh     bool // the store had no users when the check began
 	names, uids *duplicates
 	bad         []int // places of users that are left out, in their order
 	problems    []badLine
@@ -49,7 +50,11 @@ func newImporter(a *accounts, file *importFile) *importer {
 
 // check reads the file and compares it with itself and with the store.
 func (i *importer) check(ctx context.Context) error {
-	err := i.file.eachBatch(ctx, i.now, func(batch []importedUser) error {
+	var err error
+	if i.isFresh, err = isEmpty(ctx, i.accounts.store); err != nil {
+		return err
+	}
+	err = i.file.eachBatch(ctx, i.now, func(batch []importedUser) error {
 		return i.checkBatch(ctx, batch)
 	})
 	i.sum = i.file.sum
@@ -60,6 +65,16 @@ func (i *importer) check(ctx context.Context) error {
 	i.bad = slices.Compact(i.bad)
 	slices.SortStableFunc(i.problems, func(a, b badLine) int { return a.place - b.place })
 	return err
+}
+
+// isEmpty reports whether a store has no users.
+func isEmpty(ctx context.Context, users userStore) (bool, error) {
+	found := errors.New("a user")
+	err := users.EachUser(ctx, func(User) error { return found })
+	if errors.Is(err, found) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // checkBatch compares users with the store.
@@ -80,12 +95,12 @@ func (i *importer) checkBatch(ctx context.Context, batch []importedUser) error {
 	}
 	i.read += len(batch)
 	i.progress(i.read)
-	if len(good) == 0 {
-		return nil
-	}
-	found, err := i.accounts.store.UsersByKeyOrUID(ctx, keys, uids)
-	if err != nil {
-		return err
+	var found []User
+	if len(good) > 0 && !i.isFresh {
+		var err error
+		if found, err = i.accounts.store.UsersByKeyOrUID(ctx, keys, uids); err != nil {
+			return err
+		}
 	}
 	byKey, byUID := make(map[string]User), make(map[string]User)
 	for _, u := range found {
@@ -179,7 +194,7 @@ func (i *importer) checkDuplicates(ctx context.Context) error {
 
 // importBatch is how many users are added in one transaction. With more, a server that writes to
 // the same SQLite file would wait for longer; with fewer, each would cost more.
-const importBatch = 2500
+const importBatch = 5000
 
 // errFileChanged means that the file is not the one that was checked.
 var errFileChanged = errors.New("the file has changed since it was checked")
@@ -226,7 +241,6 @@ func (i *importer) add(ctx context.Context, batch []User) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	began := time.Now()
 	added, err := i.accounts.store.AddUsers(context.WithoutCancel(ctx), batch)
 	if err != nil {
 		return err
@@ -237,9 +251,6 @@ func (i *importer) add(ctx context.Context, batch []User) error {
 		}
 	}
 	i.progress(i.read)
-	if i.pauses && !sleep(ctx, time.Since(began)/4) {
-		return ctx.Err()
-	}
 	return nil
 }
 

@@ -149,6 +149,7 @@ func (c *sqliteConnections) explain(err error) error {
 type sqliteConnections struct {
 	reader, writer *sql.DB
 	watch          fileWatch
+	turns          turnTaker                  // of bulk loads
 	prepared       []atomic.Pointer[sql.Stmt] // by the place of the statement
 }
 

@@ -50,6 +50,7 @@
 //	ops_keys_test.go         algorithms, and keys that rotate
 //	ops_life_test.go         start, command line, stop
 //	ops_log_test.go          the log when nobody reads it, and in a flood
+//	ops_moving_test.go       moving in by the recipes of docs/moving-in.md; see moving/
 //	ops_readme_test.go       the commands and the JavaScript of README.md and docs/
 //	ops_seccomp_test.go      a filter of system calls
 //	ops_settings_test.go     settings that only the running program shows
@@ -92,4 +93,5 @@
 //	terminal_test.go         a pseudo-terminal with a command on it
 //	tool_test.go             other programs
 //	userfile_test.go         files of users to import, and lists of them
+//	workfolder_test.go       a folder to move from, with the old data and databases
 package e2e
