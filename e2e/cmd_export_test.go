@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -249,6 +250,24 @@ func TestExportFileRefused(t *testing.T) {
 	got := p.command("users", "export", "-o", filepath.Join(dir, "users.jsonl")).run(t)
 	checkFailed(t, got, 1)
 	checkNoFiles(t, dir)
+}
+
+// TestExportInterrupted: an export that was interrupted leaves no hashes lying about.
+func TestExportInterrupted(t *testing.T) {
+	t.Parallel()
+	p := inFile(t)
+	p.must(t, "users", "import", manyUsersFile(t, 60_000))
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		dir := t.TempDir()
+		j := p.command("users", "export", "-o", filepath.Join(dir, "users.jsonl")).begin(t)
+		waitFor(t, "a file", func() bool { return len(filesIn(t, dir)) > 0 || j.hasExited() })
+		j.signal(sig)
+		if j.end(t).code == 0 { // it was quicker
+			continue
+		}
+		j.endBySignal(t)
+		checkNoFiles(t, dir)
+	}
 }
 
 // TestExportEmpty: a store without users is no failure, and its export is an empty file.

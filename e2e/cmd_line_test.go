@@ -1,11 +1,13 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"latchkey/internal/pgtest"
@@ -316,6 +318,70 @@ func testOldSchema(t *testing.T, p place, dialect string) {
 	}
 }
 
+// asNobody is the same run by a user who is not root. Others may not enter the directory of
+// the program.
+func (i invocation) asNobody(t testing.TB) invocation {
+	t.Helper()
+	needRoot(t, "setpriv")
+	twin := filepath.Join(t.TempDir(), "latchkey")
+	copyFile(t, fastProgram, twin)
+	openToAll(t, twin)
+	if err := os.Chmod(twin, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	id := nobody(t)
+	i.under = []string{
+		"setpriv", fmt.Sprint("--reuid=", id.Uid), fmt.Sprint("--regid=", id.Gid), "--clear-groups",
+		"sh", "-c", `exec ` + twin + ` "$@"`,
+	}
+	return i
+}
+
+// TestUsersByRoot: what root does with the file of a server that is not root, the server can
+// go on with: during the command, after it, and after one that was killed.
+func TestUsersByRoot(t *testing.T) {
+	t.Parallel()
+	needRoot(t, "setpriv")
+	path := newFile(t)
+	id := nobody(t)
+	if err := os.Chown(filepath.Dir(path), int(id.Uid), int(id.Gid)); err != nil {
+		t.Fatal(err)
+	}
+	p := inFileAt(path)
+	server := invocation{env: onFile(path)}.asNobody(t)
+	startAs(t, server).stop(t)
+	p.add(t, "alice")
+
+	file := manyUsersFile(t, 60_000)
+	j := beginWriting(t, p, path, file)
+	s := startAs(t, server)
+	checkMe(t, s.me(t, s.logIn(t, "alice")), "alice")
+	j.signal(syscall.SIGKILL)
+	<-j.exited
+	s.register(t, "bob")
+	s.stop(t)
+
+	j = beginWriting(t, p, path, file)
+	j.signal(syscall.SIGKILL)
+	<-j.exited
+	s = startAs(t, server)
+	s.register(t, "carol")
+	p.must(t, "users", "disable", "carol")
+	s.register(t, "dora")
+}
+
+// beginWriting begins an import and waits until it writes. It does not open the database,
+// which would make files, too.
+func beginWriting(t testing.TB, p place, path, file string) *job {
+	t.Helper()
+	j := p.command("users", "import", file).begin(t)
+	waitFor(t, "the import to write", func() bool {
+		info, err := os.Stat(path + "-wal")
+		return err == nil && info.Size() > 1<<20 || j.hasExited()
+	})
+	return j
+}
+
 // TestFullOutput: a result that nobody gets is a failure.
 func TestFullOutput(t *testing.T) {
 	t.Parallel()
@@ -374,6 +440,9 @@ func TestCompletionInBash(t *testing.T) {
 		{"latchkey users im", "import"},
 		{"latchkey users pa", "passwd"},
 		{"latchkey comp", "completion"},
+		{"latchkey users import --dry", "--dry-run"},
+		{"latchkey users import -dry", "-dry-run"},
+		{"latchkey users grant alice --d", "--db"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.line, func(t *testing.T) {

@@ -3,8 +3,12 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestPasswordOnStandardInput: a password that no terminal asks for is all of the standard
@@ -87,6 +91,45 @@ func TestStandardInputWithoutEnd(t *testing.T) {
 	closed.under = []string{"sh", "-c", `exec "$0" "$@" <&-`}
 	checkFailed(t, closed.run(t), 1)
 	checkPassword(t, p.startUnthrottled(t), "alice", password, true)
+}
+
+// TestInterruptedReading: a command that waits for its standard input ends when it is told to.
+func TestInterruptedReading(t *testing.T) {
+	t.Parallel()
+	p := inFile(t)
+	p.add(t, "alice")
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		t.Run(sig.String(), func(t *testing.T) {
+			input, typist, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer typist.Close()
+			defer input.Close()
+			i := p.command("users", "passwd", "alice")
+			i.stdin = input
+			j := i.begin(t)
+			typist.WriteString(nextPassword)
+			waitFor(t, "the command to read", func() bool { return unread(t, input) == 0 || j.hasExited() })
+			j.signal(sig)
+			checkUnprinted(t, j.endBySignal(t), nextPassword)
+		})
+	}
+	checkPassword(t, p.startUnthrottled(t), "alice", password, true)
+}
+
+// unread returns how many bytes are in a pipe.
+func unread(t testing.TB, pipe *os.File) int {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		skip(t, "the request is that of Linux")
+	}
+	const fionread = 0x541b
+	n, err := unix.IoctlGetInt(int(pipe.Fd()), fionread)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // TestNoVariableIsAPassword: add and passwd take none from the environment.
