@@ -101,8 +101,8 @@ func (a *accounts) addUser(ctx context.Context, req newUser, from client) (User,
 	return u, nil
 }
 
-// startHistory remembers the source of a registration as familiar, and forgets the failures
-// from before the name was theirs. If that fails, the user waits as strangers do.
+// startHistory remembers the source of a registration as familiar, and forgets failures that were
+// counted before the user had the name. If it fails, the user is throttled like a stranger.
 func (a *accounts) startHistory(ctx context.Context, u User, from client) {
 	if a.throttle == nil {
 		return
@@ -116,7 +116,7 @@ func (a *accounts) startHistory(ctx context.Context, u User, from client) {
 	}
 }
 
-// maxRaces is how often a change is tried that other requests get ahead of.
+// maxRaces is how often a change is tried if other requests keep getting there first.
 const maxRaces = 3
 
 // errRaced means that other requests changed the same user or session at each attempt.

@@ -68,7 +68,7 @@ type connections interface {
 	// because it is starting up, for example.
 	isTemporary(error) bool
 
-	// explain says first what people should look at in an error of the driver.
+	// explain puts first what people should look at in an error of the driver.
 	explain(error) error
 
 	// cure returns what to do about an error of the start, or "".

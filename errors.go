@@ -7,9 +7,8 @@ import (
 	"time"
 )
 
-// A problem is the body of every failure: FastAPI's detail, and where OAuth
-// clients look, the fields of RFC 6749 §5.2: ASCII without quotes and
-// backslashes.
+// A problem is the body of every failure. Detail is FastAPI's. At the OAuth endpoints it also has
+// the fields of RFC 6749 §5.2, which are ASCII without quotes and backslashes.
 type problem struct {
 	Detail      any    `json:"detail"` // a string or fieldErrors
 	Error       string `json:"error,omitempty"`

@@ -9,13 +9,12 @@ import (
 	"strconv"
 )
 
-// A passwordHash is a stored hash of a password, which says itself how it was made.
+// A passwordHash is a stored hash of a password. Its text says how it was made.
 type passwordHash interface {
 	// String returns the hash as it is stored.
 	String() string
 
-	// scheme returns what people call the way in which it was made, with its cost:
-	// "django pbkdf2-sha256 1000000".
+	// scheme names the algorithm and its cost for people, as in "django pbkdf2-sha256 1000000".
 	scheme() string
 
 	// verify reports whether the password is the one that the hash was made from. made is

@@ -36,7 +36,7 @@ type refuser interface{ refuse(why string) }
 // writeError answers a failure.
 func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
 	code, p, known := describe(err)
-	// An outage is logged; a full queue and a stop are none.
+	// Of the 503s, only outages are logged: a full queue and a stop are as intended.
 	if !known || code == http.StatusServiceUnavailable && errors.Is(err, errUnavailable) {
 		logFailure(log, r, err)
 	}

@@ -18,10 +18,9 @@ func newRoute(pattern string, h http.Handler) route {
 	return route{h, strings.Contains(strings.TrimSuffix(pattern, "{$}"), "{")}
 }
 
-// routed sends requests to mux. What no route matches it answers in our way: a
-// redirect if only a slash at the end is missing or too many, as in the
-// original; otherwise 404 or 405 in JSON where mux would write plain text.
-// methods are those that any route has.
+// routed sends requests to mux. If no route matches, it answers as the original does: with a
+// redirect if only the slash at the end is wrong, and otherwise with 404 or 405 in JSON, where
+// mux would write plain text. methods are the methods of all routes.
 func routed(log *slog.Logger, mux *http.ServeMux, methods []string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "" && r.Method != http.MethodConnect {

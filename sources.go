@@ -23,8 +23,9 @@ var translatorPrefixes = []netip.Prefix{
 	netip.MustParsePrefix("64:ff9b:1::/48"),
 }
 
-// sourceOf returns the part of an address that one customer of a provider has: of IPv6
-// the first 64 bits (RFC 6177), of IPv4 all, also if it is embedded in an IPv6 address.
+// sourceOf returns the part of an address that belongs to one customer of a provider: the first
+// 64 bits of an IPv6 address (RFC 6177), or all of an IPv4 address, even if it is embedded in an
+// IPv6 address.
 // A text that is not an address is returned unchanged.
 func sourceOf(ip string) string {
 	addr, err := netip.ParseAddr(ip)

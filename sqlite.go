@@ -82,8 +82,8 @@ func (c *sqliteConnections) prepare(ctx context.Context, conn *sql.Conn, text st
 	return stmt.Close()
 }
 
-// cure knows only one code for every statement that does not fit the tables, because SQLite
-// has no others.
+// cure sees one code, ERROR, for every statement that does not fit the tables: SQLite has no
+// others.
 func (c *sqliteConnections) cure(err error) string {
 	switch {
 	case errors.Is(err, sqlite3.ERROR):

@@ -47,10 +47,10 @@ func prepareFile(path string, may access) (warnings []string, err error) {
 	return warnings, nil
 }
 
-// checkDirectory returns what keeps SQLite from putting its files beside the users'.
+// checkDirectory returns an error if SQLite cannot create its own files in a directory.
 func checkDirectory(dir string) error {
 	probe, err := os.CreateTemp(dir, ".latchkey-*")
-	if err != nil { // %v: without its directory, the file is not just one to be created
+	if err != nil { // %v, because a missing directory is not a file that toCreate could make
 		return fmt.Errorf("want a directory that takes new files, because SQLite puts some beside it: %v", withoutPath(err))
 	}
 	probe.Close()

@@ -44,8 +44,8 @@ func (m *micros) Scan(value any) error {
 	return nil
 }
 
-// What Ping asks: of a table, so that a missing one is noticed; and count, so
-// that an empty one has a row too.
+// probeUsers is what Ping asks. It reads a table, to notice if that is missing, and it counts, so
+// that an empty table has an answer too.
 var probeUsers = reading(`SELECT count(*) FROM (SELECT 1 FROM users LIMIT 1) AS first`)
 
 func (s sqlStore) Ping(ctx context.Context) error {

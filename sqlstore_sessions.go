@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// A session has ended when all sessions of its user were ended after it began, but
-// for the one that was kept. So a single row ends any number of them, and with it
-// whatever is under way: a session that begins at that moment in another transaction
-// has the older epoch. The rows are deleted in the background.
+// A session carries the epoch of its user from when it began. Ending all sessions raises the
+// user's epoch: one row changes, and every session with the old epoch is over, except the one
+// that was kept. A session that begins at that moment in another transaction still gets the old
+// epoch, and so is over too. Rows of ended sessions are deleted in the background.
 const (
 	isOpen      = `(sessions.epoch = users.session_epoch OR sessions.id = users.kept_session)`
 	isOpenAlone = `EXISTS (SELECT 1 FROM users WHERE users.id = sessions.user_id AND ` + isOpen + `)` // where users is not joined

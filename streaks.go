@@ -59,7 +59,8 @@ func newStreakCache() *streakCache {
 	return c
 }
 
-// get returns the streak of key, or the zero one. It does not make it younger.
+// get returns the streak of key, or the zero one. Unlike a failure, it does not make the streak
+// more recent.
 func (c *streakCache) get(key string) streak {
 	for _, class := range c.classes {
 		if s, ok := class.Peek(key); ok {

@@ -78,9 +78,9 @@ type throttle struct {
 	registrations *lru.Cache[string, *rate.Limiter]
 }
 
-// newThrottle returns a throttle that knows accounts by keys derived from secret and its
-// fallbacks. It counts under all of them, so that a replica that has another of them for
-// its first, or the only one, counts the same guesses.
+// newThrottle returns a throttle that names accounts by keyed hashes. It counts each failure
+// under a key for secret and one for every fallback, so that replicas count together while a
+// new secret is rolled out.
 func newThrottle(secret []byte, fallbacks [][]byte) *throttle {
 	t := &throttle{
 		streaks: newStreakCache(), repeats: newRepeats(),

@@ -4,7 +4,6 @@ package main
 
 import "syscall"
 
-// keepFilesPrivate makes every file that this process creates its owner's only.
-// SQLite's -wal file holds password hashes, and its driver creates that and the
-// -shm file for everybody whom the umask lets in.
+// keepFilesPrivate lets only the owner open the files that this process creates. SQLite's -wal
+// file holds password hashes, and the driver creates it with whatever mode the umask allows.
 func keepFilesPrivate() { syscall.Umask(0o077) }
