@@ -220,11 +220,13 @@ func (a *accounts) allUsers(ctx context.Context) ([]User, error) {
 	ctx, cancel := context.WithTimeout(ctx, allUsersTimeout)
 	defer cancel()
 	var users []User
-	err := a.store.EachUser(ctx, func(u User) error {
+	for u, err := range a.store.Users(ctx) {
+		if err != nil {
+			return nil, err
+		}
 		users = append(users, u)
-		return nil
-	})
-	return users, err
+	}
+	return users, nil
 }
 
 // readyTimeout is how long the store may take to answer a health check.

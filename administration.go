@@ -24,7 +24,7 @@ func (a *accounts) setPassword(ctx context.Context, u User, password string, by 
 	return nil
 }
 
-// setDisabled says whether a user may log in. To disable a user ends all their sessions.
+// setDisabled says whether a user may log in. Disabling a user ends all their sessions.
 func (a *accounts) setDisabled(ctx context.Context, u User, disabled bool, by client) error {
 	if u.Disabled == disabled {
 		return nil

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"strings"
 	"text/tabwriter"
 )
 
@@ -62,9 +61,10 @@ func inspectStore(ctx context.Context, url string, rounds int) (inspection, erro
 	if url == "" {
 		return inspection{where: "memory"}, nil
 	}
-	db, err := openDatabase(url, toChange, slog.New(slog.DiscardHandler))
+	db, err := openDatabase(url, readWrite, slog.New(slog.DiscardHandler))
 	if errors.Is(err, fs.ErrNotExist) {
-		return inspection{where: "a new SQLite file, " + strings.TrimPrefix(url, sqlitePrefix)}, nil
+		path, _ := sqlitePath(url)
+		return inspection{where: "a new SQLite file, " + path}, nil
 	}
 	if err != nil {
 		return inspection{}, err
@@ -80,12 +80,14 @@ func inspectStore(ctx context.Context, url string, rounds int) (inspection, erro
 		return found, nil
 	}
 	found.hashes = newHashCensus(rounds)
-	err = sqlStore{db}.EachUser(ctx, func(u User) error {
+	for u, err := range (sqlStore{db}).Users(ctx) {
+		if err != nil {
+			return inspection{}, err
+		}
 		found.hashes.add(u)
-		return nil
-	})
+	}
 	if warning := found.hashes.warning(); warning != "" {
 		found.warnings = append(found.warnings, warning)
 	}
-	return found, err
+	return found, nil
 }

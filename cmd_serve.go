@@ -56,7 +56,7 @@ func serveHTTP(ctx context.Context, cfg config, out *logWriter) error {
 	}
 	defer users.Close()
 	acc := newAccounts(cfg, users, log)
-	if err := acc.useTokens(cfg); err != nil {
+	if err := acc.enableTokens(cfg); err != nil {
 		return err
 	}
 	spareThreads()

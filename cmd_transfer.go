@@ -10,27 +10,21 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"runtime/debug"
-	"strings"
 )
 
+// How many bad lines of a file are named.
 const (
-	aboutImport = "FILE has a JSON object for each user, each on a line, or is what GET / of the original answers; - is standard input. " +
-		"It adds nobody if a line is bad, and never changes a user who is there. To go on after an interruption, repeat it. See docs/moving-in.md."
-	aboutExport = "It prints what import reads, on standard output unless that is a terminal."
-)
-
-// How many problems of a file are named.
-const (
-	problemsNamed    = 20
-	maxProblemsNamed = 100_000 // with -v
+	linesNamed    = 20
+	maxLinesNamed = 100_000 // with -v
 )
 
 // importUsersCommand adds users from a file.
 func importUsersCommand(ctx context.Context, in *invocation) error {
 	path := in.args[0]
-	if path == "-" && in.flags.IsSet("try") {
-		return errUsage("-try: standard input has the users; want a file, so that it can have the password")
+	if path == "-" && in.isSet("try") {
+		return usageErrorf("-try reads the password from standard input, so the users must come from a file")
 	}
 	if in.cfg.DatabaseURL == "" {
 		return errInMemory
@@ -40,116 +34,108 @@ func importUsersCommand(ctx context.Context, in *invocation) error {
 		return err
 	}
 	defer closer.Close()
-	if in.flags.Bool("dry-run") {
-		return in.withStoreAsItIs(ctx, func(a *accounts) error { return in.importFile(ctx, a, file) })
+	if in.isSet("dry-run") {
+		return in.withReadOnlyAccounts(ctx, func(a *accounts) error { return in.runImport(ctx, a, file) })
 	}
-	return in.withAccounts(ctx, toCreate, func(a *accounts) error { return in.importFile(ctx, a, file) })
+	return in.withAccounts(ctx, readWriteCreate, func(a *accounts) error { return in.runImport(ctx, a, file) })
 }
 
-// withStoreAsItIs is withAccounts for a command that only reads. A SQLite file that is not there
-// is an empty store.
-func (in *invocation) withStoreAsItIs(ctx context.Context, do func(*accounts) error) error {
-	path, isFile := strings.CutPrefix(in.cfg.DatabaseURL, sqlitePrefix)
-	if _, err := os.Stat(path); isFile && errors.Is(err, fs.ErrNotExist) {
-		return do(newAccounts(in.cfg, newMemStore(), slog.New(slog.DiscardHandler)))
-	}
-	return in.withAccounts(ctx, toRead, do)
-}
-
-// errRefused means that lines of a file were bad. They have been named.
-var errRefused = errors.New("nothing was added, because of these; -skip-bad leaves them out")
-
-// importFile checks a file, and adds its users unless this is a dry run.
-func (in *invocation) importFile(ctx context.Context, a *accounts, file *importFile) error {
-	i := newImporter(a, file)
-	i.try = usernameKey(in.flags.String("try"))
-	i.keep = problemsNamed
-	if in.flags.Bool("v") {
-		i.keep = maxProblemsNamed
-	}
-	if err := in.checkImport(ctx, i); err != nil {
-		return err
-	}
-	dry, skip := in.flags.Bool("dry-run"), in.flags.Bool("skip-bad")
-	if len(i.bad) > 0 && !skip && !dry {
-		return errRefused
-	}
-	if !dry {
-		debug.FreeOSMemory() // which the check has used; the store will use as much
-		bar := in.newProgress("adding", file)
-		i.progress = bar.show
-		err := i.write(ctx)
-		bar.end()
-		if err != nil {
-			return stoppedEarly(ctx, err, i.added)
+// withReadOnlyAccounts is withAccounts for a command that only reads. A SQLite file that does not
+// exist is an empty store.
+func (in *invocation) withReadOnlyAccounts(ctx context.Context, do func(*accounts) error) error {
+	if path, ok := sqlitePath(in.cfg.DatabaseURL); ok {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return do(newAccounts(in.cfg, newMemStore(), slog.New(slog.DiscardHandler)))
 		}
-		i.record(ctx, actor())
 	}
-	if err := in.report("%s", i.summary(dry)); err != nil {
+	return in.withAccounts(ctx, readOnly, do)
+}
+
+// runImport checks a file, and adds its users unless this is a dry run.
+func (in *invocation) runImport(ctx context.Context, a *accounts, file *importFile) error {
+	check, err := in.checkImport(ctx, a, file)
+	if err != nil {
 		return err
 	}
-	if len(i.bad) > 0 {
-		return fmt.Errorf("%s refused", plural(len(i.bad), "user"))
+	if in.isSet("dry-run") {
+		err = in.printf("%s", check.summary("would add", check.census.users))
+		return errors.Join(err, refusedError(check))
+	}
+	if len(check.refused) > 0 && !in.isSet("skip-bad") {
+		return errors.New("nothing was added; correct these lines, or leave them out with -skip-bad")
+	}
+	debug.FreeOSMemory() // give back what the check has used before the write needs as much
+	bar := in.newProgress("adding", file)
+	check.progress = bar.show
+	added, err := check.write(ctx)
+	bar.end()
+	if err != nil {
+		if ctx.Err() != nil {
+			err = errInterrupted
+		}
+		return fmt.Errorf("%w; %s added; run it again to go on", err, thousands(added))
+	}
+	check.record(ctx, added, cliClient())
+	return errors.Join(in.printf("%s", check.summary("added", added)), refusedError(check))
+}
+
+// refusedError returns an error if users of a file were refused.
+func refusedError(check *importCheck) error {
+	if n := len(check.refused); n > 0 {
+		return fmt.Errorf("%s refused", countOf(n, "user"))
 	}
 	return nil
 }
 
 // checkImport checks a file, says what is wrong with it, and tries a password.
-func (in *invocation) checkImport(ctx context.Context, i *importer) error {
-	bar := in.newProgress("checking", i.file)
-	i.progress = bar.show
-	err := i.check(ctx)
+func (in *invocation) checkImport(ctx context.Context, a *accounts, file *importFile) (*importCheck, error) {
+	named := linesNamed
+	if in.isSet("v") {
+		named = maxLinesNamed
+	}
+	bar := in.newProgress("checking", file)
+	check, err := checkImport(ctx, a, file, importOptions{usernameKey(in.text("try")), named, bar.show})
 	bar.end()
-	fmt.Fprint(in.stderr, i.reportProblems())
-	if err != nil {
-		return fmt.Errorf("%w; nothing was added", interrupted(ctx, err))
-	}
-	if warning := i.census.warning(); warning != "" {
-		fmt.Fprintln(in.stderr, "warning:", warning)
-	}
-	if i.try == "" {
-		return nil
-	}
-	if i.tried == nil {
-		return fmt.Errorf("there is no good line for %s; nothing was added", quoted(in.flags.String("try")))
-	}
-	return in.tryPassword(ctx, i)
-}
-
-// tryPassword asks for the password of the user who is tried, and compares it.
-func (in *invocation) tryPassword(ctx context.Context, i *importer) error {
-	var password string
-	var err error
-	if isTerminal(in.stdin) {
-		password, err = in.askPassword(ctx, fmt.Sprintf("Password of %s: ", quoted(i.tried.Username)))
-	} else {
-		password, err = readPassword(in.stdin)
-	}
+	fmt.Fprint(in.stderr, check.report())
 	if err == nil {
-		err = i.tryPassword(password)
+		if warning := check.census.warning(); warning != "" {
+			fmt.Fprintln(in.stderr, "warning:", warning)
+		}
+		err = in.tryPassword(ctx, check)
 	}
 	if err != nil {
-		return fmt.Errorf("%w; nothing was added", err)
+		return nil, fmt.Errorf("%w; nothing was added", interrupted(ctx, err))
 	}
-	fmt.Fprintf(in.stderr, "the hash of %s takes this password\n", quoted(i.tried.Username))
-	return nil
+	return check, nil
 }
 
-// stoppedEarly says how many users were added before an import ended with err.
-func stoppedEarly(ctx context.Context, err error, added int) error {
-	if ctx.Err() != nil {
-		return fmt.Errorf("%w: %s added; run it again to go on", errInterrupted, thousands(added))
+// tryPassword asks for the password of the user whom -try names, and compares it.
+func (in *invocation) tryPassword(ctx context.Context, check *importCheck) error {
+	switch {
+	case check.try == "":
+		return nil
+	case check.tryUser == nil:
+		return fmt.Errorf("the file has no valid line for %s", quoted(in.text("try")))
 	}
-	return fmt.Errorf("%w; %s added; run it again to go on", err, thousands(added))
+	name := quoted(check.tryUser.Username)
+	password, err := in.knownPassword(ctx, fmt.Sprintf("Password of %s: ", name))
+	if err == nil {
+		err = check.checkPassword(password)
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(in.stderr, "the password of %s matches the hash\n", name)
+	return nil
 }
 
 // exportUsersCommand writes all users, as they are at one moment.
 func exportUsersCommand(ctx context.Context, in *invocation) error {
-	path := in.flags.String("o")
+	path := in.text("o")
 	if path == "" && isTerminal(in.stdout) {
-		return errUsage("this would print password hashes; want -o FILE")
+		return usageErrorf("refusing to print password hashes on a terminal; give -o FILE")
 	}
-	return in.withAccounts(ctx, toRead, func(a *accounts) error {
+	return in.withAccounts(ctx, readOnly, func(a *accounts) error {
 		n := 0
 		write := func(w io.Writer) (err error) {
 			n, err = writeUsers(ctx, a.store, w)
@@ -164,44 +150,59 @@ func exportUsersCommand(ctx context.Context, in *invocation) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(in.stderr, "exported %s\n", plural(n, "user"))
+		fmt.Fprintf(in.stderr, "exported %s\n", countOf(n, "user"))
 		return nil
 	})
 }
 
 // writeUsers writes every user, each on a line, and returns how many they are.
-func writeUsers(ctx context.Context, users userStore, w io.Writer) (n int, err error) {
+func writeUsers(ctx context.Context, store userStore, w io.Writer) (n int, err error) {
 	buffer := bufio.NewWriterSize(w, 64<<10)
-	enc := json.NewEncoder(buffer)
-	enc.SetEscapeHTML(false)
-	err = users.EachUser(ctx, func(u User) error {
+	enc := lineEncoder(buffer)
+	for u, err := range store.Users(ctx) {
+		if err == nil {
+			err = enc.Encode(newExportedUser(u))
+		}
+		if err != nil {
+			return n, err
+		}
 		n++
-		return enc.Encode(newExportedUser(u))
-	})
-	return n, errors.Join(err, buffer.Flush())
+	}
+	return n, buffer.Flush()
 }
 
-// createFile makes a new file, for its owner only, with what write writes. The file appears
-// when it is whole. A file that is there is left as it is.
+// lineEncoder returns an encoder that writes a value on each line. It writes < and & as they are,
+// because no browser reads them.
+func lineEncoder(w io.Writer) *json.Encoder {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc
+}
+
+// createFile makes a new file, for its owner only, with what write writes. The file appears when
+// it is whole. A file that exists is left as it is.
 func createFile(path string, write func(io.Writer) error) error {
-	taken := fmt.Errorf("%s is there already; want a new name", path)
+	exists := fmt.Errorf("%s already exists; want a new file", path)
 	if _, err := os.Lstat(path); err == nil {
-		return taken
+		return exists
 	}
-	temporary := path + ".tmp"
-	file, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
 	if err != nil {
-		return fmt.Errorf("cannot create %s: %w", temporary, withoutPath(err))
+		return fmt.Errorf("cannot create a file beside %s: %w", path, withoutPath(err))
 	}
-	defer os.Remove(temporary)
-	err = errors.Join(write(file), file.Sync(), file.Close())
-	if err != nil {
+	defer os.Remove(file.Name())
+	if err := errors.Join(write(file), file.Sync(), file.Close()); err != nil {
 		return err
 	}
-	if err := os.Link(temporary, path); errors.Is(err, fs.ErrExist) { // unlike Rename, it replaces nothing
-		return taken
-	} else if err != nil {
-		return os.Rename(temporary, path) // on a file system without links
+	err = os.Link(file.Name(), path) // unlike Rename, it replaces nothing
+	if errors.Is(err, fs.ErrExist) {
+		return exists
+	}
+	if err != nil { // a file system without links
+		if _, err := os.Lstat(path); err == nil {
+			return exists
+		}
+		return os.Rename(file.Name(), path)
 	}
 	return nil
 }

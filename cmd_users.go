@@ -2,28 +2,156 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os/user"
+	"iter"
 	"strings"
 	"text/tabwriter"
 )
 
-// actor is who runs a command, for the record.
-func actor() client {
-	name := "unknown"
-	if u, err := user.Current(); err == nil {
-		name = u.Username
+// listUsersCommand prints users as a table, or as JSON Lines.
+func listUsersCommand(ctx context.Context, in *invocation) error {
+	wanted, err := in.userFilter()
+	if err != nil {
+		return err
 	}
-	return client{Actor: "cli:" + name}
+	return in.withAccounts(ctx, readOnly, func(a *accounts) error {
+		out := bufio.NewWriter(in.stdout)
+		list := printTable
+		if in.isSet("json") {
+			list = printJSON
+		}
+		err := list(out, func(yield func(User, error) bool) {
+			for u, err := range a.store.Users(ctx) {
+				if (err != nil || wanted(u)) && !yield(u, err) {
+					return
+				}
+			}
+		})
+		return errors.Join(err, out.Flush())
+	})
+}
+
+// userFilter returns which users the flags of list ask for.
+func (in *invocation) userFilter() (func(User) bool, error) {
+	text, scope := usernameKey(in.text("q")), in.text("scope")
+	if in.isSet("scope") {
+		if _, err := newScopes(scope); err != nil {
+			return nil, usageErrorf("-scope: %v", err)
+		}
+	}
+	contains := func(field string) bool { return strings.Contains(usernameKey(field), text) }
+	return func(u User) bool {
+		if in.isSet("disabled") && !u.Disabled || scope != "" && !u.Scopes.has(scope) {
+			return false
+		}
+		return contains(u.Username) || contains(deref(u.Email)) || contains(deref(u.FullName))
+	}, nil
+}
+
+func printJSON(w *bufio.Writer, users iter.Seq2[User, error]) error {
+	enc := lineEncoder(w)
+	for u, err := range users {
+		if err == nil {
+			err = enc.Encode(newAdminUser(u))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tableRows is how many rows are aligned with each other, because a table of all users might not
+// fit into memory.
+const tableRows = 1000
+
+func printTable(w *bufio.Writer, users iter.Seq2[User, error]) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "NAME\tEMAIL\tSCOPES\tCREATED\tSTATUS")
+	rows := 0
+	for u, err := range users {
+		if err != nil {
+			return errors.Join(err, table.Flush())
+		}
+		status := "active"
+		if u.Disabled {
+			status = "disabled"
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", printable(u.Username), printable(deref(u.Email)), u.Scopes,
+			u.CreatedAt.Format("2006-01-02 15:04"), status)
+		if rows++; rows%tableRows == 0 {
+			table.Flush()
+		}
+	}
+	return table.Flush()
+}
+
+func addUserCommand(ctx context.Context, in *invocation) error {
+	req, err := in.newUserFromOptions()
+	if err != nil {
+		return err
+	}
+	return in.withAccounts(ctx, readWriteCreate, func(a *accounts) error {
+		if req.Password, err = in.newPasswordOf(ctx, a, req.Username); err != nil {
+			return err
+		}
+		_, err := a.addUser(ctx, req, cliClient())
+		if errors.Is(err, errExists) {
+			return fmt.Errorf("the name %s is taken", quoted(req.Username))
+		}
+		if err != nil {
+			return err
+		}
+		return in.printf("added %s", quoted(req.Username))
+	})
+}
+
+// newUserFromOptions returns the user whom the command line describes.
+func (in *invocation) newUserFromOptions() (newUser, error) {
+	var u newUser
+	var err error
+	var bad *fieldError
+	if u.Username, bad = parseUsername(in.args[0]); bad != nil {
+		return u, usageErrorf("name: %s", bad.reason())
+	}
+	if in.isSet("email") {
+		address, bad := checkEmail(in.text("email"))
+		if bad != nil {
+			return u, usageErrorf("-email: %s", bad.reason())
+		}
+		u.Email = &address
+	}
+	if in.isSet("full-name") {
+		name := in.text("full-name")
+		if !isStorable(name) {
+			return u, usageErrorf("-full-name: want UTF-8 without NUL characters")
+		}
+		u.FullName = &name
+	}
+	if u.Scopes, err = newScopes(in.given["scope"]...); err != nil {
+		return u, usageErrorf("-scope: %v", err)
+	}
+	return u, nil
+}
+
+// newPasswordOf asks for a new password of a user, and checks it.
+func (in *invocation) newPasswordOf(ctx context.Context, a *accounts, username string) (string, error) {
+	password, err := in.newPassword(ctx)
+	if err != nil {
+		return "", err
+	}
+	if bad := checkPassword(password, username, a.minPasswordLength); bad != nil {
+		return "", errors.New("password: " + bad.reason())
+	}
+	return password, nil
 }
 
 // withUser calls do with the accounts and the user whom the first argument names.
 func (in *invocation) withUser(ctx context.Context, do func(*accounts, User) error) error {
-	return in.withAccounts(ctx, toChange, func(a *accounts) error {
+	return in.withAccounts(ctx, readWrite, func(a *accounts) error {
 		name := in.args[0]
 		u, err := a.userByName(ctx, name)
 		if err == nil {
@@ -36,132 +164,75 @@ func (in *invocation) withUser(ctx context.Context, do func(*accounts, User) err
 	})
 }
 
-func addUserCommand(ctx context.Context, in *invocation) error {
-	req, err := newUserOf(in)
-	if err != nil {
-		return err
-	}
-	return in.withAccounts(ctx, toCreate, func(a *accounts) error {
-		if req.Password, err = in.newPassword(ctx); err != nil {
-			return err
-		}
-		if bad := checkPassword(req.Password, req.Username, a.minPasswordLength); bad != nil {
-			return errors.New("password: " + bad.reason())
-		}
-		_, err := a.addUser(ctx, req, actor())
-		if errors.Is(err, errExists) {
-			return fmt.Errorf("the name %s is taken", quoted(req.Username))
-		}
-		if err != nil {
-			return err
-		}
-		return in.report("added %s", quoted(req.Username))
-	})
-}
-
-// newUserOf returns the user whom the arguments of add describe.
-func newUserOf(in *invocation) (newUser, error) {
-	var u newUser
-	var err error
-	var bad *fieldError
-	if u.Username, bad = parseUsername(in.args[0]); bad != nil {
-		return u, errUsage("name: %s", bad.reason())
-	}
-	if in.flags.IsSet("email") {
-		address, bad := checkEmail(in.flags.String("email"))
-		if bad != nil {
-			return u, errUsage("-email: %s", bad.reason())
-		}
-		u.Email = &address
-	}
-	if in.flags.IsSet("full-name") {
-		name := in.flags.String("full-name")
-		if !isStorable(name) {
-			return u, errUsage("-full-name: want UTF-8 without NULs")
-		}
-		u.FullName = &name
-	}
-	if u.Scopes, err = newScopes(in.flags.StringSlice("scope")...); err != nil {
-		return u, errUsage("-scope: %v", err)
-	}
-	return u, nil
-}
-
 func setPasswordCommand(ctx context.Context, in *invocation) error {
 	return in.withUser(ctx, func(a *accounts, u User) error {
-		password, err := in.newPassword(ctx)
+		password, err := in.newPasswordOf(ctx, a, u.Username)
 		if err != nil {
 			return err
 		}
-		if bad := checkPassword(password, u.Username, a.minPasswordLength); bad != nil {
-			return errors.New("password: " + bad.reason())
-		}
-		if err := a.setPassword(ctx, u, password, actor()); err != nil {
+		if err := a.setPassword(ctx, u, password, cliClient()); err != nil {
 			return err
 		}
-		return in.report("changed the password of %s", quoted(u.Username))
+		return in.printf("changed the password of %s", quoted(u.Username))
 	})
 }
 
 func grantScopesCommand(ctx context.Context, in *invocation) error {
-	names := in.args[1:]
-	return changeScopes(ctx, in, func(now scopes) (scopes, error) { return now.with(names...) })
+	return in.editScopes(ctx, scopes.with)
 }
 
 func revokeScopesCommand(ctx context.Context, in *invocation) error {
-	names := in.args[1:]
-	return changeScopes(ctx, in, func(now scopes) (scopes, error) { return now.without(names...), nil })
+	return in.editScopes(ctx, scopes.without)
 }
 
-// changeScopes replaces the scopes of a user by what next makes of them.
-func changeScopes(ctx context.Context, in *invocation, next func(scopes) (scopes, error)) error {
-	if _, err := newScopes(in.args[1:]...); err != nil {
-		return configError{err.Error()}
+// editScopes changes the scopes of a user by those that the command line names.
+func (in *invocation) editScopes(ctx context.Context, edit func(now scopes, names ...string) (scopes, error)) error {
+	names := in.args[1:]
+	if _, err := newScopes(names...); err != nil {
+		return usageErrorf("%v", err)
 	}
 	return in.withUser(ctx, func(a *accounts, u User) error {
-		u, err := a.changeScopes(ctx, u, next, actor())
+		next := func(now scopes) (scopes, error) { return edit(now, names...) }
+		u, err := a.changeScopes(ctx, u, next, cliClient())
 		if err != nil {
 			return err
 		}
-		list := strings.Join(u.Scopes.names(), ", ")
-		if list == "" {
-			list = "none"
-		}
-		return in.report("scopes of %s: %s", quoted(u.Username), list)
+		return in.printf("scopes of %s: %s", quoted(u.Username), cmp.Or(strings.Join(u.Scopes.names(), ", "), "none"))
 	})
 }
 
-func disableUserCommand(ctx context.Context, in *invocation) error { return setDisabled(ctx, in, true) }
-
-func enableUserCommand(ctx context.Context, in *invocation) error { return setDisabled(ctx, in, false) }
-
-func setDisabled(ctx context.Context, in *invocation, disabled bool) error {
+func disableUserCommand(ctx context.Context, in *invocation) error {
 	return in.withUser(ctx, func(a *accounts, u User) error {
-		if err := a.setDisabled(ctx, u, disabled, actor()); err != nil {
+		if err := a.setDisabled(ctx, u, true, cliClient()); err != nil {
 			return err
 		}
-		word := "enabled"
-		if disabled {
-			word = "disabled"
+		return in.printf("disabled %s", quoted(u.Username))
+	})
+}
+
+func enableUserCommand(ctx context.Context, in *invocation) error {
+	return in.withUser(ctx, func(a *accounts, u User) error {
+		if err := a.setDisabled(ctx, u, false, cliClient()); err != nil {
+			return err
 		}
-		return in.report("%s %s", word, quoted(u.Username))
+		return in.printf("enabled %s", quoted(u.Username))
 	})
 }
 
 func deleteUserCommand(ctx context.Context, in *invocation) error {
-	if !in.flags.Bool("yes") && !(isTerminal(in.stdin) && isTerminal(in.stderr)) {
-		return errUsage("want -yes, because there is no terminal to ask on")
+	if !in.isSet("yes") && !(isTerminal(in.stdin) && isTerminal(in.stderr)) {
+		return usageErrorf("cannot ask without a terminal; give -yes to delete")
 	}
 	return in.withUser(ctx, func(a *accounts, u User) error {
-		if !in.flags.Bool("yes") {
+		if !in.isSet("yes") {
 			if err := in.confirmDeletion(ctx, a, u); err != nil {
 				return err
 			}
 		}
-		if err := a.removeUser(ctx, u, actor()); err != nil {
+		if err := a.removeUser(ctx, u, cliClient()); err != nil {
 			return err
 		}
-		return in.report("deleted %s", quoted(u.Username))
+		return in.printf("deleted %s", quoted(u.Username))
 	})
 }
 
@@ -171,7 +242,7 @@ func (in *invocation) confirmDeletion(ctx context.Context, a *accounts, u User) 
 	if err != nil {
 		return err
 	}
-	typed, err := in.ask(ctx, fmt.Sprintf("Delete %s, and %s? Type the name: ", quoted(u.Username), plural(len(sessions), "session")))
+	typed, err := in.askLine(ctx, fmt.Sprintf("Delete %s, and %s? Type the name: ", quoted(u.Username), countOf(len(sessions), "session")))
 	if err != nil {
 		return err
 	}
@@ -179,81 +250,4 @@ func (in *invocation) confirmDeletion(ctx context.Context, a *accounts, u User) 
 		return errors.New("that is not the name; nothing was deleted")
 	}
 	return nil
-}
-
-func listUsersCommand(ctx context.Context, in *invocation) error {
-	wanted, err := userFilter(in)
-	if err != nil {
-		return err
-	}
-	return in.withAccounts(ctx, toRead, func(a *accounts) error {
-		out := newUserPrinter(in.stdout, in.flags.Bool("json"))
-		err := a.store.EachUser(ctx, func(u User) error {
-			if !wanted(u) {
-				return nil
-			}
-			return out.print(u)
-		})
-		return errors.Join(err, out.flush())
-	})
-}
-
-// userFilter returns which users the flags of list ask for.
-func userFilter(in *invocation) (func(User) bool, error) {
-	text, scope := usernameKey(in.flags.String("q")), in.flags.String("scope")
-	if in.flags.IsSet("scope") {
-		if _, err := newScopes(scope); err != nil {
-			return nil, errUsage("-scope: %v", err)
-		}
-	}
-	onlyDisabled := in.flags.Bool("disabled")
-	return func(u User) bool {
-		if onlyDisabled && !u.Disabled || scope != "" && !u.Scopes.has(scope) {
-			return false
-		}
-		return strings.Contains(u.Key, text) ||
-			strings.Contains(usernameKey(deref(u.Email)), text) || strings.Contains(usernameKey(deref(u.FullName)), text)
-	}, nil
-}
-
-// A userPrinter prints users as a table, or as JSON Lines.
-type userPrinter struct {
-	buffer *bufio.Writer
-	table  *tabwriter.Writer // nil: JSON
-	rows   int
-}
-
-// tableRows is how many rows are aligned with each other: a table of all users would not fit
-// into memory.
-const tableRows = 1000
-
-func newUserPrinter(w io.Writer, asJSON bool) *userPrinter {
-	p := &userPrinter{buffer: bufio.NewWriter(w)}
-	if !asJSON {
-		p.table = tabwriter.NewWriter(p.buffer, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(p.table, "NAME\tEMAIL\tSCOPES\tCREATED")
-	}
-	return p
-}
-
-func (p *userPrinter) print(u User) error {
-	if p.table == nil {
-		return json.NewEncoder(p.buffer).Encode(newAdminUser(u))
-	}
-	created := u.CreatedAt.Format("2006-01-02 15:04")
-	if u.Disabled {
-		created += "  disabled"
-	}
-	fmt.Fprintf(p.table, "%s\t%s\t%s\t%s\n", printable(u.Username), printable(deref(u.Email)), u.Scopes, created)
-	if p.rows++; p.rows%tableRows == 0 {
-		return p.table.Flush()
-	}
-	return nil
-}
-
-func (p *userPrinter) flush() error {
-	if p.table != nil {
-		p.table.Flush()
-	}
-	return p.buffer.Flush()
 }

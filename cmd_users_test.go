@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/urfave/cli/v3"
 )
 
 // A commandRunner runs commands on one SQLite file.
@@ -62,13 +60,13 @@ func TestUsersCommands(t *testing.T) {
 		code       int
 		says       string // on standard output if the code is 0, else on standard error
 	}{
-		{"no file is not an empty store", "list", "", 1, "there is no file"},
-		{"nor for a change", "grant bob admin", "", 1, "there is no file"},
+		{"no file is not an empty store", "list", "", 1, "does not exist; want the path"},
+		{"nor for a change", "grant bob admin", "", 1, "does not exist; want the path"},
 		{"a short password", "add Bob", "short\n", 1, "password: String should have at least 8 characters"},
 		{"a common password", "add Bob", "password123\n", 1, "password: the password is too common"},
 		{"a name that is none", "add me", goodPassword, 2, "name: the username must not be 'me'"},
 		{"an address that is none", "add Bob -email x", goodPassword, 2, "-email: value is not a valid email address: the @-sign is missing"},
-		{"a scope that is none", "add Bob -scope a,b", goodPassword, 2, `-scope: "a,b" is no scope`},
+		{"a scope that is none", "add Bob -scope a,b", goodPassword, 2, `-scope: "a,b" is not a valid scope`},
 		{"a full name that is no text", "add Bob -full-name \xff", goodPassword, 2, "-full-name: want UTF-8"},
 		{"a user", "add Bob -scope write -scope admin -email b@Example.com -full-name B.", goodPassword + "\n", 0, `added "Bob"`},
 		{"a flag before the name, with two dashes", "add --email c@example.com carol", goodPassword, 0, `added "carol"`},
@@ -81,18 +79,18 @@ func TestUsersCommands(t *testing.T) {
 		{"again", "grant bob read", "", 0, `scopes of "Bob": admin, read, write`},
 		{"a scope less", "revoke bob read admin", "", 0, `scopes of "Bob": write`},
 		{"the last", "revoke bob write nothing", "", 0, `scopes of "Bob": none`},
-		{"a scope that is none is not taken away", "revoke bob any", "", 2, `"any" is no scope`},
-		{"no scope", "grant bob", "", 2, "want NAME SCOPE...; see latchkey users grant -h"},
+		{"a scope that is none is not taken away", "revoke bob any", "", 2, `"any" is reserved`},
+		{"no scope", "grant bob", "", 2, "missing argument; want latchkey users grant NAME SCOPE..."},
 		{"nobody's scopes", "grant dave read", "", 1, `there is no user "dave"`},
 		{"disabled", "disable bob", "", 0, `disabled "Bob"`},
 		{"again", "disable bob", "", 0, `disabled "Bob"`},
 		{"those who are disabled", "list -disabled", "", 0, "  disabled\n"},
 		{"enabled", "enable bob", "", 0, `enabled "Bob"`},
 		{"another password", "passwd bob", "another " + goodPassword, 0, `changed the password of "Bob"`},
-		{"a password in an argument", "passwd bob secret0123", "", 2, "unexpected argument; see"},
+		{"a password in an argument", "passwd bob secret0123", "", 2, "unexpected argument; want latchkey users passwd NAME"},
 		{"a password in a flag", "passwd bob -password=secret0123", "", 2, `unknown flag "-password"; want -db`},
-		{"a flag with a value it has not", "list -json=secret0123", "", 2, "-json: want no value"},
-		{"delete without a terminal", "delete bob", "", 2, "want -yes"},
+		{"a flag with a value it has not", "list -json=secret0123", "", 2, "-json: takes no value"},
+		{"delete without a terminal", "delete bob", "", 2, "give -yes"},
 		{"deleted", "delete bob -yes", "", 0, `deleted "Bob"`},
 		{"deleted again", "delete bob -yes", "", 1, `there is no user "bob"`},
 		{"a name that begins with a dash", "add -- -bob", goodPassword, 0, `added "-bob"`},
@@ -129,16 +127,16 @@ func TestImportCommand(t *testing.T) {
 	}{
 		{"a dry run on no file", good + " -dry-run", "", 0, "would add 2, there already 0, refused 0; administrators 0; hashes: pbkdf2-sha256 29: 2\n", ""},
 		{"it has made no file", good + " -dry-run", "", 0, "would add 2", ""},
-		{"a bad line", bad, "", 1, "", "line 2: username: \"Alice\" is taken by \"alice\" of line 1 (names are unique without regard to case and width)\nnothing was added"},
+		{"a bad line", bad, "", 1, "", "line 2: username: \"Alice\" is already used by \"alice\" on line 1 (names ignore case and width)\nnothing was added"},
 		{"a bad line that is skipped", bad + " -skip-bad", "", 1, "added 2, there already 0, refused 1", "1 user refused"},
 		{"a dry run names bad lines", bad + " -dry-run", "", 1, "would add 0, there already 2, refused 1", "line 2"},
 		{"the rest", good, "", 0, "added 1, there already 1, refused 0", ""},
 		{"again", good, "", 0, "added 0, there already 2, refused 0; administrators 0\n", ""},
 		{"from standard input", "-", namesFile("dave"), 0, "added 1", ""},
-		{"the password is right", tried + " -try ALICE", goodPassword, 0, "added 0, there already 1", `the hash of "alice" takes this password`},
-		{"the password is wrong", tried + " -try alice", "wrong " + goodPassword, 1, "", `the hash of "alice" (pbkdf2-sha256 1000) does not take this password; nothing was added`},
-		{"the user is not in the file", tried + " -try eve", goodPassword, 1, "", `there is no good line for "eve"`},
-		{"the password would be in the way of the users", "- -try alice", namesFile("alice"), 2, "", "-try: standard input has the users"},
+		{"the password is right", tried + " -try ALICE", goodPassword, 0, "added 0, there already 1", `the password of "alice" matches the hash`},
+		{"the password is wrong", tried + " -try alice", "wrong " + goodPassword, 1, "", `the password of "alice" does not match the hash (pbkdf2-sha256 1000); nothing was added`},
+		{"the user is not in the file", tried + " -try eve", goodPassword, 1, "", `the file has no valid line for "eve"`},
+		{"the password would be in the way of the users", "- -try alice", namesFile("alice"), 2, "", "-try reads the password from standard input"},
 		{"no such file", "nowhere.jsonl", "", 1, "", "nowhere.jsonl: no such file"},
 	} {
 		got := c.run(tt.input, append([]string{"users", "import"}, strings.Fields(tt.args)...)...)
@@ -169,16 +167,16 @@ func TestHelpOfCommands(t *testing.T) {
 			t.Errorf("%s -h: %d, %q, and help: %q", name, got.code, got.stdout+got.stderr, again.stdout)
 		}
 		for line := range strings.Lines(got.stdout) {
-			if len(line) > screen+1 {
+			if len(line) > helpWidth+1 {
 				t.Errorf("%s: %d bytes: %s", name, len(line), line)
 			}
 		}
 		if strings.Contains(got.stdout, "NAME:") || !strings.Contains(got.stdout, c.args) {
 			t.Errorf("%s is explained as %q", name, got.stdout)
 		}
-		for _, f := range c.flags {
-			if usage := f.(cli.DocGenerationFlag).GetUsage(); usage == "" || !strings.Contains(got.stdout, "  -"+f.Names()[0]+" ") {
-				t.Errorf("%s does not explain -%s", name, f.Names()[0])
+		for _, o := range c.options {
+			if o.meaning == "" || !strings.Contains(got.stdout, "  -"+o.name+" ") {
+				t.Errorf("%s does not explain -%s", name, o.name)
 			}
 		}
 		for _, sub := range c.sub {

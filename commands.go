@@ -9,46 +9,62 @@ import (
 // commands returns all of them.
 func commands() []command {
 	return []command{
-		{name: "serve", meaning: "run the server; this is what no command means", needs: everything, run: serveCommand},
-		{name: "check", meaning: "read the settings, count the users, say what is wrong", needs: everything, run: checkCommand},
-		{name: "users", meaning: "manage users, while the server runs or without it", sub: usersCommands()},
-		{name: "version", meaning: "print the version", run: func(_ context.Context, in *invocation) error { return printVersion(in.stdout) }},
-		{name: "help", args: "COMMAND...", meaning: "explain a command", run: helpCommand},
+		{name: "serve", meaning: "run the server (the default)", needs: everything, run: serveCommand, isDefault: true},
+		{name: "check", meaning: "check the settings and the database; change nothing", needs: everything, run: checkCommand,
+			details: "It tries what the start will do, counts the users and the kinds of their password hashes, and prints the settings."},
+		{name: "users", meaning: "manage users; the server may be running", sub: usersCommands()},
+		{name: "completion", args: "SHELL", meaning: "print a completion script for bash, zsh or fish", run: completionCommand},
+		{name: "version", meaning: "print the version", run: func(_ context.Context, in *invocation) error { return in.printf("latchkey %s", buildVersion()) }},
+		{name: "help", args: "[COMMAND]", meaning: "explain a command"}, // run knows the word
 	}
 }
 
-const asksForPassword = "It asks for the password twice on a terminal, and reads it from standard input otherwise."
+const passwordSource = "On a terminal it asks for the password twice. Otherwise it reads standard input."
 
 // usersCommands are the commands after "users".
 func usersCommands() []command {
-	text := func(name, value, meaning string) cli.Flag {
-		return &cli.StringFlag{Name: name, DefaultText: value, Usage: meaning, OnlyOnce: true, Local: true}
-	}
-	yes := func(name, meaning string) cli.Flag { return &cli.BoolFlag{Name: name, Usage: meaning, Local: true} }
-	scopes := &cli.StringSliceFlag{Name: "scope", DefaultText: "SCOPE", Usage: "to grant, such as admin; may be repeated", Local: true}
 	return []command{
-		{name: "list", meaning: "print users", needs: forUsers, run: listUsersCommand, flags: []cli.Flag{
-			text("q", "TEXT", "only those with it in the name, the e-mail address or the full name"),
-			yes("disabled", "only those who are disabled"),
-			text("scope", "SCOPE", "only those who have it"),
-			yes("json", "one JSON object a line")}},
-		{name: "add", args: "NAME", meaning: "add a user", details: asksForPassword, needs: forUsers, run: addUserCommand, flags: []cli.Flag{
-			text("email", "ADDRESS", "of the user"),
-			text("full-name", "NAME", "of the user"),
-			scopes}},
-		{name: "passwd", args: "NAME", meaning: "set a user's password and end all their sessions", details: asksForPassword, needs: forUsers, run: setPasswordCommand},
+		{name: "list", meaning: "print users", needs: forUsers, run: listUsersCommand,
+			options: []option{
+				{name: "q", value: "TEXT", meaning: "only users whose name, e-mail address or full name contains TEXT"},
+				{name: "disabled", meaning: "only disabled users"},
+				{name: "scope", value: "SCOPE", meaning: "only users with this scope"},
+				{name: "json", meaning: "print one JSON object per line"},
+			}},
+		{name: "add", args: "NAME", meaning: "add a user", details: passwordSource, needs: forUsers, run: addUserCommand,
+			options: []option{
+				{name: "email", value: "ADDRESS", meaning: "e-mail address"},
+				{name: "full-name", value: "NAME", meaning: "full name"},
+				{name: "scope", value: "SCOPE", meaning: "scope to grant, such as admin; may be repeated", repeated: true},
+			}},
+		{name: "passwd", args: "NAME", meaning: "set a user's password and end all their sessions", details: passwordSource, needs: forUsers, run: setPasswordCommand},
 		{name: "grant", args: "NAME SCOPE...", meaning: "give scopes to a user", needs: forUsers, run: grantScopesCommand},
 		{name: "revoke", args: "NAME SCOPE...", meaning: "take scopes from a user", needs: forUsers, run: revokeScopesCommand},
 		{name: "disable", args: "NAME", meaning: "keep a user from logging in, and end all their sessions", needs: forUsers, run: disableUserCommand},
 		{name: "enable", args: "NAME", meaning: "let a user log in again", needs: forUsers, run: enableUserCommand},
-		{name: "delete", args: "NAME", meaning: "delete a user and all their sessions", needs: forUsers, run: deleteUserCommand, flags: []cli.Flag{
-			yes("yes", "do not ask; needed without a terminal")}},
-		{name: "import", args: "FILE", meaning: "add users from a file", details: aboutImport, needs: forUsers, run: importUsersCommand, flags: []cli.Flag{
-			yes("dry-run", "only check the file"),
-			yes("skip-bad", "leave out bad lines instead of refusing the file"),
-			text("try", "NAME", "ask for the password of this user, and check it against the file first"),
-			yes("v", "name every bad line, not only the first 20")}},
-		{name: "export", meaning: "print all users, with their password hashes", details: aboutExport, needs: forUsers, run: exportUsersCommand, flags: []cli.Flag{
-			text("o", "FILE", "to write to; it must not be there yet")}},
+		{name: "delete", args: "NAME", meaning: "delete a user and all their sessions", needs: forUsers, run: deleteUserCommand,
+			options: []option{{name: "yes", meaning: "delete without asking; required without a terminal"}}},
+		{name: "import", args: "FILE", meaning: "add users from a file", needs: forUsers, run: importUsersCommand,
+			details: "FILE has one JSON object per line, or is the output of the original's GET /. The name - means standard input. If any line is bad, nobody is added. " +
+				"Users who already exist are left alone, so an interrupted import can be run again. See docs/moving-in.md.",
+			options: []option{
+				{name: "dry-run", meaning: "check the file and add nobody"},
+				{name: "skip-bad", meaning: "import the good lines even if others are bad"},
+				{name: "try", value: "NAME", meaning: "first check NAME's password against the hash in the file"},
+				{name: "v", meaning: "report every bad line, not only 20"},
+			}},
+		{name: "export", meaning: "print all users, with their password hashes", needs: forUsers, run: exportUsersCommand,
+			details: "The output is what import reads. It goes to standard output; on a terminal, use -o.",
+			options: []option{{name: "o", value: "FILE", meaning: "write to FILE, which must not exist"}}},
 	}
+}
+
+// completionCommand prints the script of package cli.
+func completionCommand(ctx context.Context, in *invocation) error {
+	switch shell := in.args[0]; shell {
+	case "bash", "zsh", "fish":
+		script := &cli.Command{Name: "latchkey", EnableShellCompletion: true, Writer: in.stdout, ErrWriter: in.stderr}
+		return script.Run(ctx, []string{"latchkey", "completion", shell})
+	}
+	return usageErrorf("unknown shell; want bash, zsh or fish")
 }

@@ -80,19 +80,19 @@ type connections interface {
 	Close() error
 }
 
-// An access says what a command may do to a database when it opens it.
-type access int
+// An openMode says what a command may do to a database.
+type openMode int
 
 const (
-	// toRead changes nothing. It refuses a schema of another version.
-	toRead access = iota
+	// readOnly changes nothing, and refuses a schema of another version.
+	readOnly openMode = iota
 
-	// toChange brings the schema up to date. A SQLite file must be there already: a
-	// misspelt path must not look like success.
-	toChange
+	// readWrite brings the schema up to date. A SQLite file must exist, so that a misspelt path
+	// does not look like success.
+	readWrite
 
-	// toCreate creates a SQLite file if there is none.
-	toCreate
+	// readWriteCreate also creates a SQLite file if there is none.
+	readWriteCreate
 )
 
 // scanAll calls scan for every row that is left.

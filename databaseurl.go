@@ -8,6 +8,9 @@ import (
 
 const sqlitePrefix = "sqlite:"
 
+// sqlitePath returns the path of the file that a URL names, and whether it names one.
+func sqlitePath(url string) (path string, ok bool) { return strings.CutPrefix(url, sqlitePrefix) }
+
 // fromSQLAlchemy returns a URL in our spelling if it is in SQLAlchemy's, with the name of a
 // Python driver after a + and three slashes before a SQLite file, and otherwise as it is
 // (https://docs.sqlalchemy.org/en/20/core/engines.html#database-urls).
@@ -31,7 +34,7 @@ var asyncpgSSL = strings.NewReplacer("?ssl=true", "?sslmode=require", "?ssl=", "
 // checkDatabaseURL returns what is wrong with a URL. The error does not quote the URL, which
 // may have a password in it, in any place if it is malformed.
 func checkDatabaseURL(url string) error {
-	path, isFile := strings.CutPrefix(url, sqlitePrefix)
+	path, isFile := sqlitePath(url)
 	switch {
 	case url == "":
 		return nil

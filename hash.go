@@ -29,7 +29,7 @@ type passwordHash interface {
 var (
 	// errBadHash means that nobody can log in with a stored hash: it is of no kind that
 	// we know, or damaged.
-	errBadHash = errors.New("no hash that Latchkey can verify")
+	errBadHash = errors.New("a hash that Latchkey cannot verify")
 
 	// errFastHash means that a hash can be tried billions of times a second.
 	errFastHash = errors.New("a hash that is too fast to be safe")
@@ -44,7 +44,7 @@ func (e costError) Error() string { return e.what + "; want " + e.want }
 // bound returns a costError unless least <= n <= most.
 func bound(what string, n, least, most int) error {
 	if n < least || n > most {
-		return costError{fmt.Sprintf("%s of %d", what, n), fmt.Sprintf("%d to %d", least, most)}
+		return costError{fmt.Sprintf("%s is %d", what, n), fmt.Sprintf("%d to %d", least, most)}
 	}
 	return nil
 }

@@ -60,7 +60,7 @@ func parseBcrypt(stored string) (passwordHash, error) {
 	if h.cost, err = number(f[2]); err != nil {
 		return nil, err
 	}
-	if err := bound("a bcrypt cost", h.cost, minBcryptCost, maxBcryptCost); err != nil {
+	if err := bound("bcrypt cost", h.cost, minBcryptCost, maxBcryptCost); err != nil {
 		return nil, err
 	}
 	h.variant, h.digest = f[1][1], f[3]

@@ -71,7 +71,7 @@ func newPBKDF2(name, count, salt string, key []byte, keyErr error, of string, fo
 	if err != nil {
 		return nil, err
 	}
-	if err := bound("PBKDF2 rounds", n, 1, fn.maxRounds); err != nil {
+	if err := bound("number of PBKDF2 rounds", n, 1, fn.maxRounds); err != nil {
 		return nil, err
 	}
 	return pbkdf2Hash{fn, n, salt, key, format, of}, nil

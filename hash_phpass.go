@@ -39,7 +39,7 @@ func parsePhpass(stored string) (passwordHash, error) {
 	if strings.IndexByte(itoa64, h.key[len(h.key)-1]) > 3 { // 16 bytes leave two bits for the last
 		return nil, errBadHash
 	}
-	if err := bound("a phpass cost", h.cost, minPhpassCost, maxPhpassCost); err != nil {
+	if err := bound("phpass cost", h.cost, minPhpassCost, maxPhpassCost); err != nil {
 		return nil, err
 	}
 	return h, nil

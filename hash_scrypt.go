@@ -48,7 +48,7 @@ func checkScryptCost(n, r, p int) error {
 		return err
 	}
 	if bits.OnesCount(uint(n)) != 1 {
-		return costError{fmt.Sprintf("scrypt n of %d", n), "a power of two"}
+		return costError{fmt.Sprintf("scrypt n is %d", n), "a power of two"}
 	}
 	return nil
 }

@@ -10,10 +10,10 @@ import (
 
 // A hashCensus counts users by the scheme of their password hash.
 type hashCensus struct {
-	hasher *hasher
-	users  int
-	counts map[string]int
-	sample map[string]passwordHash // one of each scheme
+	hasher  *hasher
+	users   int
+	counts  map[string]int
+	samples map[string]passwordHash // one of each scheme
 }
 
 // maxSchemes is how many schemes a hashCensus counts one by one. There are as many as there are
@@ -22,7 +22,7 @@ const maxSchemes = 40
 
 // newHashCensus returns a census for a server whose new hashes have this many rounds.
 func newHashCensus(rounds int) *hashCensus {
-	return &hashCensus{newHasher(rounds), 0, make(map[string]int), make(map[string]passwordHash)}
+	return &hashCensus{hasher: newHasher(rounds), counts: make(map[string]int), samples: make(map[string]passwordHash)}
 }
 
 // Schemes that are none.
@@ -38,22 +38,22 @@ func (c *hashCensus) add(u User) {
 	if u.PasswordHash != "" {
 		scheme = schemeBroken
 		if hash, err := parseHash(u.PasswordHash); err == nil {
-			scheme = c.noteScheme(hash)
+			scheme = c.schemeOf(hash)
 		}
 	}
 	c.counts[scheme]++
 }
 
-// noteScheme returns the scheme under which a hash is counted.
-func (c *hashCensus) noteScheme(hash passwordHash) string {
+// schemeOf returns the scheme under which a hash is counted.
+func (c *hashCensus) schemeOf(hash passwordHash) string {
 	scheme := hash.scheme()
-	if _, ok := c.sample[scheme]; ok {
+	if _, ok := c.samples[scheme]; ok {
 		return scheme
 	}
-	if len(c.sample) >= maxSchemes {
+	if len(c.samples) >= maxSchemes {
 		return schemeOther
 	}
-	c.sample[scheme] = hash
+	c.samples[scheme] = hash
 	return scheme
 }
 
@@ -77,32 +77,23 @@ func (c *hashCensus) schemes() string {
 	return strings.Join(parts, "; ")
 }
 
-// dearer is how much more work than a new hash a scheme must be to be worth a warning.
-const dearer = 1.1
+// costlier is how many times the work of a new hash a scheme must take to be worth a warning.
+const costlier = 1.1
 
-// warning says which schemes are more work than new hashes, or returns "". It computes a hash of
-// each, which takes up to a second or two.
+// warning says which schemes take more work than new hashes, or returns "". It computes one hash
+// of each scheme, which takes up to two seconds.
 func (c *hashCensus) warning() string {
 	var found []string
 	most := 0
-	for _, scheme := range slices.Sorted(maps.Keys(c.sample)) {
-		_, _, work := c.hasher.compare(c.sample[scheme], "")
-		if most = max(most, work); float64(work) > dearer*float64(c.hasher.rounds) {
+	for _, scheme := range slices.Sorted(maps.Keys(c.samples)) {
+		_, _, work := c.hasher.compare(c.samples[scheme], "")
+		if most = max(most, work); float64(work) > costlier*float64(c.hasher.rounds) {
 			found = append(found, fmt.Sprintf("%s (%.1f times)", scheme, float64(work)/float64(c.hasher.rounds)))
 		}
 	}
 	if found == nil {
 		return ""
 	}
-	return fmt.Sprintf("hashes that take longer to check than new ones: %s; until the server has met one, its failed logins take longer than others; PBKDF2_ITERATIONS=%d hides even that",
+	return fmt.Sprintf("some hashes take longer to verify than new ones: %s. Until one was verified after a start, a slow failed login reveals such a user. To prevent that, set PBKDF2_ITERATIONS=%d",
 		strings.Join(found, ", "), min(most, maxRounds))
-}
-
-// thousands returns a number with commas.
-func thousands(n int) string {
-	text := fmt.Sprint(n)
-	for i := len(text) - 3; i > 0; i -= 3 {
-		text = text[:i] + "," + text[i:]
-	}
-	return text
 }

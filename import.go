@@ -1,103 +1,99 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"log/slog"
 	"slices"
 	"strings"
 	"time"
 )
 
-// An importer adds the users of a file to the store. It checks all of them before it adds the
-// first.
-type importer struct {
-	accounts *accounts
-	file     *importFile
-	now      time.Time   // when users without a date are created
-	try      string      // usernameKey of whose password is tried; empty: nobody's
-	keep     int         // how many problems are kept
-	progress func(int)   // is told how many users have been read
-	census   *hashCensus // of those to be added
-
-	isFresh     bool // the store had no users when the check began
-	names, uids *duplicates
-	bad         []int // places of users that are left out, in their order
-	problems    []badLine
-	tried       *User // whose password is tried
-
-	read, there, added, admins int
-	sum                        [sha256.Size]byte // of the file as it was checked
+// importOptions say how a file of users is checked.
+type importOptions struct {
+	try      string // usernameKey of the user whose password is tried; empty: nobody
+	named    int    // how many bad lines are named
+	progress func(users int, read int64)
 }
 
-// A badLine is why a user cannot be imported.
-type badLine struct {
+// An importCheck is what is known of a file before its users are added.
+type importCheck struct {
+	accounts *accounts
+	file     *importFile
+	importOptions
+	now           time.Time // when users without a date are created
+	storeWasEmpty bool
+	names, uids   *duplicates // while the file is read
+
+	sum      [sha256.Size]byte // of the file
+	users    int               // how many there are
+	existing int               // how many of them are in the store
+	admins   int               // how many of the new ones are administrators
+	census   *hashCensus       // of the new ones
+	refused  []int             // the places of bad users, in their order
+	problems []importProblem   // of the first of them
+	tryUser  *User
+}
+
+// An importProblem is why the user at a place is refused.
+type importProblem struct {
 	place int
 	text  string
 }
 
-func newImporter(a *accounts, file *importFile) *importer {
-	return &importer{
-		accounts: a, file: file, now: a.now().UTC().Truncate(time.Microsecond), census: newHashCensus(a.passwords.rounds),
-		names: newDuplicates(), uids: newDuplicates(), progress: func(int) {},
+// checkImport compares every user of a file with the others and with the store.
+func checkImport(ctx context.Context, a *accounts, file *importFile, options importOptions) (*importCheck, error) {
+	c := &importCheck{
+		accounts: a, file: file, importOptions: options, now: a.now().UTC().Truncate(time.Microsecond),
+		names: newDuplicates(), uids: newDuplicates(), census: newHashCensus(a.passwords.rounds),
 	}
-}
-
-// check reads the file and compares it with itself and with the store.
-func (i *importer) check(ctx context.Context) error {
 	var err error
-	if i.isFresh, err = isEmpty(ctx, i.accounts.store); err != nil {
-		return err
+	if c.storeWasEmpty, err = isEmpty(ctx, a.store); err != nil {
+		return c, err
 	}
-	err = i.file.eachBatch(ctx, i.now, func(batch []importedUser) error {
-		return i.checkBatch(ctx, batch)
-	})
-	i.sum = i.file.sum
+	c.sum, err = file.eachChunk(ctx, c.now, func(ch chunk) error { return c.checkChunk(ctx, ch) })
 	if err == nil {
-		err = i.checkDuplicates(ctx)
+		err = c.refuseDuplicates(ctx)
 	}
-	slices.Sort(i.bad)
-	i.bad = slices.Compact(i.bad)
-	slices.SortStableFunc(i.problems, func(a, b badLine) int { return a.place - b.place })
-	return err
+	c.names, c.uids = nil, nil
+	slices.Sort(c.refused)
+	c.refused = slices.Compact(c.refused)
+	slices.SortStableFunc(c.problems, func(a, b importProblem) int { return a.place - b.place })
+	return c, err
 }
 
 // isEmpty reports whether a store has no users.
 func isEmpty(ctx context.Context, users userStore) (bool, error) {
-	found := errors.New("a user")
-	err := users.EachUser(ctx, func(User) error { return found })
-	if errors.Is(err, found) {
-		return false, nil
+	for _, err := range users.Users(ctx) {
+		return false, err
 	}
-	return err == nil, err
+	return true, nil
 }
 
-// checkBatch compares users with the store.
-func (i *importer) checkBatch(ctx context.Context, batch []importedUser) error {
+// checkChunk compares users with the store.
+func (c *importCheck) checkChunk(ctx context.Context, ch chunk) error {
 	var good []importedUser
 	var keys, uids []string
-	for _, u := range batch {
-		if u.bad != nil {
-			i.refuse(u.place, u.bad...)
+	for _, u := range ch.users {
+		if u.problems != nil {
+			c.refuse(u.place, u.problems...)
 			continue
 		}
 		good, keys = append(good, u), append(keys, u.user.Key)
-		i.names.add(u.user.Key, u.place)
+		c.names.add(u.user.Key, u.place)
 		if u.user.UID != "" {
 			uids = append(uids, u.user.UID)
-			i.uids.add(u.user.UID, u.place)
+			c.uids.add(u.user.UID, u.place)
 		}
 	}
-	i.read += len(batch)
-	i.progress(i.read)
+	c.users += len(ch.users)
+	c.progress(c.users, ch.read)
 	var found []User
-	if len(good) > 0 && !i.isFresh {
+	if len(good) > 0 && !c.storeWasEmpty {
 		var err error
-		if found, err = i.accounts.store.UsersByKeyOrUID(ctx, keys, uids); err != nil {
+		if found, err = c.accounts.store.UsersByKeyOrUID(ctx, keys, uids); err != nil {
 			return err
 		}
 	}
@@ -106,34 +102,36 @@ func (i *importer) checkBatch(ctx context.Context, batch []importedUser) error {
 		byKey[u.Key], byUID[u.UID] = u, u
 	}
 	for _, u := range good {
-		i.checkAgainst(u, byKey[u.user.Key], byUID[u.user.UID])
+		c.checkAgainst(u, byKey[u.user.Key], byUID[u.user.UID])
 	}
 	return nil
 }
 
 // checkAgainst compares a user with those in the store who have the same name or UID. They are
 // the zero User if there is none.
-func (i *importer) checkAgainst(u importedUser, sameName, sameUID User) {
-	if i.try != "" && u.user.Key == i.try {
-		i.tried = &u.user
-	}
+func (c *importCheck) checkAgainst(u importedUser, sameName, sameUID User) {
 	switch {
-	case sameName.ID != 0 && sameName.Username == u.user.Username:
-		i.there++
+	case sameName.ID != 0 && sameName.Username != u.user.Username:
+		c.refuse(u.place, problemWith("username", "%s is already the name of the existing user %s%s",
+			quoted(u.user.Username), quoted(sameName.Username), namesIgnore))
+		return
+	case sameName.ID == 0 && sameUID.ID != 0:
+		c.refuse(u.place, problemWith("uid", "already belongs to the existing user %s", quoted(sameUID.Username)))
+		return
 	case sameName.ID != 0:
-		i.refuse(u.place, problemWith("username", "%s is taken by %s, who is there already%s",
-			quoted(u.user.Username), quoted(sameName.Username), namesAreUnique))
-	case sameUID.ID != 0:
-		i.refuse(u.place, problemWith("uid", "is that of %s, who is there already", quoted(sameUID.Username)))
+		c.existing++
 	default:
-		i.census.add(u.user)
+		c.census.add(u.user)
 		if u.user.Scopes.has(scopeAdmin) {
-			i.admins++
+			c.admins++
 		}
+	}
+	if c.try != "" && u.user.Key == c.try {
+		c.tryUser = &u.user
 	}
 }
 
-const namesAreUnique = " (names are unique without regard to case and width)"
+const namesIgnore = " (names ignore case and width)"
 
 // problemWith describes what is wrong with a field.
 func problemWith(field, format string, args ...any) fieldError {
@@ -141,52 +139,74 @@ func problemWith(field, format string, args ...any) fieldError {
 }
 
 // refuse notes that a user cannot be imported.
-func (i *importer) refuse(place int, reasons ...fieldError) {
-	if n := len(i.bad); n == 0 || i.bad[n-1] != place {
-		i.bad = append(i.bad, place)
-	}
-	for _, reason := range reasons {
-		if len(i.problems) >= i.keep {
-			return
-		}
-		i.problems = append(i.problems, badLine{place, describeBad(reason)})
+func (c *importCheck) refuse(place int, reasons ...fieldError) {
+	if c.refused = append(c.refused, place); len(c.refused) <= c.named {
+		c.explain(place, reasons...)
 	}
 }
 
-// describeBad returns the name of a field, and what is wrong with it.
-func describeBad(bad fieldError) string {
+func (c *importCheck) explain(place int, reasons ...fieldError) {
+	for _, reason := range reasons {
+		c.problems = append(c.problems, importProblem{place, describeProblem(reason)})
+	}
+}
+
+// describeProblem returns the name of a field, and what is wrong with it.
+func describeProblem(bad fieldError) string {
 	if field, ok := bad.Loc[len(bad.Loc)-1].(string); ok && field != "body" {
 		return field + ": " + bad.reason()
 	}
 	return bad.reason()
 }
 
-// checkDuplicates refuses users whose name or UID an earlier one of the file has. It reads the
+// report returns the lines that say what is wrong with the file.
+func (c *importCheck) report() string {
+	var text strings.Builder
+	shown := make(map[int]bool)
+	for _, p := range c.problems {
+		if shown[p.place] = true; len(shown) > c.named {
+			delete(shown, p.place)
+			break
+		}
+		fmt.Fprintf(&text, "%s: %s\n", c.file.place(p.place), p.text)
+	}
+	if more := len(c.refused) - len(shown); more > 0 {
+		fmt.Fprintf(&text, "and %s more\n", thousands(more))
+	}
+	return text.String()
+}
+
+// refuseDuplicates refuses users whose name or UID an earlier one of the file has. It reads the
 // file again if there are any, because only their places are known.
-func (i *importer) checkDuplicates(ctx context.Context) error {
-	names, uids := i.names.find(), i.uids.find()
-	i.names, i.uids = nil, nil // they take a lot of memory
+func (c *importCheck) refuseDuplicates(ctx context.Context) error {
+	names, uids := c.names.find(), c.uids.find()
 	if len(names)+len(uids) == 0 {
 		return nil
 	}
 	wanted := make(map[int]string) // the names by their places
-	for _, pair := range slices.Concat(names, uids)[:min(len(names)+len(uids), i.keep)] {
-		wanted[pair.place], wanted[pair.first] = "", ""
+	for _, list := range [][]repetition{names, uids} {
+		for _, r := range list[:min(len(list), c.named)] {
+			wanted[r.place], wanted[r.first] = "", ""
+		}
 	}
-	err := i.file.eachBatch(ctx, i.now, func(batch []importedUser) error {
-		for _, u := range batch {
+	_, err := c.file.eachChunk(ctx, c.now, func(ch chunk) error {
+		for _, u := range ch.users {
 			if _, ok := wanted[u.place]; ok {
 				wanted[u.place] = quoted(u.user.Username)
 			}
 		}
 		return nil
 	})
-	for _, pair := range names {
-		i.refuse(pair.place, problemWith("username", "%s is taken by %s of %s%s",
-			wanted[pair.place], wanted[pair.first], i.file.place(pair.first), namesAreUnique))
+	for n, r := range names {
+		if c.refused = append(c.refused, r.place); n < c.named {
+			c.explain(r.place, problemWith("username", "%s is already used by %s on %s%s",
+				wanted[r.place], wanted[r.first], c.file.place(r.first), namesIgnore))
+		}
 	}
-	for _, pair := range uids {
-		i.refuse(pair.place, problemWith("uid", "is that of %s of %s, too", wanted[pair.first], i.file.place(pair.first)))
+	for n, r := range uids {
+		if c.refused = append(c.refused, r.place); n < c.named {
+			c.explain(r.place, problemWith("uid", "already used by %s on %s", wanted[r.first], c.file.place(r.first)))
+		}
 	}
 	return err
 }
@@ -194,149 +214,80 @@ func (i *importer) checkDuplicates(ctx context.Context) error {
 // errFileChanged means that the file is not the one that was checked.
 var errFileChanged = errors.New("the file has changed since it was checked")
 
-// write adds the users of the file, but those that check has refused. If it fails, or ctx ends,
-// whole batches are in the store: repeat it, and it goes on.
-func (i *importer) write(ctx context.Context) error {
-	left := i.bad
-	i.read = 0
+// write adds the users of the file, but those that were refused, and returns how many it has
+// added. If it fails, or ctx ends, whole batches are in the store: repeat it, and it goes on.
+func (c *importCheck) write(ctx context.Context) (added int, err error) {
+	refused, users := c.refused, 0
 	var batch []User
-	err := i.file.eachBatch(ctx, i.now, func(users []importedUser) error {
-		for _, u := range users {
+	sum, err := c.file.eachChunk(ctx, c.now, func(ch chunk) error {
+		for _, u := range ch.users {
 			switch {
-			case len(left) > 0 && left[0] == u.place:
-				left = left[1:]
-			case u.bad != nil:
+			case len(refused) > 0 && refused[0] == u.place:
+				refused = refused[1:]
+			case u.problems != nil:
 				return errFileChanged
 			default:
 				batch = append(batch, u.user)
 			}
 		}
-		i.read += len(users)
+		users += len(ch.users)
+		c.progress(users, ch.read)
 		if len(batch) < importBatch {
 			return nil
 		}
-		err := i.add(ctx, batch)
-		batch = batch[:0]
+		n, err := c.addBatch(ctx, batch)
+		added, batch = added+n, batch[:0]
 		return err
 	})
 	if err == nil && len(batch) > 0 {
-		err = i.add(ctx, batch)
+		var n int
+		n, err = c.addBatch(ctx, batch)
+		added += n
 	}
-	if err != nil {
-		return err
+	if err == nil && sum != c.sum {
+		err = errFileChanged
 	}
-	if i.file.sum != i.sum {
-		return errFileChanged
-	}
-	return nil
+	return added, err
 }
 
-// add adds a batch, also if ctx ends meanwhile.
-func (i *importer) add(ctx context.Context, batch []User) error {
+// addBatch adds users, also if ctx ends meanwhile, and returns how many were added.
+func (c *importCheck) addBatch(ctx context.Context, batch []User) (n int, err error) {
 	if err := ctx.Err(); err != nil {
-		return err
+		return 0, err
 	}
-	added, err := i.accounts.store.AddUsers(context.WithoutCancel(ctx), batch)
-	if err != nil {
-		return err
-	}
+	added, err := c.accounts.store.AddUsers(context.WithoutCancel(ctx), batch)
 	for _, ok := range added {
 		if ok {
-			i.added++
+			n++
 		}
 	}
-	i.progress(i.read)
-	return nil
+	return n, err
 }
 
-// tryPassword returns an error unless the hash of the user who is tried takes a password.
-func (i *importer) tryPassword(password string) error {
-	hash, err := parseHash(i.tried.PasswordHash)
+// checkPassword returns an error unless the hash of tryUser takes a password.
+func (c *importCheck) checkPassword(password string) error {
+	hash, err := parseHash(c.tryUser.PasswordHash)
 	if err != nil {
-		return fmt.Errorf("%s has no password", quoted(i.tried.Username))
+		return fmt.Errorf("%s has no password", quoted(c.tryUser.Username))
 	}
 	if ok, _ := hash.verify(password); !ok {
-		return fmt.Errorf("the hash of %s (%s) does not take this password", quoted(i.tried.Username), hash.scheme())
+		return fmt.Errorf("the password of %s does not match the hash (%s)", quoted(c.tryUser.Username), hash.scheme())
 	}
 	return nil
 }
 
-// summary says what was done, or with would what would be.
-func (i *importer) summary(would bool) string {
-	added, verb := i.added, "added"
-	if would {
-		added, verb = i.census.users, "would add"
-	}
-	there := i.there
-	if !would {
-		there = i.read - len(i.bad) - i.added
-	}
-	text := fmt.Sprintf("%s %s, there already %s, refused %s; administrators %s",
-		verb, thousands(added), thousands(there), thousands(len(i.bad)), thousands(i.admins))
-	if i.census.users > 0 {
-		text += "; hashes: " + i.census.schemes()
+// summary says how many users were added, or would be.
+func (c *importCheck) summary(verb string, added int) string {
+	text := fmt.Sprintf("%s %s, there already %s, refused %s; administrators %s", verb, thousands(added),
+		thousands(c.users-len(c.refused)-added), thousands(len(c.refused)), thousands(c.admins))
+	if c.census.users > 0 {
+		text += "; hashes: " + c.census.schemes()
 	}
 	return text
 }
 
 // record writes the event of an import.
-func (i *importer) record(ctx context.Context, by client) {
-	i.accounts.log.LogAttrs(ctx, slog.LevelInfo, "user_imported", slog.Int("added", i.added), slog.Int("refused", len(i.bad)),
-		slog.String("sha256", fmt.Sprintf("%x", i.sum)), slog.String("actor", by.Actor))
-}
-
-// duplicates finds texts that occur twice among millions. It keeps a hash of each, and where it
-// was.
-type duplicates struct {
-	seed   maphash.Seed
-	shards [256][]occurrence // by the first byte of the hash
-}
-
-type occurrence struct {
-	hash  uint64
-	place uint32
-}
-
-// A repetition is the place of a text that stands at an earlier place, too.
-type repetition struct{ place, first int }
-
-func newDuplicates() *duplicates { return &duplicates{seed: maphash.MakeSeed()} }
-
-func (d *duplicates) add(text string, place int) {
-	h := maphash.String(d.seed, text)
-	d.shards[h>>56] = append(d.shards[h>>56], occurrence{h, uint32(place)})
-}
-
-// find returns all repetitions in the order of their places.
-func (d *duplicates) find() []repetition {
-	var all []repetition
-	for _, shard := range d.shards {
-		slices.SortFunc(shard, func(a, b occurrence) int {
-			return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.place, b.place))
-		})
-		first := 0
-		for i := 1; i < len(shard); i++ {
-			if shard[i].hash != shard[first].hash {
-				first = i
-				continue
-			}
-			all = append(all, repetition{int(shard[i].place), int(shard[first].place)})
-		}
-	}
-	slices.SortFunc(all, func(a, b repetition) int { return a.place - b.place })
-	return all
-}
-
-// reportProblems returns the lines that say what is wrong with the file.
-func (i *importer) reportProblems() string {
-	var text strings.Builder
-	shown := make(map[int]bool)
-	for _, p := range i.problems {
-		shown[p.place] = true
-		fmt.Fprintf(&text, "%s: %s\n", i.file.place(p.place), p.text)
-	}
-	if more := len(i.bad) - len(shown); more > 0 {
-		fmt.Fprintf(&text, "and %s more\n", thousands(more))
-	}
-	return text.String()
+func (c *importCheck) record(ctx context.Context, added int, by client) {
+	c.accounts.log.LogAttrs(ctx, slog.LevelInfo, "user_imported", slog.Int("added", added), slog.Int("refused", len(c.refused)),
+		slog.String("sha256", fmt.Sprintf("%x", c.sum)), slog.String("actor", by.Actor))
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"regexp"
 	"slices"
 	"strings"
@@ -23,7 +22,7 @@ func parseImportedUser(members []member, now time.Time) (User, fieldErrors) {
 	for _, m := range members {
 		switch {
 		case m.name == "password":
-			bad.add("password", &fieldError{Msg: "import takes hashes; latchkey users add takes passwords"})
+			bad.add("password", &fieldError{Msg: "import takes only hashes; want password_hash, or use latchkey users add"})
 		case !slices.Contains(importedFields, m.name):
 			bad.add(printable(m.name), &fieldError{Msg: "unknown; want " + strings.Join(importedFields, ", ")})
 		}
@@ -55,7 +54,7 @@ func (e *fieldErrors) importedName(fields map[string]json.RawMessage) string {
 	}
 	name, bad := parseUsername(text)
 	if bad == nil && slices.Contains([]string{".", "..", "/"}, name) {
-		bad = valueError("no path can have this name")
+		bad = valueError("a user cannot have this name, because it cannot stand in a URL path")
 	}
 	e.add("username", bad)
 	return name
@@ -84,18 +83,14 @@ func (e *fieldErrors) importedHash(fields map[string]json.RawMessage) string {
 		return ""
 	}
 	if _, err := parseHash(hash); err != nil {
-		e.add(name, &fieldError{Msg: reasonOfHash(err)})
+		e.add(name, &fieldError{Msg: hashProblem(err)})
 	}
 	return hash
 }
 
-// reasonOfHash says why a hash cannot be imported, and what to do.
-func reasonOfHash(err error) string {
-	const instead = "; reset it: import the user with password_hash null"
-	if _, ok := errors.AsType[costError](err); ok {
-		return "a hash with a " + err.Error() + instead
-	}
-	return err.Error() + instead
+// hashProblem says why a hash cannot be imported, and what to do.
+func hashProblem(err error) string {
+	return err.Error() + "; reset it: import the user with password_hash null"
 }
 
 // isAbsent reports whether a member is not there, or null.
@@ -140,11 +135,14 @@ func (e *fieldErrors) date(fields map[string]json.RawMessage, name string, now t
 	}
 	var t time.Time
 	if err := t.UnmarshalText([]byte(text)); err != nil {
-		e.add(name, &fieldError{Msg: "want a time with its zone as RFC 3339 has it, such as 2026-11-25T08:30:00Z"})
+		e.add(name, &fieldError{Msg: "want an RFC 3339 time with a zone, such as 2026-11-25T08:30:00Z"})
 		return time.Time{}
 	}
-	if t = t.UTC(); t.Year() < 1 || t.After(now.Add(day)) {
-		e.add(name, &fieldError{Msg: "want a time that has passed"})
+	switch t = t.UTC(); {
+	case t.Year() < 1:
+		e.add(name, &fieldError{Msg: "want a year from 1 on"})
+	case t.After(now.Add(day)):
+		e.add(name, &fieldError{Msg: "is more than a day in the future"})
 	}
 	return t
 }

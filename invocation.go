@@ -5,64 +5,95 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"log/slog"
 	"os"
+	"os/user"
+	"runtime/debug"
+	"time"
 
-	"github.com/urfave/cli/v3"
 	"golang.org/x/term"
 )
 
-// A program is what a run has from outside, so that a test can run the whole program. Only
-// signals and GOMAXPROCS are not in it.
+// A program is the environment of one run: variables and streams. A test can run the whole
+// program; only signals and GOMAXPROCS are not in it.
 type program struct {
 	environ []string // NAME=value
 	stdin   *os.File
 	stdout  io.Writer
 	stderr  *os.File
+}
 
-	commands []command // all there are
+// version is set by the linker (see the Makefile).
+var version string
+
+func buildVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok && version == "" {
+		return info.Main.Version
+	}
+	return version
 }
 
 // A command is what the first words of the command line ask for.
 type command struct {
-	name    string
-	args    string // their names; the last may end with "..."
-	meaning string // a line without a period
-	details string // more of it, for its own help
-	needs   need   // 0: it reads no settings
-	flags   []cli.Flag
-	run     func(ctx context.Context, in *invocation) error
-	sub     []command
+	name      string
+	args      string // their names; the last may end with "..."
+	meaning   string // a line without a period
+	details   string // more of it, for its own help
+	needs     need   // 0: it reads no settings
+	options   []option
+	run       func(ctx context.Context, in *invocation) error
+	sub       []command
+	isDefault bool // it runs if no command is named
 }
 
-// An invocation is a command with what stood after it.
-type invocation struct {
-	*program
-	flags *cli.Command
-	args  []string
-	cfg   config
+// An option is a flag of a command. A switch has no value.
+type option struct {
+	name, value, meaning string
+	repeated             bool
 }
 
-// settingFlags returns the flags of the settings that a command needs.
-func settingFlags(needs need) []cli.Flag {
-	var all []cli.Flag
+// allOptions returns the options of a command, with those of the settings that it reads.
+func (c command) allOptions() []option {
+	all := c.options
 	for _, s := range settings {
-		if s.flag != "" && s.needs&needs != 0 {
-			all = append(all, &cli.StringFlag{Name: s.flag, DefaultText: "VALUE", Usage: "of " + s.name, OnlyOnce: true, Local: true})
+		if s.flag != "" && s.needs&c.needs != 0 {
+			all = append(all, option{name: s.flag, value: "VALUE", meaning: "used instead of " + s.name})
 		}
 	}
 	return all
 }
 
+// An invocation is a command with its arguments, options and settings.
+type invocation struct {
+	*program
+	args  []string
+	given map[string][]string // options by their names
+	cfg   config
+}
+
+// isSet reports whether an option was given. A switch is on then.
+func (in *invocation) isSet(name string) bool { return in.given[name] != nil }
+
+// text returns the value of an option, or "".
+func (in *invocation) text(name string) string {
+	if !in.isSet(name) {
+		return ""
+	}
+	return in.given[name][0]
+}
+
+// usageErrorf returns the error of a command whose arguments are wrong. It says what would be
+// right.
+func usageErrorf(format string, args ...any) error { return configError{fmt.Sprintf(format, args...)} }
+
 // errInterrupted means that a signal ended a command.
 var errInterrupted = errors.New("interrupted")
-
-// errUsage is the error of a command whose arguments are wrong, with what would be right.
-func errUsage(format string, args ...any) error { return configError{fmt.Sprintf(format, args...)} }
 
 // interrupted returns errInterrupted if ctx has ended, and err otherwise.
 func interrupted(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil && !errors.Is(err, errInterrupted) {
-		return fmt.Errorf("%w: %w", errInterrupted, err)
+		return errInterrupted
 	}
 	return err
 }
@@ -73,8 +104,58 @@ func isTerminal(stream any) bool {
 	return ok && f != nil && term.IsTerminal(int(f.Fd()))
 }
 
-// report prints the result of a command.
-func (in *invocation) report(format string, args ...any) error {
+// printf prints a line of the result.
+func (in *invocation) printf(format string, args ...any) error {
 	_, err := fmt.Fprintf(in.stdout, format+"\n", args...)
 	return err
+}
+
+// cliClient says who runs a command, for the record.
+func cliClient() client {
+	name := "unknown"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	return client{Actor: "cli:" + name}
+}
+
+// commandPatience is how long a command waits for a database to answer.
+const commandPatience = 5 * time.Second
+
+// errInMemory means that a command cannot reach the users.
+var errInMemory = configError{"no database: set DATABASE_URL or give -db; without one, users exist only in the memory of the server"}
+
+// withAccounts calls do with the accounts in the database that the settings name.
+func (in *invocation) withAccounts(ctx context.Context, mode openMode, do func(*accounts) error) error {
+	if in.cfg.DatabaseURL == "" {
+		return errInMemory
+	}
+	for _, warning := range in.cfg.Warnings {
+		fmt.Fprintln(in.stderr, "warning:", warning)
+	}
+	log := slog.New(slog.NewTextHandler(in.stderr, &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: withoutTime}))
+	var db *database
+	var err error
+	if mode == readOnly {
+		db, err = openReadOnly(ctx, in.cfg.DatabaseURL, log)
+	} else {
+		db, err = openMigrated(ctx, in.cfg.DatabaseURL, mode, commandPatience, log)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		path, _ := sqlitePath(in.cfg.DatabaseURL)
+		return fmt.Errorf("%s does not exist; want the path of the server's database (only users add and users import create one)", path)
+	}
+	if err != nil {
+		return interrupted(ctx, err)
+	}
+	defer db.Close()
+	return interrupted(ctx, do(newAccounts(in.cfg, sqlStore{db}, log)))
+}
+
+// withoutTime drops the time from log lines that somebody reads as they come.
+func withoutTime(_ []string, a slog.Attr) slog.Attr {
+	if a.Key == slog.TimeKey {
+		return slog.Attr{}
+	}
+	return a
 }

@@ -164,7 +164,7 @@ func (r *settingReader) databaseURL(name string) string {
 	if err := checkDatabaseURL(url); err != nil {
 		r.bad(name, "%v", err)
 	}
-	if path, ok := strings.CutPrefix(url, sqlitePrefix); ok && url != r.values[name] && strings.Contains(path, "/") && !strings.ContainsAny(path[:1], "./") {
+	if path, ok := sqlitePath(url); ok && url != r.values[name] && strings.Contains(path, "/") && !strings.ContainsAny(path[:1], "./") {
 		r.warn(name, "three slashes begin a path from the working directory, as in SQLAlchemy; want four for an absolute one, or sqlite: and the path")
 	}
 	r.values[name] = url

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"iter"
 	"maps"
 	"slices"
 )
@@ -73,16 +74,20 @@ func (m *memStore) UserByKey(ctx context.Context, key string) (User, error) {
 	return foundUser(ctx, m.byKey[key])
 }
 
-func (m *memStore) EachUser(ctx context.Context, yield func(User) error) error {
-	for _, u := range m.usersNow() {
-		if err := ctx.Err(); err != nil {
-			return err
+func (m *memStore) Users(ctx context.Context) iter.Seq2[User, error] {
+	return func(yield func(User, error) bool) {
+		for _, u := range m.usersNow() {
+			if ctx.Err() != nil {
+				break
+			}
+			if !yield(*u, nil) {
+				return
+			}
 		}
-		if err := yield(*u); err != nil {
-			return err
+		if err := ctx.Err(); err != nil {
+			yield(User{}, err)
 		}
 	}
-	return ctx.Err()
 }
 
 // usersNow returns the users of this moment, which never change, in the order of their creation.

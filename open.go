@@ -3,10 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
-	"strings"
 	"time"
 )
 
@@ -23,7 +20,7 @@ func openStoreWithin(ctx context.Context, url string, patience time.Duration, lo
 		log.Warn("users and sessions are kept in memory and are lost when this process ends")
 		return newMemStore(), nil
 	}
-	db, err := openMigrated(ctx, url, toCreate, patience, log)
+	db, err := openMigrated(ctx, url, readWriteCreate, patience, log)
 	if err != nil {
 		return nil, err
 	}
@@ -32,8 +29,8 @@ func openStoreWithin(ctx context.Context, url string, patience time.Duration, lo
 }
 
 // openMigrated opens a database and brings its schema up to date.
-func openMigrated(ctx context.Context, url string, may access, patience time.Duration, log *slog.Logger) (*database, error) {
-	db, err := openDatabase(url, may, log)
+func openMigrated(ctx context.Context, url string, mode openMode, patience time.Duration, log *slog.Logger) (*database, error) {
+	db, err := openDatabase(url, mode, log)
 	if err != nil {
 		return nil, err
 	}
@@ -46,10 +43,10 @@ func openMigrated(ctx context.Context, url string, may access, patience time.Dur
 	return db, nil
 }
 
-// openToRead opens a database as it is. It returns an fs.ErrNotExist for a SQLite file that is
+// openReadOnly opens a database as it is. It returns an fs.ErrNotExist for a SQLite file that is
 // not there.
-func openToRead(ctx context.Context, url string, log *slog.Logger) (*database, error) {
-	db, err := openDatabase(url, toRead, log)
+func openReadOnly(ctx context.Context, url string, log *slog.Logger) (*database, error) {
+	db, err := openDatabase(url, readOnly, log)
 	if err != nil {
 		return nil, err
 	}
@@ -59,47 +56,7 @@ func openToRead(ctx context.Context, url string, log *slog.Logger) (*database, e
 	return db, nil
 }
 
-// commandPatience is how long a command waits for a database to answer.
-const commandPatience = 5 * time.Second
-
-// errInMemory means that a command cannot reach the users.
-var errInMemory = configError{"DATABASE_URL: is not set, so that the users are in the memory of the server, which no command reaches; want -db or DATABASE_URL"}
-
-// withAccounts calls do with the accounts in the database that the settings name.
-func (in *invocation) withAccounts(ctx context.Context, may access, do func(*accounts) error) error {
-	if in.cfg.DatabaseURL == "" {
-		return errInMemory
-	}
-	for _, warning := range in.cfg.Warnings {
-		fmt.Fprintln(in.stderr, "warning:", warning)
-	}
-	log := slog.New(slog.NewTextHandler(in.stderr, &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: withoutTime}))
-	var db *database
-	var err error
-	if may == toRead {
-		db, err = openToRead(ctx, in.cfg.DatabaseURL, log)
-	} else {
-		db, err = openMigrated(ctx, in.cfg.DatabaseURL, may, commandPatience, log)
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no file %s; want the path of the server's database", strings.TrimPrefix(in.cfg.DatabaseURL, sqlitePrefix))
-	}
-	if err != nil {
-		return interrupted(ctx, err)
-	}
-	defer db.Close()
-	return interrupted(ctx, do(newAccounts(in.cfg, sqlStore{db}, log)))
-}
-
-// withoutTime drops the time from log lines that somebody reads as they come.
-func withoutTime(_ []string, a slog.Attr) slog.Attr {
-	if a.Key == slog.TimeKey {
-		return slog.Attr{}
-	}
-	return a
-}
-
-// newAccounts returns accounts that make no tokens yet; see useTokens.
+// newAccounts returns accounts that make no tokens yet; see enableTokens.
 func newAccounts(cfg config, users store, log *slog.Logger) *accounts {
 	var limiter *throttle
 	if cfg.Throttled {
@@ -121,8 +78,8 @@ func newAccounts(cfg config, users store, log *slog.Logger) *accounts {
 	}
 }
 
-// useTokens makes the accounts issue and accept tokens.
-func (a *accounts) useTokens(cfg config) (err error) {
+// enableTokens makes the accounts issue and accept tokens.
+func (a *accounts) enableTokens(cfg config) (err error) {
 	a.refreshTokens = newRefreshKeys(cfg.Secret, cfg.SecretFallbacks)
 	a.tokens, err = newSigner(cfg.Keys, cfg.AccessTokenLife, cfg.Issuer, cfg.Audience)
 	return err

@@ -65,7 +65,7 @@ func (n *notebook) await(t testing.TB, text string) {
 // openPool opens a store in PostgreSQL whose pool a test has to hand.
 func openPool(t testing.TB, url string, log *slog.Logger) (sqlStore, *pgConnections) {
 	t.Helper()
-	db, err := openDatabase(url, toCreate, log)
+	db, err := openDatabase(url, readWriteCreate, log)
 	if err != nil {
 		t.Fatal(err)
 	}

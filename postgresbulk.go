@@ -3,35 +3,34 @@ package main
 import (
 	"context"
 	"errors"
-	"strings"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-const (
-	createIncoming = `CREATE TEMPORARY TABLE latchkey_incoming ON COMMIT DROP AS
-		SELECT ` + insertedColumns + ` FROM users WITH NO DATA`
+var (
+	createStaging = `CREATE TEMPORARY TABLE latchkey_staging ON COMMIT DROP AS
+		SELECT ` + insertedList + ` FROM users WITH NO DATA`
 
-	insertIncoming = `INSERT INTO users (` + insertedColumns + `)
-		SELECT ` + insertedColumns + ` FROM latchkey_incoming ON CONFLICT DO NOTHING RETURNING uid`
+	insertStaged = `INSERT INTO users (` + insertedList + `)
+		SELECT ` + insertedList + ` FROM latchkey_staging ON CONFLICT DO NOTHING RETURNING uid`
 
-	// insertArrays does the same with an array for each column.
-	insertArrays = `INSERT INTO users (` + insertedColumns + `)
+	// insertFromArrays does the same with an array for each column.
+	insertFromArrays = `INSERT INTO users (` + insertedList + `)
 		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],
 			$6::text[], $7::boolean[], $8::text[], $9::bigint[], $10::bigint[])
 		ON CONFLICT DO NOTHING RETURNING uid`
 )
 
 // addUsers copies the users into a temporary table, which takes half as long as to send them in
-// arrays. A relative of PostgreSQL may have no such tables, or the role may not make them: then
-// it sends arrays.
+// arrays. If the server or the role does not allow temporary tables, it sends arrays.
 func (c *pgConnections) addUsers(ctx context.Context, users []User) (added []bool, err error) {
 	err = c.use(ctx, func(conn *pgxpool.Conn) error {
-		added, err = copyUsers(ctx, conn, users)
+		added, err = addByCopy(ctx, conn, users)
 		if isUnsupported(err) {
-			added, err = sendUsers(ctx, conn, users)
+			added, err = addByArrays(ctx, conn, users)
 		}
 		return err
 	})
@@ -51,25 +50,24 @@ func isUnsupported(err error) bool {
 	return false
 }
 
-func copyUsers(ctx context.Context, conn *pgxpool.Conn, users []User) ([]bool, error) {
+func addByCopy(ctx context.Context, conn *pgxpool.Conn, users []User) ([]bool, error) {
 	var added []bool
 	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, createIncoming, pgx.QueryExecModeExec); err != nil {
+		if _, err := tx.Exec(ctx, createStaging, pgx.QueryExecModeExec); err != nil {
 			return err
 		}
-		columns := strings.Fields(strings.ReplaceAll(insertedColumns, ",", " "))
 		rows := pgx.CopyFromSlice(len(users), func(i int) ([]any, error) { return insertedValues(users[i]), nil })
-		if _, err := tx.CopyFrom(ctx, pgx.Identifier{"latchkey_incoming"}, columns, rows); err != nil {
+		if _, err := tx.CopyFrom(ctx, pgx.Identifier{"latchkey_staging"}, insertedColumns, rows); err != nil {
 			return err
 		}
 		var err error
-		added, err = addedOf(ctx, tx, users, insertIncoming)
+		added, err = queryAdded(ctx, tx, users, insertStaged)
 		return err
 	})
 	return added, err
 }
 
-func sendUsers(ctx context.Context, conn *pgxpool.Conn, users []User) ([]bool, error) {
+func addByArrays(ctx context.Context, conn *pgxpool.Conn, users []User) ([]bool, error) {
 	rows := make([][]any, len(users))
 	for i, u := range users {
 		rows[i] = insertedValues(u)
@@ -85,9 +83,11 @@ func sendUsers(ctx context.Context, conn *pgxpool.Conn, users []User) ([]bool, e
 			args[i] = column[bool](rows, i)
 		case int64:
 			args[i] = column[int64](rows, i)
+		default:
+			return nil, fmt.Errorf("%T in the place of a column", value)
 		}
 	}
-	return addedOf(ctx, conn, users, insertArrays, args...)
+	return queryAdded(ctx, conn, users, insertFromArrays, args...)
 }
 
 // column returns the values of one column.
@@ -99,12 +99,12 @@ func column[T any](rows [][]any, i int) []T {
 	return values
 }
 
-// addedOf carries out a statement that returns the UIDs of the users it has added, and says of
+// queryAdded carries out a statement that returns the UIDs of the users it has added, and says of
 // each of users whether it is among them.
-func addedOf(ctx context.Context, db interface {
+func queryAdded(ctx context.Context, db interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }, users []User, text string, args ...any) ([]bool, error) {
-	rows, err := db.Query(ctx, text, append([]any{pgx.QueryExecModeExec}, args...)...)
+	rows, err := db.Query(ctx, text, append([]any{pgx.QueryExecModeExec}, args...)...) // which works behind any pooler
 	if err != nil {
 		return nil, err
 	}

@@ -31,12 +31,10 @@ func (in *invocation) newProgress(what string, file *importFile) *progress {
 	return p
 }
 
-// show is told how many users have been read. How many there are is estimated.
-func (p *progress) show(users int) {
+// show is told how many users and bytes have been read. How many users there are is estimated.
+func (p *progress) show(users int, read int64) {
 	if p.bar != nil {
-		if p.file.read > 0 {
-			p.bar.ChangeMax64(max(int64(float64(users)*float64(p.file.size)/float64(p.file.read)), int64(users)))
-		}
+		p.bar.ChangeMax64(max(int64(float64(users)*float64(p.file.size)/float64(max(read, 1))), int64(users)))
 		p.bar.Set(users)
 		return
 	}
@@ -46,7 +44,7 @@ func (p *progress) show(users int) {
 	}
 	p.next = now.Add(progressInterval)
 	fmt.Fprintf(p.in.stderr, "%s: %s users, %d %%, %s users/s\n", p.what, thousands(users),
-		100*p.file.read/max(p.file.size, 1), thousands(int(float64(users)/now.Sub(p.began).Seconds())))
+		100*read/max(p.file.size, 1), thousands(int(float64(users)/now.Sub(p.began).Seconds())))
 }
 
 // end removes the bar.

@@ -20,7 +20,7 @@ import (
 // openEmpty opens a database without making its schema.
 func openEmpty(t testing.TB, url string) *database {
 	t.Helper()
-	db, err := openDatabase(url, toCreate, slog.New(slog.DiscardHandler))
+	db, err := openDatabase(url, readWriteCreate, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// scopes are what a user may do: words, sorted and without doubles, with a space between two
-// of them, as OAuth writes them (RFC 6749 §3.3).
+// scopes is a set of permissions in OAuth's form (RFC 6749 §3.3): sorted words without duplicates,
+// separated by spaces.
 type scopes string
 
 const (
@@ -27,10 +27,10 @@ func newScopes(names ...string) (scopes, error) {
 	names = slices.Compact(names)
 	for _, name := range names {
 		if !scopeSyntax.MatchString(name) {
-			return "", fmt.Errorf("%s is no scope; want 1 to 64 of the characters A-Z a-z 0-9 . _ : -", quoted(name))
+			return "", fmt.Errorf("%s is not a valid scope; want 1 to 64 characters from A-Z a-z 0-9 . _ : -", quoted(name))
 		}
 		if name == "any" {
-			return "", errors.New(`"any" is no scope: it stands for every user`)
+			return "", errors.New(`"any" is reserved; want another scope`)
 		}
 	}
 	if len(names) > maxScopes {
@@ -50,8 +50,7 @@ func (s scopes) with(more ...string) (scopes, error) {
 	return newScopes(append(s.names(), more...)...)
 }
 
-// without returns s less some scopes.
-func (s scopes) without(less ...string) scopes {
-	kept := slices.DeleteFunc(s.names(), func(name string) bool { return slices.Contains(less, name) })
-	return scopes(strings.Join(kept, " "))
+// without returns s without some scopes. Its errors are those of newScopes.
+func (s scopes) without(less ...string) (scopes, error) {
+	return newScopes(slices.DeleteFunc(s.names(), func(name string) bool { return slices.Contains(less, name) })...)
 }

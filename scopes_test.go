@@ -29,12 +29,12 @@ func TestNewScopes(t *testing.T) {
 		{"64 characters", []string{strings.Repeat("a", 64)}, scopes(strings.Repeat("a", 64)), ""},
 		{"65 characters", []string{strings.Repeat("a", 65)}, "", "1 to 64"},
 		{"an empty one", []string{""}, "", "1 to 64"},
-		{"two words in one", []string{"a b"}, "", `"a b" is no scope`},
-		{"a comma", []string{"a,b"}, "", "is no scope"},
-		{"a letter that is not ASCII", []string{"größe"}, "", "is no scope"},
-		{"a newline at the end", []string{"admin\n"}, "", `"admin\n" is no scope`},
-		{"an escape sequence is shown as such", []string{"\x1b[31m"}, "", `"\x1b[31m" is no scope`},
-		{"any, which stands for every user", []string{"any"}, "", `"any" is no scope`},
+		{"two words in one", []string{"a b"}, "", `"a b" is not a valid scope`},
+		{"a comma", []string{"a,b"}, "", "is not a valid scope"},
+		{"a letter that is not ASCII", []string{"größe"}, "", "is not a valid scope"},
+		{"a newline at the end", []string{"admin\n"}, "", `"admin\n" is not a valid scope`},
+		{"an escape sequence is shown as such", []string{"\x1b[31m"}, "", `"\x1b[31m" is not a valid scope`},
+		{"any, which stands for every user", []string{"any"}, "", `"any" is reserved`},
 		{"32", many(32), scopes(strings.Join(many(32), " ")), ""},
 		{"33", many(33), "", "33 scopes; want at most 32"},
 		{"33, of which two are the same", append(many(32), "scope00"), scopes(strings.Join(many(32), " ")), ""},
@@ -51,8 +51,8 @@ func TestScopesChange(t *testing.T) {
 	if got, err := s.with("write", "admin"); err != nil || got != "admin read write" {
 		t.Errorf("with = %q, %v", got, err)
 	}
-	if got := s.without("admin", "write"); got != "read" {
-		t.Errorf("without = %q", got)
+	if got, err := s.without("admin", "write"); err != nil || got != "read" {
+		t.Errorf("without = %q, %v", got, err)
 	}
 	if !s.has("admin") || s.has("adm") || s.has("") || scopes("").has("") {
 		t.Error("has finds what is not there")

@@ -23,12 +23,12 @@ const sqliteBusyTimeout = 3 * time.Second
 
 // openSQLite opens a file with one connection that writes and several that read. Another
 // process on the same machine may open the same file: SQLite's locks allow that.
-func openSQLite(path string, may access, log *slog.Logger) (*database, error) {
+func openSQLite(path string, mode openMode, log *slog.Logger) (*database, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
 	}
-	warnings, err := prepareFile(path, may)
+	warnings, err := prepareFile(path, mode)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the SQLite file %s: %w", path, err)
 	}
@@ -149,7 +149,7 @@ func (c *sqliteConnections) explain(err error) error {
 type sqliteConnections struct {
 	reader, writer *sql.DB
 	watch          fileWatch
-	turns          turnTaker                  // of bulk loads
+	pacer          pacer                      // of bulk loads
 	prepared       []atomic.Pointer[sql.Stmt] // by the place of the statement
 }
 

@@ -9,8 +9,7 @@ import (
 	"github.com/ncruces/go-sqlite3/driver"
 )
 
-// bulkPragmas make the connection that writes fit for many rows in random order: more of the
-// indexes stays in memory, and the log of changes may grow to 80 MB before it is copied into
+// bulkPragmas tune the writing connection for many rows in random order: more of the indexes stays in memory, and the log of changes may grow to 80 MB before it is copied into
 // the file. Without them a million users take three times as long.
 const bulkPragmas = "PRAGMA cache_size = -49152; PRAGMA wal_autocheckpoint = 20000"
 
@@ -22,9 +21,7 @@ func (c *sqliteConnections) addUsers(ctx context.Context, users []User) (added [
 	if err != nil {
 		return nil, err
 	}
-	if pause := c.turns.pause(time.Since(began), version); pause > 0 {
-		time.Sleep(pause)
-	}
+	time.Sleep(c.pacer.pause(time.Since(began), version))
 	return added, c.watch.look()
 }
 

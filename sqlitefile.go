@@ -13,18 +13,18 @@ import (
 )
 
 // prepareFile returns warnings, and a clear error if SQLite could not use the file, because
-// SQLite's own errors are vague. If the file is missing, toCreate makes it, for its owner only;
+// SQLite's own errors are vague. If the file is missing, readWriteCreate makes it, for its owner only;
 // otherwise it returns an fs.ErrNotExist. keepFilesPrivate protects the files that
 // SQLite puts beside it.
-func prepareFile(path string, may access) (warnings []string, err error) {
+func prepareFile(path string, mode openMode) (warnings []string, err error) {
 	flags, want := os.O_RDWR, "read and write"
-	switch may {
-	case toRead:
+	switch mode {
+	case readOnly:
 		flags, want = os.O_RDONLY, "read"
-	case toCreate:
+	case readWriteCreate:
 		flags |= os.O_CREATE
 	}
-	if may != toRead {
+	if mode != readOnly {
 		if err := checkDirectory(filepath.Dir(path)); err != nil {
 			return nil, err
 		}
@@ -50,7 +50,7 @@ func prepareFile(path string, may access) (warnings []string, err error) {
 // checkDirectory returns an error if SQLite cannot create its own files in a directory.
 func checkDirectory(dir string) error {
 	probe, err := os.CreateTemp(dir, ".latchkey-*")
-	if err != nil { // %v, because a missing directory is not a file that toCreate could make
+	if err != nil { // %v, because a missing directory is not a file that readWriteCreate could make
 		return fmt.Errorf("want a directory that takes new files, because SQLite puts some beside it: %v", withoutPath(err))
 	}
 	probe.Close()
@@ -140,30 +140,31 @@ func (w *fileWatch) compare() error {
 	return nil
 }
 
-// A turnTaker lets other processes write between the transactions of a bulk load. SQLite has no
-// queue for them: they ask for the lock again and again, up to a tenth of a second apart.
-type turnTaker struct {
-	version int64         // PRAGMA data_version, which others change
-	busy    int           // for how many transactions others are thought to write
-	worked  time.Duration // since the last pause
+// A pacer lets other processes write between the transactions of a bulk load. SQLite has no queue
+// for them: they ask for the lock again and again, up to a tenth of a second apart.
+type pacer struct {
+	version      int64         // PRAGMA data_version, which others change
+	contendedFor int           // for how many transactions others are still thought to write
+	worked       time.Duration // since the last pause
 }
 
-// pause returns how long to wait after a transaction that took so long: a quarter of that while
-// others write, and otherwise long enough for one who has begun to ask, once a second.
-func (t *turnTaker) pause(took time.Duration, version int64) time.Duration {
-	const longestAsk, memory = 110 * time.Millisecond, 20
-	if t.busy--; version != t.version && t.version != 0 {
-		t.busy = memory
+// pause returns how long to wait after a transaction. While other processes write, that is a
+// quarter of the time it took. Otherwise it is longestRetry once per second of work, so that a
+// process that begins to write gets the lock.
+func (p *pacer) pause(took time.Duration, version int64) time.Duration {
+	const longestRetry, contentionMemory = 110 * time.Millisecond, 20
+	if p.version != 0 && version != p.version {
+		p.contendedFor = contentionMemory
 	}
-	t.version = version
-	t.worked += took
-	switch {
-	case t.busy > 0:
-		t.worked = 0
+	p.version = version
+	if p.contendedFor > 0 {
+		p.contendedFor--
+		p.worked = 0
 		return took / 4
-	case t.worked > time.Second:
-		t.worked = 0
-		return longestAsk
 	}
-	return 0
+	if p.worked += took; p.worked < time.Second {
+		return 0
+	}
+	p.worked = 0
+	return longestRetry
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 )
 
@@ -16,6 +15,9 @@ import (
 // five seconds.
 const storeTimeout = 4 * time.Second
 
+// unlimited is the timeout of what may take as long as the caller's context allows.
+const unlimited time.Duration = 0
+
 // sqlStore keeps users in a database. Its statements are the same for SQLite and PostgreSQL.
 // They use only SQL that both treat alike, and leave checks to constraints.
 type sqlStore struct{ *database }
@@ -23,10 +25,10 @@ type sqlStore struct{ *database }
 var _ store = sqlStore{}
 
 // openDatabase opens the database at a URL that checkDatabaseURL has found good.
-// A SQLite file that is not there is created with toCreate, and is an fs.ErrNotExist otherwise.
-func openDatabase(url string, may access, log *slog.Logger) (*database, error) {
-	if path, ok := strings.CutPrefix(url, sqlitePrefix); ok {
-		return openSQLite(path, may, log)
+// A SQLite file that is not there is created with readWriteCreate, and is an fs.ErrNotExist otherwise.
+func openDatabase(url string, mode openMode, log *slog.Logger) (*database, error) {
+	if path, ok := sqlitePath(url); ok {
+		return openSQLite(path, mode, log)
 	}
 	return openPostgres(url, log)
 }
@@ -94,14 +96,14 @@ func (s sqlStore) write(ctx context.Context, op func(context.Context) error) err
 }
 
 // attempt calls op until it succeeds or its failure is final: at most maxAttempts times, and
-// for timeout, unless that is 0. It returns ctx.Err() if ctx is done beforehand, errNotFound if
+// for timeout, unless that is unlimited. It returns ctx.Err() if ctx is done beforehand, errNotFound if
 // there is no row, and otherwise an error that wraps errUnavailable.
 func (s sqlStore) attempt(ctx context.Context, timeout time.Duration, op func(context.Context) error, repeatable bool) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	limited := ctx
-	if timeout != 0 {
+	if timeout != unlimited {
 		var cancel context.CancelFunc
 		limited, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()

@@ -1,23 +1,27 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
+	"iter"
 	"strconv"
 	"strings"
 	"time"
 )
 
 var insertUser = writing(`
-	INSERT INTO users (` + insertedColumns + `)
-	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+	INSERT INTO users (` + insertedList + `)
+	VALUES (` + parameters(1, len(insertedColumns)) + `)
 	ON CONFLICT DO NOTHING
 	RETURNING id`)
 
 // insertedColumns are the columns of a new user, in the order of insertedValues.
-const insertedColumns = `uid, username, username_key, email, full_name,
-	password_hash, disabled, scopes, created_at, tokens_valid_after`
+var insertedColumns = []string{
+	"uid", "username", "username_key", "email", "full_name",
+	"password_hash", "disabled", "scopes", "created_at", "tokens_valid_after",
+}
+
+var insertedList = strings.Join(insertedColumns, ", ")
 
 // insertedValues returns the values of the insertedColumns of u.
 func insertedValues(u User) []any {
@@ -77,19 +81,25 @@ func (s sqlStore) UserBySession(ctx context.Context, sessionID string) (User, Se
 
 var selectUsers = reading(`SELECT ` + userColumns + ` FROM users ORDER BY id`)
 
-func (s sqlStore) EachUser(ctx context.Context, yield func(User) error) error {
-	var stopped error // by yield
-	err := s.attempt(ctx, 0, func(ctx context.Context) error {
-		return s.queryAll(ctx, func(r row) error {
-			var u User
-			if err := r.Scan(userFields(&u)...); err != nil {
-				return err
-			}
-			stopped = yield(u)
-			return stopped
-		}, selectUsers)
-	}, false)
-	return cmp.Or(stopped, err)
+func (s sqlStore) Users(ctx context.Context) iter.Seq2[User, error] {
+	return func(yield func(User, error) bool) {
+		errStopped := errors.New("the loop has ended")
+		err := s.attempt(ctx, unlimited, func(ctx context.Context) error {
+			return s.queryAll(ctx, func(r row) error {
+				var u User
+				if err := r.Scan(userFields(&u)...); err != nil {
+					return err
+				}
+				if !yield(u, nil) {
+					return errStopped
+				}
+				return nil
+			}, selectUsers)
+		}, false)
+		if err != nil && !errors.Is(err, errStopped) {
+			yield(User{}, err)
+		}
+	}
 }
 
 // selectUsersByKeyOrUID has a fixed number of parameters, so that it is prepared once.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -61,9 +62,9 @@ type userStore interface {
 	// maxLookup of each.
 	UsersByKeyOrUID(ctx context.Context, keys, uids []string) ([]User, error)
 
-	// EachUser calls yield for every user of one moment, in the order of their creation.
-	// It may take as long as ctx allows. An error of yield ends it and is returned.
-	EachUser(ctx context.Context, yield func(User) error) error
+	// Users yields every user of one moment, in the order of their creation. It may take as
+	// long as ctx allows. After an error it yields nothing more.
+	Users(ctx context.Context) iter.Seq2[User, error]
 
 	// UpdateUser changes a user in one step, and returns the changed user. It returns
 	// errNotFound if the user is gone, or if the change has a condition that does not

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"math"
 	"reflect"
@@ -90,11 +91,24 @@ func mustCreate(t testing.TB, s store, u User) User {
 // allUsersOf returns the users that EachUser yields.
 func allUsersOf(ctx context.Context, s userStore) ([]User, error) {
 	var users []User
-	err := s.EachUser(ctx, func(u User) error {
+	for u, err := range s.Users(ctx) {
+		if err != nil {
+			return users, err
+		}
 		users = append(users, u)
-		return nil
-	})
-	return users, err
+	}
+	return users, nil
+}
+
+// firstError returns the first error of a loop, which must end with it.
+func firstError(users iter.Seq2[User, error]) (first error) {
+	for _, err := range users {
+		if first != nil {
+			return errors.New("the loop goes on after " + first.Error())
+		}
+		first = err
+	}
+	return first
 }
 
 // replaceHash replaces the hash of a user, if it still is current.
@@ -157,7 +171,7 @@ func testStoreCancelled(t *testing.T, s store) {
 		"UserBySession":            func() error { _, _, err := s.UserBySession(ctx, "s"); return err },
 		"AddUsers":                 func() error { _, err := s.AddUsers(ctx, []User{testUser("bob")}); return err },
 		"UsersByKeyOrUID":          func() error { _, err := s.UsersByKeyOrUID(ctx, []string{"alice"}, nil); return err },
-		"EachUser":                 func() error { return s.EachUser(ctx, func(User) error { return nil }) },
+		"Users":                    func() error { return firstError(s.Users(ctx)) },
 		"UpdateUser, the hash":     func() error { return replaceHash(ctx, s, u.ID, u.PasswordHash, "$new") },
 		"UpdateUser, the password": func() error { return setPassword(ctx, s, u.ID, u.PasswordHash, "$new", testTime, "") },
 		"UpdateUser, the profile":  func() error { _, err := s.UpdateUser(ctx, u.ID, noEmail); return err },

@@ -20,18 +20,23 @@ import (
 // newPassword asks for a new password twice on the terminal. Without a terminal it reads
 // standard input. A password is never an argument, because others see the arguments.
 func (in *invocation) newPassword(ctx context.Context) (string, error) {
-	if !isTerminal(in.stdin) {
-		return readPassword(in.stdin)
+	first, err := in.knownPassword(ctx, "New password: ")
+	if err != nil || !isTerminal(in.stdin) {
+		return first, err
 	}
-	first, err := in.askPassword(ctx, "New password: ")
-	if err != nil {
-		return "", err
-	}
-	again, err := in.askPassword(ctx, "The same again: ")
+	again, err := in.askHidden(ctx, "Repeat the password: ")
 	if err == nil && again != first {
 		err = errors.New("the two passwords differ; nothing was changed")
 	}
 	return first, err
+}
+
+// knownPassword asks for a password once, or reads it from standard input.
+func (in *invocation) knownPassword(ctx context.Context, prompt string) (string, error) {
+	if !isTerminal(in.stdin) {
+		return readPassword(in.stdin)
+	}
+	return in.askHidden(ctx, prompt)
 }
 
 // maxPasswordInput is how long standard input may be, in bytes.
@@ -60,11 +65,11 @@ func readPassword(r io.Reader) (string, error) {
 	return string(password), nil
 }
 
-// askPassword reads a line from the terminal, which does not show it. It returns errInterrupted
+// askHidden reads a line from the terminal, which does not show it. It returns errInterrupted
 // after a signal.
-func (in *invocation) askPassword(ctx context.Context, prompt string) (string, error) {
+func (in *invocation) askHidden(ctx context.Context, prompt string) (string, error) {
 	if !isTerminal(in.stderr) {
-		return "", errUsage("standard error is not a terminal, and so nobody would see the question; want both on a terminal, or the password on standard input")
+		return "", usageErrorf("cannot ask for a password: standard error is not a terminal; connect it to one, or send the password on standard input")
 	}
 	fd := int(in.stdin.Fd())
 	before, err := term.GetState(fd)
@@ -73,7 +78,7 @@ func (in *invocation) askPassword(ctx context.Context, prompt string) (string, e
 	}
 	defer fmt.Fprintln(in.stderr)
 	defer term.Restore(fd, before) // package term does not after a signal: go.dev/issue/31180
-	return in.answer(ctx, func() (string, error) {
+	return in.readInterruptibly(ctx, func() (string, error) {
 		text, err := term.ReadPassword(fd)
 		if err == nil && !utf8.Valid(text) {
 			err = errors.New("the password is not valid UTF-8")
@@ -85,8 +90,8 @@ func (in *invocation) askPassword(ctx context.Context, prompt string) (string, e
 	})
 }
 
-// waitUntilHidden waits until the terminal no longer shows what is typed, so that nobody is
-// asked before. It gives up soon on a terminal that has not shown it before either.
+// waitUntilHidden waits until the terminal no longer shows what is typed, so that the prompt
+// appears only then. It gives up after 0.2 s, because the echo may have been off from the start.
 func waitUntilHidden(fd int, before *term.State) {
 	for range 200 {
 		if now, err := term.GetState(fd); err != nil || *now != *before {
@@ -96,9 +101,9 @@ func waitUntilHidden(fd int, before *term.State) {
 	}
 }
 
-// ask reads a line from the terminal, which shows it.
-func (in *invocation) ask(ctx context.Context, question string) (string, error) {
-	return in.answer(ctx, func() (string, error) {
+// askLine reads a line from the terminal, which shows it.
+func (in *invocation) askLine(ctx context.Context, question string) (string, error) {
+	return in.readInterruptibly(ctx, func() (string, error) {
 		line, err := bufio.NewReader(in.stdin).ReadString('\n')
 		if errors.Is(err, io.EOF) {
 			err = nil // nothing was typed, which is an answer
@@ -107,9 +112,9 @@ func (in *invocation) ask(ctx context.Context, question string) (string, error) 
 	}, func() { fmt.Fprint(in.stderr, question) })
 }
 
-// answer returns what read returns, or errInterrupted after a signal. It calls question when
+// readInterruptibly returns what read returns, or errInterrupted after a signal. It calls question when
 // read has begun.
-func (in *invocation) answer(ctx context.Context, read func() (string, error), question func()) (string, error) {
+func (in *invocation) readInterruptibly(ctx context.Context, read func() (string, error), question func()) (string, error) {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)

@@ -78,6 +78,23 @@ func printable(text string) string {
 	if !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return text
 	}
-	quoted := fmt.Sprintf("%q", text)
-	return quoted[1 : len(quoted)-1]
+	escaped := fmt.Sprintf("%q", text)
+	return escaped[1 : len(escaped)-1]
+}
+
+// thousands returns a number with commas.
+func thousands(n int) string {
+	text := fmt.Sprint(n)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}
+
+// countOf returns a number with commas, and what is counted.
+func countOf(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return thousands(n) + " " + noun
 }

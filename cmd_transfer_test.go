@@ -1,0 +1,87 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// TestExportAgain: an export of an import is the same to the byte, with every hash we have.
+func TestExportAgain(t *testing.T) {
+	for store, open := range everyStore {
+		t.Run(store, func(t *testing.T) {
+			first := open(t)
+			for i, h := range madeElsewhere(t) {
+				if refusedKinds[h.Scheme] != nil {
+					continue
+				}
+				u := testUser(fmt.Sprint("User ", i, " <&>é😀"))
+				u.PasswordHash, u.Email, u.FullName = h.Hash, new(fmt.Sprint("é", i, "@example.com")), new("\u2028<&>\u202e")
+				switch i % 4 {
+				case 1:
+					u.Email, u.FullName, u.Scopes, u.Disabled = nil, nil, "", true
+				case 2:
+					u.PasswordHash, u.TokensValidAfter = "", testTime.AddDate(-1000, 0, 0)
+				case 3:
+					u.FullName = new("")
+				}
+				mustCreate(t, first, u)
+			}
+			export := func(s userStore) string {
+				var text bytes.Buffer
+				if n, err := writeUsers(t.Context(), s, &text); err != nil || n < 20 {
+					t.Fatalf("%d users, %v", n, err)
+				}
+				return text.String()
+			}
+			text := export(first)
+			second := open(t)
+			if check, _ := importInto(t, second, text); len(check.refused) > 0 {
+				t.Fatal(check.report())
+			}
+			if again := export(second); again != text {
+				t.Errorf("after another import it is\n%s\nand was\n%s", again, text)
+			}
+		})
+	}
+}
+
+// TestCreateFile: an export replaces nothing, is its owner's only, and appears when it is whole.
+func TestCreateFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "users.jsonl")
+	write := func(text string) error {
+		return createFile(path, func(w io.Writer) error {
+			if _, err := os.Stat(path); err == nil {
+				t.Error("the file is there before it is whole")
+			}
+			_, err := io.WriteString(w, text)
+			return err
+		})
+	}
+	if err := createFile(path, func(io.Writer) error { return io.ErrShortWrite }); !errors.Is(err, io.ErrShortWrite) {
+		t.Errorf("a write that fails: %v", err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("it leaves %v, %v", left, err)
+	}
+	if err := write("first"); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v; want mode 0600", info.Mode(), err)
+	}
+	if err := createFile(path, func(io.Writer) error { return nil }); err == nil || !strings.Contains(err.Error(), "already exists") {
+		t.Errorf("a file that is there: %v", err)
+	}
+	if text, err := os.ReadFile(path); err != nil || !reflect.DeepEqual(text, []byte("first")) {
+		t.Errorf("the file has %q, %v", text, err)
+	}
+}
