@@ -29,11 +29,11 @@ func importUsersCommand(ctx context.Context, in *invocation) error {
 	if in.cfg.DatabaseURL == "" {
 		return errInMemory
 	}
-	file, closer, err := openImport(path, in.stdin)
+	file, err := interruptible(ctx, func() (*importFile, error) { return openImport(path, in.stdin) })
 	if err != nil {
 		return err
 	}
-	defer closer.Close()
+	defer file.Close()
 	if in.isSet("dry-run") {
 		return in.withReadOnlyAccounts(ctx, func(a *accounts) error { return in.runImport(ctx, a, file) })
 	}
@@ -53,6 +53,7 @@ func (in *invocation) withReadOnlyAccounts(ctx context.Context, do func(*account
 
 // runImport checks a file, and adds its users unless this is a dry run.
 func (in *invocation) runImport(ctx context.Context, a *accounts, file *importFile) error {
+	debug.SetGCPercent(50) // memory is what a large file takes most of
 	check, err := in.checkImport(ctx, a, file)
 	if err != nil {
 		return err
@@ -132,6 +133,9 @@ func (in *invocation) tryPassword(ctx context.Context, check *importCheck) error
 // exportUsersCommand writes all users, as they are at one moment.
 func exportUsersCommand(ctx context.Context, in *invocation) error {
 	path := in.text("o")
+	if in.isSet("o") && path == "" {
+		return usageErrorf("-o: want the name of a file")
+	}
 	if path == "" && isTerminal(in.stdout) {
 		return usageErrorf("refusing to print password hashes on a terminal; give -o FILE")
 	}

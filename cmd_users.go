@@ -4,11 +4,14 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
+	"regexp"
 	"strings"
 	"text/tabwriter"
+	"unicode/utf8"
 )
 
 // listUsersCommand prints users as a table, or as JSON Lines.
@@ -52,17 +55,30 @@ func (in *invocation) userFilter() (func(User) bool, error) {
 }
 
 func printJSON(w *bufio.Writer, users iter.Seq2[User, error]) error {
-	enc := lineEncoder(w)
 	for u, err := range users {
-		if err == nil {
-			err = enc.Encode(newAdminUser(u))
-		}
 		if err != nil {
 			return err
 		}
+		line, err := json.Marshal(newAdminUser(u))
+		if err != nil {
+			return err
+		}
+		w.Write(escapeC1(line))
+		w.WriteByte('\n')
 	}
 	return nil
 }
+
+// escapeC1 escapes the control characters U+0080 to U+009F of a JSON text, which a terminal obeys
+// and package json leaves as they are.
+func escapeC1(text []byte) []byte {
+	return c1Controls.ReplaceAllFunc(text, func(c []byte) []byte {
+		r, _ := utf8.DecodeRune(c)
+		return fmt.Appendf(nil, `\u%04x`, r)
+	})
+}
+
+var c1Controls = regexp.MustCompile(`[\x{80}-\x{9f}]`)
 
 // tableRows is how many rows are aligned with each other, because a table of all users might not
 // fit into memory.

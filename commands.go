@@ -13,7 +13,7 @@ func commands() []command {
 		{name: "check", meaning: "check the settings and the database; change nothing", needs: everything, run: checkCommand,
 			details: "It tries what the start will do, counts the users and the kinds of their password hashes, and prints the settings."},
 		{name: "users", meaning: "manage users; the server may be running", sub: usersCommands()},
-		{name: "completion", args: "SHELL", meaning: "print a completion script for bash, zsh or fish", run: completionCommand},
+		{name: "completion", args: "bash|zsh|fish", meaning: "print a completion script for bash, zsh or fish", run: completionCommand},
 		{name: "version", meaning: "print the version", run: func(_ context.Context, in *invocation) error { return in.printf("latchkey %s", buildVersion()) }},
 		{name: "help", args: "[COMMAND]", meaning: "explain a command"}, // run knows the word
 	}

@@ -14,8 +14,8 @@ type duplicates struct {
 }
 
 type occurrence struct {
-	hash  uint64
-	place uint32
+	high, low uint32 // of the hash
+	place     uint32
 }
 
 // A repetition is the place of a text that stands at an earlier place, too.
@@ -25,7 +25,7 @@ func newDuplicates() *duplicates { return &duplicates{seed: maphash.MakeSeed()} 
 
 func (d *duplicates) add(text string, place int) {
 	h := maphash.String(d.seed, text)
-	d.shards[h>>56] = append(d.shards[h>>56], occurrence{h, uint32(place)})
+	d.shards[h>>56] = append(d.shards[h>>56], occurrence{uint32(h >> 32), uint32(h), uint32(place)})
 }
 
 // find returns all repetitions in the order of their places.
@@ -33,11 +33,11 @@ func (d *duplicates) find() []repetition {
 	var all []repetition
 	for _, shard := range d.shards {
 		slices.SortFunc(shard, func(a, b occurrence) int {
-			return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.place, b.place))
+			return cmp.Or(cmp.Compare(a.high, b.high), cmp.Compare(a.low, b.low), cmp.Compare(a.place, b.place))
 		})
 		first := 0
 		for i := 1; i < len(shard); i++ {
-			if shard[i].hash != shard[first].hash {
+			if shard[i].high != shard[first].high || shard[i].low != shard[first].low {
 				first = i
 				continue
 			}

@@ -14,6 +14,7 @@ import (
 // An importFile is a file of users that is read twice. It has a JSON object on each line, or is
 // the answer of the original's GET /: one object with a member for each user.
 type importFile struct {
+	io.Closer
 	source     io.ReadSeeker
 	size       int64 // in bytes
 	isOriginal bool
@@ -26,19 +27,20 @@ const (
 
 // openImport opens the file at a path, or stdin for "-". The error says what it is, if it is
 // something else than users.
-func openImport(path string, stdin *os.File) (*importFile, io.Closer, error) {
+func openImport(path string, stdin *os.File) (*importFile, error) {
 	file := stdin
 	if path != "-" {
 		var err error
 		if file, err = os.Open(path); err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", path, withoutPath(err))
+			return nil, fmt.Errorf("%s: %w", path, withoutPath(err))
 		}
 	}
 	f, err := newImportFile(file)
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("%s: %w", path, err), file.Close())
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), file.Close())
 	}
-	return f, file, nil
+	f.Closer = file
+	return f, nil
 }
 
 func newImportFile(file *os.File) (*importFile, error) {

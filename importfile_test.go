@@ -18,9 +18,9 @@ func openText(t *testing.T, text string) (*importFile, error) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	file, closer, err := openImport(path, nil)
+	file, err := openImport(path, nil)
 	if err == nil {
-		t.Cleanup(func() { closer.Close() })
+		t.Cleanup(func() { file.Close() })
 	}
 	return file, err
 }
@@ -54,13 +54,13 @@ func TestRecognize(t *testing.T) {
 			t.Errorf("%s: %v; want %q", tt.name, err, tt.says)
 		}
 	}
-	if _, _, err := openImport(t.TempDir(), nil); err == nil || !strings.Contains(err.Error(), "it is a directory") {
+	if _, err := openImport(t.TempDir(), nil); err == nil || !strings.Contains(err.Error(), "it is a directory") {
 		t.Errorf("a directory: %v", err)
 	}
-	if _, _, err := openImport(filepath.Join(t.TempDir(), "nowhere"), nil); err == nil || !strings.Contains(err.Error(), "no such file") {
+	if _, err := openImport(filepath.Join(t.TempDir(), "nowhere"), nil); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("no file: %v", err)
 	}
-	if _, _, err := openImport("/dev/zero", nil); err == nil || !strings.Contains(err.Error(), "not a text") {
+	if _, err := openImport("/dev/zero", nil); err == nil || !strings.Contains(err.Error(), "not a text") {
 		t.Errorf("a file without end: %v", err)
 	}
 }

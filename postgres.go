@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -25,10 +26,13 @@ const (
 )
 
 // openPostgres returns a pool. It makes no connection yet.
-func openPostgres(url string, log *slog.Logger) (*database, error) {
+func openPostgres(url string, mode openMode, log *slog.Logger) (*database, error) {
 	cfg, err := parsePostgres(url)
 	if err != nil {
 		return nil, err
+	}
+	if mode == readOnly && !strings.Contains(url, "target_session_attrs=") {
+		cfg.ConnConfig.ValidateConnect = nil // a standby will do
 	}
 	connections, err := newPGConnections(cfg, log)
 	if err != nil {

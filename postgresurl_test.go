@@ -100,7 +100,7 @@ func FuzzPostgresPassword(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, before, after string) {
 		const secret = "S3CRETpw"
-		db, err := openPostgres("postgres://u:"+before+secret+after+"@127.0.0.1:1/db", slog.New(slog.DiscardHandler))
+		db, err := openPostgres("postgres://u:"+before+secret+after+"@127.0.0.1:1/db", readWrite, slog.New(slog.DiscardHandler))
 		if err != nil {
 			if strings.Contains(err.Error(), secret) {
 				t.Errorf("the password is in %q", err)

@@ -6,8 +6,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strconv"
 	"sync/atomic"
@@ -39,14 +41,22 @@ func openSQLite(path string, mode openMode, log *slog.Logger) (*database, error)
 		return nil, err
 	}
 	c.writer.SetMaxOpenConns(1)
-	c.reader, err = driver.Open(sqliteDSN(path, busy, "query_only(on)"), c.beginReader)
+	readerDSN := sqliteDSN(path, busy, "query_only(on)")
+	if mode == readOnly && isSealed(path) {
+		readerDSN = sealedDSN(path)
+	}
+	c.reader, err = driver.Open(readerDSN, c.beginReader)
 	if err != nil {
 		return nil, errors.Join(err, c.writer.Close())
 	}
 	readers := max(4, cores)
 	c.reader.SetMaxOpenConns(readers)
 	c.reader.SetMaxIdleConns(readers)
-	schemaDB, err := sql.Open("sqlite3", sqliteDSN(path, busyTimeout(connectTimeout), "foreign_keys(on)"))
+	dsn := sqliteDSN(path, busyTimeout(connectTimeout), "foreign_keys(on)")
+	if mode == readOnly && isSealed(path) {
+		dsn = sealedDSN(path)
+	}
+	schemaDB, err := sql.Open("sqlite3", dsn)
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
@@ -254,4 +264,15 @@ func busyTimeout(d time.Duration) string {
 func sqliteDSN(path string, pragmas ...string) string {
 	query := url.Values{"mode": {"rw"}, "_txlock": {"immediate"}, "_pragma": pragmas}
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + query.Encode()
+}
+
+// isSealed reports whether nobody writes to a file, and SQLite cannot put its own files beside it.
+func isSealed(path string) bool {
+	_, err := os.Stat(path + "-wal")
+	return errors.Is(err, fs.ErrNotExist) && checkDirectory(filepath.Dir(path)) != nil
+}
+
+// sealedDSN is sqliteDSN for such a file: SQLite then reads it without locks.
+func sealedDSN(path string) string {
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?mode=ro&immutable=1"
 }

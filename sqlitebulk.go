@@ -16,12 +16,16 @@ const bulkPragmas = "PRAGMA cache_size = -49152; PRAGMA wal_autocheckpoint = 200
 // addUsers uses the connection without database/sql, which would take a fifth longer. It pauses
 // before it returns if others may be waiting to write.
 func (c *sqliteConnections) addUsers(ctx context.Context, users []User) (added []bool, err error) {
-	began := time.Now()
-	added, version, err := c.addBatch(ctx, users)
-	if err != nil {
-		return nil, err
+	for len(users) > 0 {
+		n := c.pacer.transaction(len(users))
+		began := time.Now()
+		some, version, err := c.addBatch(ctx, users[:n])
+		if err != nil {
+			return added, err
+		}
+		added, users = append(added, some...), users[n:]
+		time.Sleep(c.pacer.pause(time.Since(began), version))
 	}
-	time.Sleep(c.pacer.pause(time.Since(began), version))
 	return added, c.watch.look()
 }
 

@@ -88,6 +88,7 @@ func (w *fileWatch) begin() error {
 		info, err := os.Stat(path)
 		if err == nil {
 			w.opened[path] = info
+			err = giveToOwnerOf(w.opened[w.path], path)
 		}
 		if err != nil && (path == w.path || !errors.Is(err, fs.ErrNotExist)) {
 			return fmt.Errorf("cannot find the SQLite file %s again: %w", w.path, withoutPath(err))
@@ -146,6 +147,16 @@ type pacer struct {
 	version      int64         // PRAGMA data_version, which others change
 	contendedFor int           // for how many transactions others are still thought to write
 	worked       time.Duration // since the last pause
+}
+
+// transaction returns how many of n rows to write in the next transaction: fewer while other
+// processes wait for its end.
+func (p *pacer) transaction(n int) int {
+	const contended = 1000
+	if p.contendedFor > 0 {
+		return min(n, contended)
+	}
+	return n
 }
 
 // pause returns how long to wait after a transaction. While other processes write, that is a

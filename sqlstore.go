@@ -30,7 +30,7 @@ func openDatabase(url string, mode openMode, log *slog.Logger) (*database, error
 	if path, ok := sqlitePath(url); ok {
 		return openSQLite(path, mode, log)
 	}
-	return openPostgres(url, log)
+	return openPostgres(url, mode, log)
 }
 
 // micros is a time.Time that is stored as microseconds since 1970, which mean the same in

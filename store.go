@@ -54,8 +54,9 @@ type userStore interface {
 	// errNotFound if it has ended. The caller asks whether it has expired.
 	UserBySession(ctx context.Context, sessionID string) (User, Session, error)
 
-	// AddUsers adds many users in one transaction, and says of each whether it was added:
-	// not if a user with its Key or UID is there already, whom it leaves as they are.
+	// AddUsers adds many users in few transactions, and says of each whether it was added:
+	// not if a user with its Key or UID exists already, who is left alone. If it fails, added
+	// has the users of the transactions before.
 	AddUsers(ctx context.Context, users []User) (added []bool, err error)
 
 	// UsersByKeyOrUID returns the users who have one of these Keys or UIDs: at most

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -34,17 +33,17 @@ func (in *invocation) newPassword(ctx context.Context) (string, error) {
 // knownPassword asks for a password once, or reads it from standard input.
 func (in *invocation) knownPassword(ctx context.Context, prompt string) (string, error) {
 	if !isTerminal(in.stdin) {
-		return readPassword(in.stdin)
+		return interruptible(ctx, func() (string, error) { return readPassword(in.stdin) })
 	}
 	return in.askHidden(ctx, prompt)
 }
 
-// maxPasswordInput is how long standard input may be, in bytes.
+// maxPasswordInput is how long a password on standard input may be, in bytes.
 const maxPasswordInput = 16 << 10
 
 // readPassword reads a password to the end of r, and cuts one line break off.
 func readPassword(r io.Reader) (string, error) {
-	text, err := io.ReadAll(io.LimitReader(r, maxPasswordInput+1))
+	text, err := io.ReadAll(io.LimitReader(r, maxPasswordInput+int64(len("\r\n"))+1))
 	if err != nil {
 		return "", fmt.Errorf("cannot read the password from standard input: %w", withoutPath(err))
 	}
@@ -53,7 +52,7 @@ func readPassword(r io.Reader) (string, error) {
 		password = bytes.TrimSuffix(text, []byte("\n"))
 	}
 	switch {
-	case len(text) > maxPasswordInput:
+	case len(password) > maxPasswordInput:
 		return "", errors.New("standard input has more than 16 KiB; want a password, and nothing else")
 	case len(password) == 0:
 		return "", errors.New("standard input is empty; want a password")
@@ -112,30 +111,40 @@ func (in *invocation) askLine(ctx context.Context, question string) (string, err
 	}, func() { fmt.Fprint(in.stderr, question) })
 }
 
-// readInterruptibly returns what read returns, or errInterrupted after a signal. It calls question when
-// read has begun.
+// readInterruptibly returns what read returns, or errInterrupted after a signal. It calls question
+// when read has begun.
 func (in *invocation) readInterruptibly(ctx context.Context, read func() (string, error), question func()) (string, error) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
-	type line struct {
-		text string
-		err  error
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
+	defer stop()
+	began := make(chan struct{})
+	go func() { <-began; question() }()
+	text, err := interruptible(ctx, func() (string, error) {
+		close(began)
+		return read()
+	})
+	if errors.Is(err, io.EOF) {
+		err = errors.New("nothing was typed")
 	}
-	lines := make(chan line, 1)
+	return text, err
+}
+
+// interruptible returns what read returns, or errInterrupted if ctx ends first: a read from a
+// terminal or a pipe cannot be stopped, and so is left behind.
+func interruptible[T any](ctx context.Context, read func() (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	results := make(chan result, 1)
 	go func() {
-		text, err := read()
-		lines <- line{text, err}
+		value, err := read()
+		results <- result{value, err}
 	}()
-	question()
 	select {
-	case l := <-lines:
-		if errors.Is(l.err, io.EOF) {
-			l.err = errors.New("nothing was typed")
-		}
-		return l.text, l.err
+	case r := <-results:
+		return r.value, r.err
 	case <-ctx.Done():
-	case <-hangups:
+		var none T
+		return none, errInterrupted
 	}
-	return "", errInterrupted
 }

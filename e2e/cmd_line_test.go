@@ -419,44 +419,6 @@ func TestCompletion(t *testing.T) {
 	}
 }
 
-// completer completes the last of its arguments as bash does when somebody presses Tab.
-const completer = `
-source "$1"; shift
-COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMP_LINE="$*" COMP_POINT=${#COMP_LINE} COMP_TYPE=9
-spec=$(complete -p latchkey)
-[[ $spec =~ -F\ ([^ ]+) ]] || exit 1
-"${BASH_REMATCH[1]}" latchkey "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}" 2>/dev/null
-printf '%s\n' "${COMPREPLY[@]}"`
-
-func TestCompletionInBash(t *testing.T) {
-	t.Parallel()
-	needTools(t, "bash")
-	script := newFileOf(t, invocation{args: []string{"completion", "bash"}}.run(t).stdout)
-	tests := []struct {
-		line  string
-		wants string
-	}{
-		{"latchkey us", "users"},
-		{"latchkey users im", "import"},
-		{"latchkey users pa", "passwd"},
-		{"latchkey comp", "completion"},
-		{"latchkey users import --dry", "--dry-run"},
-		{"latchkey users import -dry", "-dry-run"},
-		{"latchkey users grant alice --d", "--db"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.line, func(t *testing.T) {
-			args := append([]string{"-c", completer, "bash", script}, strings.Fields(tt.line)...)
-			cmd := exec.Command("bash", args...)
-			cmd.Env = []string{"PATH=" + filepath.Dir(program) + ":" + os.Getenv("PATH")}
-			out, err := cmd.CombinedOutput()
-			if err != nil || !slices.Contains(strings.Fields(string(out)), tt.wants) {
-				t.Errorf("Tab gives %q, %v; want %s", out, err, tt.wants)
-			}
-		})
-	}
-}
-
 // TestCheckCountsHashes: check says what kinds of hashes the users have.
 func TestCheckCountsHashes(t *testing.T) {
 	t.Parallel()

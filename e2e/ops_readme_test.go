@@ -102,7 +102,7 @@ func TestReadmeCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct{ page, heading, want string }{
-		{"README.md", "Users on the command line", "added \"ada\"\nNAME  EMAIL            SCOPES  CREATED\nada   ada@example.com  admin   "},
+		{"README.md", "Users on the command line", "added \"ada\"\nNAME  EMAIL            SCOPES  CREATED           STATUS\nada   ada@example.com  admin   "},
 		{"docs/commands.md", "Commands", ""},
 	} {
 		text := readBlock(t, tt.page, tt.heading, "sh", "")
