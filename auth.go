@@ -94,6 +94,16 @@ func (h *hasher) compare(hash passwordHash, password string) (same bool, made []
 	return same, made, least
 }
 
+// workOf returns how much work it is to compare a password with a hash. It computes the hash
+// unless that is known.
+func (h *hasher) workOf(hash passwordHash) int {
+	if p, ok := hash.(pbkdf2Hash); ok && p.prf.name == "sha256" {
+		return p.count
+	}
+	_, _, work := h.compare(hash, "")
+	return work
+}
+
 // calibration is how long calibrate works.
 const calibration = 50 * time.Millisecond
 

@@ -121,3 +121,45 @@ func testStoreScopes(t *testing.T, s store) {
 		t.Errorf("found %+v, %v", found, err)
 	}
 }
+
+// TestUsersAreYieldedOnce: a read that fails after some users is not begun again.
+func TestUsersAreYieldedOnce(t *testing.T) {
+	s := mustOpen(t, newSQLite(t)).(sqlStore)
+	for _, name := range []string{"a", "b", "c", "d"} {
+		mustCreate(t, s, testUser(name))
+	}
+	failing := &failsOnce{connections: s.connections}
+	s.database = &database{connections: failing, schemaDB: s.schemaDB}
+	var names []string
+	var failed error
+	for u, err := range s.Users(t.Context()) {
+		if names = append(names, u.Username); err != nil {
+			failed = err
+		}
+	}
+	if !slices.Equal(names, []string{"a", "b", ""}) || !errors.Is(failed, errUnavailable) {
+		t.Errorf("yielded %q, and then %v", names, failed)
+	}
+}
+
+// failsOnce fails a query at its third row with a fault that would allow another attempt.
+type failsOnce struct{ connections }
+
+var errUndone = errors.New("undone")
+
+func (f *failsOnce) faultOf(err error) fault {
+	if errors.Is(err, errUndone) {
+		return faultUndone
+	}
+	return f.connections.faultOf(err)
+}
+
+func (f *failsOnce) queryAll(ctx context.Context, scan func(row) error, s *statement, args ...any) error {
+	n := 0
+	return f.connections.queryAll(ctx, func(r row) error {
+		if n++; n == 3 {
+			return errUndone
+		}
+		return scan(r)
+	}, s, args...)
+}

@@ -86,7 +86,7 @@ func inspectStore(ctx context.Context, url string, rounds int) (inspection, erro
 		}
 		found.hashes.add(u)
 	}
-	if warning := found.hashes.warning(); warning != "" {
+	if warning := found.hashes.warning(ctx); warning != "" {
 		found.warnings = append(found.warnings, warning)
 	}
 	return found, nil

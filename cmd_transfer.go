@@ -99,7 +99,7 @@ func (in *invocation) checkImport(ctx context.Context, a *accounts, file *import
 	bar.end()
 	fmt.Fprint(in.stderr, check.report())
 	if err == nil {
-		if warning := check.census.warning(); warning != "" {
+		if warning := check.census.warning(ctx); warning != "" {
 			fmt.Fprintln(in.stderr, "warning:", warning)
 		}
 		err = in.tryPassword(ctx, check)

@@ -63,22 +63,22 @@ func printJSON(w *bufio.Writer, users iter.Seq2[User, error]) error {
 		if err != nil {
 			return err
 		}
-		w.Write(escapeC1(line))
+		w.Write(escapeControls(line))
 		w.WriteByte('\n')
 	}
 	return nil
 }
 
-// escapeC1 escapes the control characters U+0080 to U+009F of a JSON text, which a terminal obeys
-// and package json leaves as they are.
-func escapeC1(text []byte) []byte {
-	return c1Controls.ReplaceAllFunc(text, func(c []byte) []byte {
+// escapeControls escapes the characters of a JSON text that a terminal obeys and package json
+// leaves as they are: DEL, C1 controls, and what changes the direction of writing.
+func escapeControls(text []byte) []byte {
+	return controls.ReplaceAllFunc(text, func(c []byte) []byte {
 		r, _ := utf8.DecodeRune(c)
 		return fmt.Appendf(nil, `\u%04x`, r)
 	})
 }
 
-var c1Controls = regexp.MustCompile(`[\x{80}-\x{9f}]`)
+var controls = regexp.MustCompile(`[\x{7f}-\x{9f}\x{200e}\x{200f}\x{202a}-\x{202e}\x{2066}-\x{2069}]`)
 
 // tableRows is how many rows are aligned with each other, because a table of all users might not
 // fit into memory.

@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"os/signal"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/urfave/cli/v3"
 )
@@ -94,6 +96,11 @@ func (p *program) invoke(ctx context.Context, c command, parsed *cli.Command) er
 	}
 	if err := checkArgs(c, parsed.FullName(), in.args); err != nil {
 		return err
+	}
+	if !c.isDefault { // the server has another use for it
+		var stop context.CancelFunc
+		ctx, stop = signal.NotifyContext(ctx, syscall.SIGHUP)
+		defer stop()
 	}
 	if c.needs != 0 {
 		var err error

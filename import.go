@@ -53,7 +53,12 @@ func checkImport(ctx context.Context, a *accounts, file *importFile, options imp
 	if c.storeWasEmpty, err = isEmpty(ctx, a.store); err != nil {
 		return c, err
 	}
-	c.sum, err = file.eachChunk(ctx, c.now, func(ch chunk) error { return c.checkChunk(ctx, ch) })
+	c.sum, err = file.eachChunk(ctx, c.now, func(ch chunk) error {
+		good := c.goodOf(ch)
+		c.users += len(ch.users)
+		c.progress(c.users, ch.read)
+		return c.checkStored(ctx, good)
+	})
 	if err == nil {
 		err = c.refuseDuplicates(ctx)
 	}
@@ -72,26 +77,33 @@ func isEmpty(ctx context.Context, users userStore) (bool, error) {
 	return true, nil
 }
 
-// checkChunk compares users with the store.
-func (c *importCheck) checkChunk(ctx context.Context, ch chunk) error {
-	var good []importedUser
-	var keys, uids []string
+// goodOf refuses the bad users of a chunk, and returns the others.
+func (c *importCheck) goodOf(ch chunk) (good []importedUser) {
 	for _, u := range ch.users {
 		if u.problems != nil {
 			c.refuse(u.place, u.problems...)
 			continue
 		}
-		good, keys = append(good, u), append(keys, u.user.Key)
+		good = append(good, u)
 		c.names.add(u.user.Key, u.place)
 		if u.user.UID != "" {
-			uids = append(uids, u.user.UID)
 			c.uids.add(u.user.UID, u.place)
 		}
 	}
-	c.users += len(ch.users)
-	c.progress(c.users, ch.read)
+	return good
+}
+
+// checkStored compares users with the store.
+func (c *importCheck) checkStored(ctx context.Context, users []importedUser) error {
+	var keys, uids []string
+	for _, u := range users {
+		keys = append(keys, u.user.Key)
+		if u.user.UID != "" {
+			uids = append(uids, u.user.UID)
+		}
+	}
 	var found []User
-	if len(good) > 0 && !c.storeWasEmpty {
+	if len(users) > 0 && !c.storeWasEmpty {
 		var err error
 		if found, err = c.accounts.store.UsersByKeyOrUID(ctx, keys, uids); err != nil {
 			return err
@@ -101,7 +113,7 @@ func (c *importCheck) checkChunk(ctx context.Context, ch chunk) error {
 	for _, u := range found {
 		byKey[u.Key], byUID[u.UID] = u, u
 	}
-	for _, u := range good {
+	for _, u := range users {
 		c.checkAgainst(u, byKey[u.user.Key], byUID[u.user.UID])
 	}
 	return nil
@@ -176,39 +188,53 @@ func (c *importCheck) report() string {
 	return text.String()
 }
 
-// refuseDuplicates refuses users whose name or UID an earlier one of the file has. It reads the
-// file again if there are any, because only their places are known.
+// refuseDuplicates refuses users whose name or UID an earlier one of the file has. If there are
+// any, it reads the file again, because only their places are known, and counts anew.
 func (c *importCheck) refuseDuplicates(ctx context.Context) error {
 	names, uids := c.names.find(), c.uids.find()
 	if len(names)+len(uids) == 0 {
 		return nil
 	}
-	wanted := make(map[int]string) // the names by their places
-	for _, list := range [][]repetition{names, uids} {
-		for _, r := range list[:min(len(list), c.named)] {
-			wanted[r.place], wanted[r.first] = "", ""
+	refused := make(map[int]bool)
+	for _, place := range c.refused {
+		refused[place] = true
+	}
+	spelled := make(map[int]string) // the names in question by their places
+	for _, r := range slices.Concat(names, uids) {
+		refused[r.place] = true
+		if len(spelled) < 2*c.named {
+			spelled[r.place], spelled[r.first] = "", ""
 		}
 	}
+	c.existing, c.admins, c.census, c.tryUser = 0, 0, newHashCensus(c.accounts.passwords.rounds), nil
 	_, err := c.file.eachChunk(ctx, c.now, func(ch chunk) error {
+		var good []importedUser
 		for _, u := range ch.users {
-			if _, ok := wanted[u.place]; ok {
-				wanted[u.place] = quoted(u.user.Username)
+			if _, ok := spelled[u.place]; ok {
+				spelled[u.place] = quoted(u.user.Username)
+			}
+			if !refused[u.place] {
+				good = append(good, u)
 			}
 		}
-		return nil
+		return c.checkStored(ctx, good)
 	})
-	for n, r := range names {
-		if c.refused = append(c.refused, r.place); n < c.named {
-			c.explain(r.place, problemWith("username", "%s is already used by %s on %s%s",
-				wanted[r.place], wanted[r.first], c.file.place(r.first), namesIgnore))
-		}
+	for _, r := range names {
+		c.refuseDuplicate(r, spelled, problemWith("username", "%s is already used by %s on %s%s",
+			spelled[r.place], spelled[r.first], c.file.place(r.first), namesIgnore))
 	}
-	for n, r := range uids {
-		if c.refused = append(c.refused, r.place); n < c.named {
-			c.explain(r.place, problemWith("uid", "already used by %s on %s", wanted[r.first], c.file.place(r.first)))
-		}
+	for _, r := range uids {
+		c.refuseDuplicate(r, spelled, problemWith("uid", "already used by %s on %s", spelled[r.first], c.file.place(r.first)))
 	}
 	return err
+}
+
+// refuseDuplicate refuses a user, and says why if the names are known.
+func (c *importCheck) refuseDuplicate(r repetition, spelled map[int]string, reason fieldError) {
+	c.refused = append(c.refused, r.place)
+	if _, ok := spelled[r.place]; ok {
+		c.explain(r.place, reason)
+	}
 }
 
 // errFileChanged means that the file is not the one that was checked.
@@ -217,7 +243,8 @@ var errFileChanged = errors.New("the file has changed since it was checked")
 // write adds the users of the file, but those that were refused, and returns how many it has
 // added. If it fails, or ctx ends, whole batches are in the store: repeat it, and it goes on.
 func (c *importCheck) write(ctx context.Context) (added int, err error) {
-	refused, users := c.refused, 0
+	const maxBatchSize = 16 << 20 // of the file, in bytes
+	refused, users, written := c.refused, 0, int64(0)
 	var batch []User
 	sum, err := c.file.eachChunk(ctx, c.now, func(ch chunk) error {
 		for _, u := range ch.users {
@@ -232,9 +259,10 @@ func (c *importCheck) write(ctx context.Context) (added int, err error) {
 		}
 		users += len(ch.users)
 		c.progress(users, ch.read)
-		if len(batch) < importBatch {
+		if len(batch) < importBatch && ch.read-written < maxBatchSize {
 			return nil
 		}
+		written = ch.read
 		n, err := c.addBatch(ctx, batch)
 		added, batch = added+n, batch[:0]
 		return err

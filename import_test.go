@@ -36,6 +36,8 @@ func TestImport(t *testing.T) {
 				{"a name in three spellings", namesFile("alice", "ALICE", "ａlice"), []string{"alice"}, "line 2: username: \"ALICE\" is already used by \"alice\" on line 1 (names ignore case and width)\nline 3: ", "refused 2"},
 				{"a bad line that would be a name's first", userLine("disabled", "1") + "\n" + namesFile("alice"), []string{"alice"}, "line 1: disabled", "added 1, there already 0, refused 1"},
 				{"administrators", userLine("scopes", `["admin","x"]`) + "\n" + userLine("username", `"Bob"`, "scopes", `["admin"]`), []string{"alice"}, "", "administrators 1"},
+				{"an administrator twice", userLine("scopes", `["admin"]`) + "\n" + userLine("username", `"Alice"`, "scopes", `["admin"]`), []string{"alice"}, "line 2", "added 1, there already 0, refused 1; administrators 1; hashes: pbkdf2-sha256 29: 1"},
+				{"a user who exists, twice", namesFile("Bob", "Bob"), nil, "line 2", "added 0, there already 1, refused 1; administrators 0"},
 				{"a UID twice", userLine("uid", `"`+strings.Repeat("a", 32)+`"`) + "\n" + userLine("username", `"carol"`, "uid", `"`+strings.Repeat("a", 32)+`"`), []string{"alice"}, `line 2: uid: already used by "alice" on line 1`, "refused 1"},
 				{"the UID of another user", userLine("uid", `"`+strings.Repeat("b", 32)+`"`), nil, `line 1: uid: already belongs to the existing user "Bob"`, "refused 1"},
 				{"users without a password", userLine("password_hash", "null"), []string{"alice"}, "", "hashes: no password: 1"},
@@ -110,6 +112,20 @@ func TestImportCounts(t *testing.T) {
 	check, _ = importInto(t, newMemStore(), namesFile("alice", "alice")+strings.Repeat("{x\n", 100))
 	if said := check.report(); strings.Count(said, "\n") != linesNamed+1 || !strings.HasPrefix(said, "line 2: username") {
 		t.Errorf("it says %q; want the first lines, and a duplicate among them", said)
+	}
+}
+
+// TestImportInBoundedMemory: lines with thousands of unknown members are refused for one of them,
+// and long ones do not wait in memory by the thousand.
+func TestImportInBoundedMemory(t *testing.T) {
+	var members strings.Builder
+	for i := range 5000 {
+		fmt.Fprintf(&members, `"m%d":1,`, i)
+	}
+	line := "{" + members.String() + `"username":"a"}` + "\n"
+	check, _ := importInto(t, newMemStore(), strings.Repeat(line, 500))
+	if len(check.refused) != 500 || len(check.problems) > 3*linesNamed {
+		t.Errorf("%d refused, for %d reasons", len(check.refused), len(check.problems))
 	}
 }
 

@@ -66,7 +66,7 @@ func newImportFile(file *os.File) (*importFile, error) {
 		if err != nil {
 			return nil, withoutPath(err)
 		}
-		if len(rest) == maxImportPiped {
+		if int64(len(rest)) == maxImportPiped {
 			return nil, errors.New("more than 2 GiB; want a file instead of a pipe")
 		}
 		all := append(head[:n], rest...)

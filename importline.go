@@ -9,10 +9,9 @@ import (
 )
 
 // importedFields are the members that a user of a file may have.
-var importedFields = []string{
-	"username", "uid", "email", "full_name", "password_hash", "hashed_password",
-	"disabled", "scopes", "created_at", "tokens_valid_after",
-}
+var importedFields = strings.Split(importedList, ", ")
+
+const importedList = "username, password_hash, hashed_password, email, full_name, disabled, scopes, created_at, tokens_valid_after, uid"
 
 // parseImportedUser reads the members of a user of a file. It returns everything that is wrong,
 // also with members that it does not know: a misspelt one must not vanish. A user without a
@@ -20,11 +19,9 @@ var importedFields = []string{
 func parseImportedUser(members []member, now time.Time) (User, fieldErrors) {
 	var bad fieldErrors
 	for _, m := range members {
-		switch {
-		case m.name == "password":
-			bad.add("password", &fieldError{Msg: "import takes only hashes; want password_hash, or use latchkey users add"})
-		case !slices.Contains(importedFields, m.name):
-			bad.add(printable(m.name), &fieldError{Msg: "unknown; want " + strings.Join(importedFields, ", ")})
+		if wrong := checkMember(m.name); wrong != nil {
+			bad.add("", wrong)
+			break // there may be thousands
 		}
 	}
 	fields := memberValues(members)
@@ -44,6 +41,21 @@ func parseImportedUser(members []member, now time.Time) (User, fieldErrors) {
 	}
 	u.Key = usernameKey(u.Username)
 	return u, bad
+}
+
+// checkMember returns what is wrong with the name of a member, or nil. It does not repeat what may
+// be a hash.
+func checkMember(name string) *fieldError {
+	const want = "; want " + importedList
+	switch {
+	case name == "password":
+		return &fieldError{Msg: "password: import takes only hashes; want password_hash, or use latchkey users add"}
+	case slices.Contains(importedFields, name):
+		return nil
+	case strings.Contains(name, "$"):
+		return &fieldError{Msg: "there is an unknown member" + want}
+	}
+	return &fieldError{Msg: "there is an unknown member " + quoted(name) + want}
 }
 
 // importedName returns the name of a user. It refuses names that no path of the API can have.

@@ -84,13 +84,16 @@ func (f *importFile) eachChunk(ctx context.Context, now time.Time, yield func(ch
 
 // groupEntries calls yield with as many entries as make a chunk.
 func (f *importFile) groupEntries(r *countingReader, yield func([]entry) error) error {
+	const maxSize = 256 << 10 // so that long lines do not fill the memory
 	var group []entry
+	size := 0
 	collect := func(e entry) error {
-		if group = append(group, e); len(group) < maxLookup {
+		size += len(e.text)
+		if group = append(group, e); len(group) < maxLookup && size < maxSize {
 			return nil
 		}
 		full := group
-		group = make([]entry, 0, maxLookup)
+		group, size = make([]entry, 0, maxLookup), 0
 		return yield(full)
 	}
 	each := eachLine

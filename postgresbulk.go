@@ -64,7 +64,10 @@ func addByCopy(ctx context.Context, conn *pgxpool.Conn, users []User) ([]bool, e
 		added, err = queryAdded(ctx, tx, users, insertStaged)
 		return err
 	})
-	return added, err
+	if err != nil {
+		return nil, err // the commit may have failed
+	}
+	return added, nil
 }
 
 func addByArrays(ctx context.Context, conn *pgxpool.Conn, users []User) ([]bool, error) {

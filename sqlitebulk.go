@@ -49,7 +49,10 @@ func (c *sqliteConnections) addBatch(ctx context.Context, users []User) (added [
 		added, err = insertAll(db, users)
 		return err
 	})
-	return added, version, err
+	if err != nil {
+		return nil, 0, err // the commit may have failed
+	}
+	return added, version, nil
 }
 
 // insertAll inserts users in one transaction, and says of each whether it was inserted.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"strconv"
 	"strings"
@@ -84,17 +85,22 @@ var selectUsers = reading(`SELECT ` + userColumns + ` FROM users ORDER BY id`)
 func (s sqlStore) Users(ctx context.Context) iter.Seq2[User, error] {
 	return func(yield func(User, error) bool) {
 		errStopped := errors.New("the loop has ended")
+		begun := false
 		err := s.attempt(ctx, unlimited, func(ctx context.Context) error {
-			return s.queryAll(ctx, func(r row) error {
+			err := s.queryAll(ctx, func(r row) error {
 				var u User
 				if err := r.Scan(userFields(&u)...); err != nil {
 					return err
 				}
-				if !yield(u, nil) {
+				if begun = true; !yield(u, nil) {
 					return errStopped
 				}
 				return nil
 			}, selectUsers)
+			if err != nil && begun && !errors.Is(err, errStopped) {
+				return fmt.Errorf("after some users: %v", s.explain(err)) // %v: no attempt may yield them again
+			}
+			return err
 		}, false)
 		if err != nil && !errors.Is(err, errStopped) {
 			yield(User{}, err)

@@ -7,9 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 	"unicode/utf8"
 
@@ -114,8 +112,6 @@ func (in *invocation) askLine(ctx context.Context, question string) (string, err
 // readInterruptibly returns what read returns, or errInterrupted after a signal. It calls question
 // when read has begun.
 func (in *invocation) readInterruptibly(ctx context.Context, read func() (string, error), question func()) (string, error) {
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
-	defer stop()
 	began := make(chan struct{})
 	go func() { <-began; question() }()
 	text, err := interruptible(ctx, func() (string, error) {

@@ -10,9 +10,9 @@ ALTER TABLE users ADD COLUMN scopes TEXT NOT NULL DEFAULT '';
 
 -- An opaque random ID that no other user ever had: what other services know a user by. The
 -- default is for the users who are there, and for servers of an older version that still add
--- some. md5 only joins two UUIDs, each of which has 122 random bits.
+-- some. The program itself makes 128 random bits, and PostgreSQL 122.
 ALTER TABLE users ADD COLUMN uid TEXT NOT NULL
-    DEFAULT md5(gen_random_uuid()::text || gen_random_uuid()::text);
+    DEFAULT replace(gen_random_uuid()::text, '-', '');
 CREATE UNIQUE INDEX users_uid ON users (uid);
 
 CREATE INDEX users_email ON users (lower(email)) WHERE email IS NOT NULL;
