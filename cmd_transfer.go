@@ -53,7 +53,6 @@ func (in *invocation) withReadOnlyAccounts(ctx context.Context, do func(*account
 
 // runImport checks a file, and adds its users unless this is a dry run.
 func (in *invocation) runImport(ctx context.Context, a *accounts, file *importFile) error {
-	debug.SetGCPercent(50) // memory is what a large file takes most of
 	check, err := in.checkImport(ctx, a, file)
 	if err != nil {
 		return err

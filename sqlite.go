@@ -36,7 +36,8 @@ func openSQLite(path string, mode openMode, log *slog.Logger) (*database, error)
 	}
 	c := &sqliteConnections{watch: fileWatch{path: path, log: log}, prepared: make([]atomic.Pointer[sql.Stmt], len(statements))}
 	busy := busyTimeout(sqliteBusyTimeout)
-	c.writer, err = sql.Open("sqlite3", sqliteDSN(path, busy, "synchronous(full)", "foreign_keys(on)", "journal_mode(wal)")) // WAL: which the file remembers
+	writerDSN := sqliteDSN(path, busy, "synchronous(full)", "foreign_keys(on)", "journal_mode(wal)") // WAL: which the file remembers
+	c.writer, err = driver.Open(writerDSN, func(conn *sqlite3.Conn) error { return conn.BusyHandler(waitForLock()) })
 	if err != nil {
 		return nil, err
 	}
@@ -68,6 +69,22 @@ func openSQLite(path string, mode openMode, log *slog.Logger) (*database, error)
 		schema:      sqliteSchema,
 		warnings:    warnings,
 	}, nil
+}
+
+// lockPoll is how often a writer asks for a lock that another process has.
+const lockPoll = 2 * time.Millisecond
+
+// waitForLock returns a handler that waits for a lock until sqliteBusyTimeout. SQLite's own asks
+// only every tenth of a second after a while: it would hardly ever find the moment between two
+// transactions of an import.
+func waitForLock() func(ctx context.Context, count int) bool {
+	var began time.Time
+	return func(ctx context.Context, count int) bool {
+		if count == 0 {
+			began = time.Now()
+		}
+		return time.Since(began) < sqliteBusyTimeout && sleep(ctx, lockPoll)
+	}
 }
 
 // sqliteSchema needs no lock of its own: the transaction has the whole file.
@@ -159,7 +176,7 @@ func (c *sqliteConnections) explain(err error) error {
 type sqliteConnections struct {
 	reader, writer *sql.DB
 	watch          fileWatch
-	pacer          pacer                      // of bulk loads
+	contention     contention                 // of bulk loads
 	prepared       []atomic.Pointer[sql.Stmt] // by the place of the statement
 }
 

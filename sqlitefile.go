@@ -141,41 +141,24 @@ func (w *fileWatch) compare() error {
 	return nil
 }
 
-// A pacer lets other processes write between the transactions of a bulk load. SQLite has no queue
-// for them: they ask for the lock again and again, up to a tenth of a second apart.
-type pacer struct {
-	version      int64         // PRAGMA data_version, which others change
-	contendedFor int           // for how many transactions others are still thought to write
-	worked       time.Duration // since the last pause
+// A contention notices whether other processes write to the file during a bulk load.
+type contention struct {
+	version int64 // PRAGMA data_version, which others change
+	left    int   // for how many transactions they are still thought to write
 }
 
-// transaction returns how many of n rows to write in the next transaction: fewer while other
-// processes wait for its end.
-func (p *pacer) transaction(n int) int {
-	const contended = 1000
-	if p.contendedFor > 0 {
-		return min(n, contended)
+func (c *contention) note(version int64) {
+	if c.left--; c.version != 0 && version != c.version {
+		c.left = 20
+	}
+	c.version, c.left = version, max(c.left, 0)
+}
+
+// limit returns how many of n rows to write in the next transaction.
+func (c *contention) limit(n int) int {
+	const most = 1500 // for which others wait a tenth of a second or two
+	if c.left > 0 {
+		return min(n, most)
 	}
 	return n
-}
-
-// pause returns how long to wait after a transaction. While other processes write, that is a
-// quarter of the time it took. Otherwise it is longestRetry once per second of work, so that a
-// process that begins to write gets the lock.
-func (p *pacer) pause(took time.Duration, version int64) time.Duration {
-	const longestRetry, contentionMemory = 110 * time.Millisecond, 20
-	if p.version != 0 && version != p.version {
-		p.contendedFor = contentionMemory
-	}
-	p.version = version
-	if p.contendedFor > 0 {
-		p.contendedFor--
-		p.worked = 0
-		return took / 4
-	}
-	if p.worked += took; p.worked < time.Second {
-		return 0
-	}
-	p.worked = 0
-	return longestRetry
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // aBatch divides the number of users that an import adds in one transaction, also beside others.
-const aBatch = 1000
+const aBatch = 500
 
 // writeShortLines writes lines for users who have nothing but a name.
 func writeShortLines(t testing.TB, file *os.File, n int) {
