@@ -35,7 +35,7 @@ func parseUsername(name string) (string, *fieldError) {
 // normalName returns name in NFC, or an error if it is too short or too long. It does not
 // normalize a name that is far too long, because that takes milliseconds.
 func normalName(name string) (string, *fieldError) {
-	if utf8.RuneCountInString(name) <= maxComposed*maxUsername {
+	if !isASCII(name) && utf8.RuneCountInString(name) <= maxComposed*maxUsername {
 		name = norm.NFC.String(name)
 	}
 	return name, checkLength(name, 1, maxUsername)
@@ -52,15 +52,10 @@ func checkUsername(name string) *fieldError {
 	if name != strings.TrimSpace(name) {
 		return valueError("the username must not begin or end with white space")
 	}
-	tooLong := valueError("the username is too long when its characters are written out")
-	if expands(name) {
-		return tooLong
+	if expands(name) || len(usernameKey(name)) > maxUsernameKey {
+		return valueError("the username is too long when its characters are written out")
 	}
-	key := usernameKey(name)
-	if len(key) > maxUsernameKey {
-		return tooLong
-	}
-	if key == "me" {
+	if usernameKey(name) == "me" {
 		return valueError("the username must not be 'me', which the API uses itself")
 	}
 	return nil
@@ -135,6 +130,9 @@ func expands(name string) bool { return isLonger(name, maxComposed*maxUsernameKe
 
 // isLonger reports whether text has more than n bytes in NFKC.
 func isLonger(text string, n int) bool {
+	if isASCII(text) {
+		return len(text) > n
+	}
 	var it norm.Iter
 	for it.InitString(norm.NFKC, text); !it.Done() && n >= 0; {
 		n -= len(it.Next())
