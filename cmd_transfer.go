@@ -41,14 +41,18 @@ func importUsersCommand(ctx context.Context, in *invocation) error {
 }
 
 // withReadOnlyAccounts is withAccounts for a command that only reads. A SQLite file that does not
-// exist is an empty store.
+// exist is an empty store, and so is a database without tables.
 func (in *invocation) withReadOnlyAccounts(ctx context.Context, do func(*accounts) error) error {
 	if path, ok := sqlitePath(in.cfg.DatabaseURL); ok {
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 			return do(newAccounts(in.cfg, newMemStore(), slog.New(slog.DiscardHandler)))
 		}
 	}
-	return in.withAccounts(ctx, readOnly, do)
+	err := in.withAccounts(ctx, readOnly, do)
+	if errors.Is(err, errNoSchema) {
+		return do(newAccounts(in.cfg, newMemStore(), slog.New(slog.DiscardHandler)))
+	}
+	return err
 }
 
 // runImport checks a file, and adds its users unless this is a dry run.

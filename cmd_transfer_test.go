@@ -85,3 +85,22 @@ func TestCreateFile(t *testing.T) {
 		t.Errorf("the file has %q, %v", text, err)
 	}
 }
+
+// TestDryRunOnNoTables: a database without tables of ours is an empty store to a dry run.
+func TestDryRunOnNoTables(t *testing.T) {
+	for kind, empty := range everyDatabase {
+		c := commandRunner{t, empty(t)}
+		if path, ok := sqlitePath(c.url); ok {
+			if err := os.WriteFile(path, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := c.run("", "users", "import", c.file(namesFile("alice")).Name(), "-dry-run")
+		if got.code != 0 || !strings.HasPrefix(got.stdout, "would add 1,") {
+			t.Errorf("%s: %d, %q, %q", kind, got.code, got.stdout, got.stderr)
+		}
+		if got := c.run("", "users", "list"); got.code != 1 || !strings.Contains(got.stderr, "it has no users yet") {
+			t.Errorf("%s: %d, %q", kind, got.code, got.stderr)
+		}
+	}
+}

@@ -110,10 +110,13 @@ func addUserCommand(ctx context.Context, in *invocation) error {
 	if err != nil {
 		return err
 	}
+	if in.cfg.DatabaseURL == "" {
+		return errInMemory
+	}
+	if req.Password, err = in.newPasswordOf(ctx, req.Username); err != nil { // before there is a new file
+		return err
+	}
 	return in.withAccounts(ctx, readWriteCreate, func(a *accounts) error {
-		if req.Password, err = in.newPasswordOf(ctx, a, req.Username); err != nil {
-			return err
-		}
 		_, err := a.addUser(ctx, req, cliClient())
 		if errors.Is(err, errExists) {
 			return fmt.Errorf("the name %s is taken", quoted(req.Username))
@@ -154,12 +157,12 @@ func (in *invocation) newUserFromOptions() (newUser, error) {
 }
 
 // newPasswordOf asks for a new password of a user, and checks it.
-func (in *invocation) newPasswordOf(ctx context.Context, a *accounts, username string) (string, error) {
+func (in *invocation) newPasswordOf(ctx context.Context, username string) (string, error) {
 	password, err := in.newPassword(ctx)
 	if err != nil {
 		return "", err
 	}
-	if bad := checkPassword(password, username, a.minPasswordLength); bad != nil {
+	if bad := checkPassword(password, username, in.cfg.MinPasswordLength); bad != nil {
 		return "", errors.New("password: " + bad.reason())
 	}
 	return password, nil
@@ -182,7 +185,7 @@ func (in *invocation) withUser(ctx context.Context, do func(*accounts, User) err
 
 func setPasswordCommand(ctx context.Context, in *invocation) error {
 	return in.withUser(ctx, func(a *accounts, u User) error {
-		password, err := in.newPasswordOf(ctx, a, u.Username)
+		password, err := in.newPasswordOf(ctx, u.Username)
 		if err != nil {
 			return err
 		}

@@ -64,6 +64,7 @@ func TestUsersCommands(t *testing.T) {
 		{"nor for a change", "grant bob admin", "", 1, "does not exist; want the path"},
 		{"a short password", "add Bob", "short\n", 1, "password: String should have at least 8 characters"},
 		{"a common password", "add Bob", "password123\n", 1, "password: the password is too common"},
+		{"a password that is refused makes no file", "list", "", 1, "does not exist"},
 		{"a name that is none", "add me", goodPassword, 2, "name: the username must not be 'me'"},
 		{"an address that is none", "add Bob -email x", goodPassword, 2, "-email: value is not a valid email address: the @-sign is missing"},
 		{"a scope that is none", "add Bob -scope a,b", goodPassword, 2, `-scope: "a,b" is not a valid scope`},

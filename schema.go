@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -61,12 +62,18 @@ func (d *database) rehearse(ctx context.Context) (current, target int64, err err
 	return d.bringUp(ctx, false)
 }
 
+// errNoSchema means that a database has no tables of ours yet.
+var errNoSchema = errors.New("it has no users yet: want one start of the server, which makes its tables")
+
 // checkVersion fails unless the schema is the one that this program needs.
 func (d *database) checkVersion(ctx context.Context) error {
 	return d.onSchema(ctx, func(conn *sql.Conn) error {
 		from, to, err := d.versions(ctx, conn)
 		if err != nil {
 			return err
+		}
+		if from == 0 && to > 0 {
+			return errNoSchema
 		}
 		if from < to {
 			return fmt.Errorf("its schema has version %d, and this program needs %d: want one start of the server, which migrates it", from, to)
