@@ -60,6 +60,9 @@ func TestSchemasAgree(t *testing.T) {
 	for i, line := range sqlite { // SQLite has one kind of integer
 		sqlite[i] = strings.Replace(line, " integer", " bigint", 1)
 	}
+	sqlite = slices.DeleteFunc(sqlite, func(line string) bool { // the texts may be too long for an index of PostgreSQL
+		return line == "users index users_list username_key,disabled,scopes,search"
+	})
 	if len(sqlite) < 30 || !slices.Equal(sqlite, postgres) {
 		t.Errorf("SQLite has\n%s\nPostgreSQL has\n%s", strings.Join(sqlite, "\n"), strings.Join(postgres, "\n"))
 	}

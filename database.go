@@ -39,17 +39,25 @@ func register(s *statement) *statement {
 	return s
 }
 
-// connections is a pool that carries out statements, and what it knows of its database.
-type connections interface {
+// An executor carries out statements.
+type executor interface {
 	// exec returns how many rows the statement concerned.
 	exec(ctx context.Context, s *statement, args ...any) (int64, error)
 
 	// queryRow returns the only row, whose Scan returns sql.ErrNoRows if there is
 	// none.
 	queryRow(ctx context.Context, s *statement, args ...any) row
+}
+
+// connections is a pool that carries out statements, and what it knows of its database.
+type connections interface {
+	executor
 
 	// queryAll calls scan for every row.
 	queryAll(ctx context.Context, scan func(row) error, s *statement, args ...any) error
+
+	// transact carries out in one transaction the statements that op sends to tx.
+	transact(ctx context.Context, op func(tx executor) error) error
 
 	// addUsers adds users in one transaction, and says of each whether it was added.
 	addUsers(ctx context.Context, users []User) ([]bool, error)

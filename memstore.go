@@ -13,9 +13,13 @@ type memStore struct {
 	users    map[int64]*User // which are replaced, never changed
 	byKey    map[string]*User
 	byUID    map[string]*User
+	keys     []string // of byKey, sorted
 	sessions memSessions
 	failures *streakCache            // by account
 	sources  map[int64][]knownSource // of a user, the last maxSources, the latest last
+
+	events      []Event // oldest first
+	lastEventID int64
 }
 
 var _ store = (*memStore)(nil)

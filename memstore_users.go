@@ -26,6 +26,8 @@ func (m *memStore) createLocked(u User) (User, error) {
 	m.lastID++
 	u.ID = m.lastID
 	m.putLocked(u)
+	place, _ := slices.BinarySearch(m.keys, u.Key)
+	m.keys = slices.Insert(m.keys, place, u.Key)
 	return u, nil
 }
 
@@ -99,6 +101,44 @@ func (m *memStore) usersNow() []*User {
 	return users
 }
 
+// scanBatch is how many users FindUsers looks at before it lets others at the store.
+const scanBatch = 1000
+
+func (m *memStore) FindUsers(ctx context.Context, q userQuery, limit int) ([]User, error) {
+	var found []User
+	for ctx.Err() == nil {
+		some := m.usersAfter(q.After)
+		for _, u := range some {
+			if q.matches(*u) && len(found) < limit {
+				found = append(found, *u)
+			}
+		}
+		if len(some) < scanBatch || len(found) == limit {
+			return found, nil
+		}
+		q.After = some[len(some)-1].Key
+	}
+	return nil, ctx.Err()
+}
+
+// usersAfter returns the next scanBatch users after a Key, which never change.
+func (m *memStore) usersAfter(key string) []*User {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	place, exact := slices.BinarySearch(m.keys, key)
+	if exact {
+		place++
+	}
+	var users []*User
+	for _, key := range m.keys[place:min(place+scanBatch, len(m.keys))] {
+		users = append(users, m.byKey[key])
+	}
+	return users
+}
+
+// FoldUsers has nothing to do: this store folds the texts of users when it looks at them.
+func (m *memStore) FoldUsers(ctx context.Context, _ int) (int, error) { return 0, ctx.Err() }
+
 func (m *memStore) UpdateUser(ctx context.Context, userID int64, change userChange) (User, error) {
 	if err := checkChange(change); err != nil {
 		return User{}, err
@@ -157,6 +197,9 @@ func (m *memStore) DeleteUser(ctx context.Context, userID int64) error {
 	m.sessions.deleteOf(userID, func(*memSession) bool { return true })
 	delete(m.users, u.ID)
 	delete(m.byKey, u.Key)
+	if place, ok := slices.BinarySearch(m.keys, u.Key); ok {
+		m.keys = slices.Delete(m.keys, place, place+1)
+	}
 	delete(m.byUID, u.UID)
 	delete(m.sources, u.ID)
 	return nil

@@ -44,6 +44,29 @@ type Session struct {
 	UserAgent  string
 }
 
+// An Event is something that has happened to an account, or to the server. Texts are empty where
+// there is nothing to say.
+type Event struct {
+	ID        int64 // later ones are greater; the store gives it
+	At        time.Time
+	Name      string // one of eventKinds
+	UID       string // of the user concerned
+	Username  string // of the user concerned, by then
+	Actor     string // who did it, if not the user
+	IP        string
+	UserAgent string
+	RequestID string
+	Detail    string
+}
+
+// An eventQuery says which events Events returns. The zero value of a field stands for every event.
+type eventQuery struct {
+	After int64 // an ID
+	Since time.Time
+	Key   string // usernameKey of the user concerned
+	Name  string
+}
+
 const day = 24 * time.Hour
 
 // wholeSeconds returns d in seconds, rounded up.
@@ -113,6 +136,13 @@ type userChange struct {
 type optionalText struct {
 	Set   bool
 	Value *string
+}
+
+func deref(text *string) string {
+	if text == nil {
+		return ""
+	}
+	return *text
 }
 
 // A sessionsEnd ends all sessions of a user but the one with the ID Keep, if that is an open

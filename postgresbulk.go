@@ -20,7 +20,7 @@ var (
 	// insertFromArrays does the same with an array for each column.
 	insertFromArrays = `INSERT INTO users (` + insertedList + `)
 		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],
-			$6::text[], $7::boolean[], $8::text[], $9::bigint[], $10::bigint[])
+			$6::text[], $7::boolean[], $8::text[], $9::bigint[], $10::bigint[], $11::text[])
 		ON CONFLICT DO NOTHING RETURNING uid`
 )
 

@@ -19,7 +19,7 @@ var insertUser = writing(`
 // insertedColumns are the columns of a new user, in the order of insertedValues.
 var insertedColumns = []string{
 	"uid", "username", "username_key", "email", "full_name",
-	"password_hash", "disabled", "scopes", "created_at", "tokens_valid_after",
+	"password_hash", "disabled", "scopes", "created_at", "tokens_valid_after", "search",
 }
 
 var insertedList = strings.Join(insertedColumns, ", ")
@@ -28,7 +28,7 @@ var insertedList = strings.Join(insertedColumns, ", ")
 func insertedValues(u User) []any {
 	return []any{
 		u.UID, u.Username, u.Key, u.Email, u.FullName,
-		u.PasswordHash, u.Disabled, string(u.Scopes), u.CreatedAt.UnixMicro(), u.TokensValidAfter.UnixMicro(),
+		u.PasswordHash, u.Disabled, string(u.Scopes), u.CreatedAt.UnixMicro(), u.TokensValidAfter.UnixMicro(), searchText(u),
 	}
 }
 
@@ -134,13 +134,20 @@ func (s sqlStore) UsersByKeyOrUID(ctx context.Context, keys, uids []string) ([]U
 		args[maxLookup+i] = uid
 	}
 	var users []User
-	err := s.read(ctx, func(ctx context.Context) error {
-		users = nil // of an attempt that failed
-		return s.queryAll(ctx, func(r row) error {
-			users = append(users, User{})
-			return r.Scan(userFields(&users[len(users)-1])...)
-		}, selectUsersByKeyOrUID, args...)
+	err := s.read(ctx, func(ctx context.Context) (err error) {
+		users, err = s.queryUsers(ctx, selectUsersByKeyOrUID, args...)
+		return err
 	})
+	return users, err
+}
+
+// queryUsers returns the users whose userColumns a statement selects.
+func (s sqlStore) queryUsers(ctx context.Context, what *statement, args ...any) ([]User, error) {
+	var users []User
+	err := s.queryAll(ctx, func(r row) error {
+		users = append(users, User{})
+		return r.Scan(userFields(&users[len(users)-1])...)
+	}, what, args...)
 	return users, err
 }
 
@@ -178,11 +185,12 @@ func userFields(u *User) []any {
 
 // updateUser has a CASE or COALESCE for each thing that may change. $8 ends all sessions but
 // $9, if that is an open one of this user's, and refuses tokens without a session from before
-// $10.
+// $10. The search text becomes null, until FoldUsers makes it anew.
 var updateUser = writing(`
 	UPDATE users SET
 		email         = CASE WHEN $1 THEN $2 ELSE email END,
 		full_name     = CASE WHEN $3 THEN $4 ELSE full_name END,
+		search        = CASE WHEN $1 OR $3 THEN NULL ELSE search END,
 		password_hash = COALESCE($5, password_hash),
 		disabled      = COALESCE($6, disabled),
 		scopes        = COALESCE($7, scopes),

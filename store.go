@@ -33,6 +33,7 @@ type store interface {
 	userStore
 	sessionStore
 	historyStore
+	eventStore
 
 	// Ping returns nil if the store can be read.
 	Ping(ctx context.Context) error
@@ -62,6 +63,14 @@ type userStore interface {
 	// UsersByKeyOrUID returns the users who have one of these Keys or UIDs: at most
 	// maxLookup of each.
 	UsersByKeyOrUID(ctx context.Context, keys, uids []string) ([]User, error)
+
+	// FindUsers returns users in the order of their Keys: the first that a query asks for, at
+	// most limit. Its Text and Scope have no NUL.
+	FindUsers(ctx context.Context, q userQuery, limit int) ([]User, error)
+
+	// FoldUsers prepares at most limit users for FindUsers, which finds the others, too, but
+	// more slowly. It returns how many: fewer than limit means that nothing is left to do.
+	FoldUsers(ctx context.Context, limit int) (int, error)
 
 	// Users yields every user of one moment, in the order of their creation. It may take as
 	// long as ctx allows. After an error it yields nothing more.
@@ -134,6 +143,26 @@ type historyStore interface {
 	DeleteOldFailures(ctx context.Context, before time.Time, limit int) (int, error)
 }
 
+// An eventStore keeps what has happened, for some time.
+type eventStore interface {
+	// AddEvents adds events in one step, and gives them IDs in their order. IDs become visible in
+	// their order, too, whoever adds events: a reader of those after an ID misses none.
+	AddEvents(ctx context.Context, events []Event) error
+
+	// Events returns the first events that a query asks for, at most limit, oldest first.
+	Events(ctx context.Context, q eventQuery, limit int) ([]Event, error)
+
+	// UserEvents returns the latest events that concern the user with this UID, latest first.
+	UserEvents(ctx context.Context, uid string, limit int) ([]Event, error)
+
+	// DeleteOldEvents deletes those of the oldest limit events that are from before a time, or
+	// more than maxEvents behind the latest. It returns how many.
+	DeleteOldEvents(ctx context.Context, before time.Time, limit int) (int, error)
+}
+
+// maxEvents is how many events a database keeps: 200 to 400 MB.
+const maxEvents = 1_000_000
+
 // maxSources is how many familiar sources of a user are remembered.
 const maxSources = 20
 
@@ -153,6 +182,16 @@ func checkChange(change userChange) error {
 	return checkStorable(deref(change.Email.Value), deref(change.FullName.Value), deref(change.PasswordHash))
 }
 
+// checkEvents returns errUnstorable unless every store can hold the events.
+func checkEvents(events []Event) error {
+	for _, e := range events {
+		if err := checkStorable(e.Name, e.UID, e.Username, e.Actor, e.IP, e.UserAgent, e.RequestID, e.Detail); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // checkSession returns errUnstorable unless every store can hold the session.
 func checkSession(s Session) error { return checkStorable(s.ID, s.IP, s.UserAgent) }
 
@@ -168,13 +207,6 @@ func checkStorable(texts ...string) error {
 // isStorable reports whether every store can hold text: PostgreSQL takes no NUL and
 // nothing but UTF-8.
 func isStorable(text string) bool { return utf8.ValidString(text) && !strings.Contains(text, "\x00") }
-
-func deref(text *string) string {
-	if text == nil {
-		return ""
-	}
-	return *text
-}
 
 // replaceNotFound returns instead if err is errNotFound, and err itself otherwise, because an
 // outage must never look like a wrong token.

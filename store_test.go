@@ -63,6 +63,13 @@ func testStore(t *testing.T, open func(testing.TB) store) {
 		"many names and UIDs":               testStoreLookup,
 		"user by user":                      testStoreEach,
 		"scopes":                            testStoreScopes,
+		"events":                            testStoreEvents,
+		"events that cannot be stored":      testStoreEventTexts,
+		"events, 8 add some":                testStoreEventRace,
+		"old events":                        testStoreOldEvents,
+		"users who are looked for":          testStoreFind,
+		"texts that have changed":           testStoreFindChanged,
+		"page by page":                      testStoreFindPages,
 		"copies":                            testStoreCopies,
 		"a context that is done beforehand": testStoreCancelled,
 	} {
@@ -190,6 +197,12 @@ func testStoreCancelled(t *testing.T, s store) {
 		"CreateSession":            func() error { return s.CreateSession(ctx, Session{ID: "s2", UserID: u.ID}, "$hash", noLimit) },
 		"DeleteExpiredSessions":    func() error { _, err := s.DeleteExpiredSessions(ctx, testTime, math.MaxInt32); return err },
 		"DeleteEndedSessions":      func() error { _, err := s.DeleteEndedSessions(ctx, 1); return err },
+		"FindUsers":                func() error { _, err := s.FindUsers(ctx, userQuery{}, 1); return err },
+		"FoldUsers":                func() error { _, err := s.FoldUsers(ctx, 1); return err },
+		"AddEvents":                func() error { return s.AddEvents(ctx, []Event{{Name: "user_updated"}}) },
+		"Events":                   func() error { _, err := s.Events(ctx, eventQuery{}, 1); return err },
+		"UserEvents":               func() error { _, err := s.UserEvents(ctx, u.UID, 1); return err },
+		"DeleteOldEvents":          func() error { _, err := s.DeleteOldEvents(ctx, testTime, 1); return err },
 		"Ping":                     func() error { return s.Ping(ctx) },
 	}
 	called := map[string]bool{"Close": true}
