@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -16,8 +16,9 @@ type accounts struct {
 	tokens        *signer
 	refreshTokens refreshKeys
 
-	lists             *queue // of sessions, which take a hundred times as long as other requests
+	lists             *queue // of sessions, users and events, which take a hundred times as long as other requests
 	limits            sessionLimits
+	eventAge          time.Duration // at which events are deleted
 	registrationOpen  bool
 	minPasswordLength int
 
@@ -49,7 +50,7 @@ func (a *accounts) admitRegistration(ctx context.Context, from client) error {
 	}
 	err := a.throttle.admitRegistration(sourceOf(from.IP), a.now())
 	if err != nil {
-		a.event(ctx, slog.LevelWarn, "excess_rate_limit_exceeded", "", from)
+		a.note(ctx, rateExceeded, User{}, from, "registration")
 	}
 	return err
 }
@@ -61,6 +62,7 @@ type newUser struct {
 	Email    *string
 	FullName *string
 	Scopes   scopes // which only an administrator may give
+	Disabled bool   // the same
 }
 
 // register creates a user that parseNewUser has checked, after admitRegistration. It returns
@@ -74,6 +76,7 @@ func (a *accounts) register(ctx context.Context, req newUser, from client) (User
 		return User{}, err
 	}
 	a.startHistory(ctx, u, from)
+	a.note(ctx, userCreated, u, from, "")
 	return u, nil
 }
 
@@ -84,21 +87,17 @@ func (a *accounts) addUser(ctx context.Context, req newUser, from client) (User,
 		return User{}, err
 	}
 	now := a.now().UTC()
-	u, err := a.store.CreateUser(ctx, User{
+	return a.store.CreateUser(ctx, User{
 		Username:         req.Username,
 		Key:              usernameKey(req.Username),
 		Email:            req.Email,
 		FullName:         req.FullName,
 		PasswordHash:     hash,
 		Scopes:           req.Scopes,
+		Disabled:         req.Disabled,
 		CreatedAt:        now,
 		TokensValidAfter: now,
 	})
-	if err != nil {
-		return User{}, err
-	}
-	a.event(ctx, slog.LevelInfo, "user_created", u.Username, from)
-	return u, nil
 }
 
 // startHistory remembers the source of a registration as familiar, and forgets failures that were
@@ -128,12 +127,24 @@ func (a *accounts) updateProfile(ctx context.Context, u User, change userChange,
 	if !change.Email.Set && !change.FullName.Set {
 		return u, nil
 	}
-	u, err := a.store.UpdateUser(ctx, u.ID, change)
+	changed, err := a.store.UpdateUser(ctx, u.ID, change)
 	if err != nil {
 		return User{}, replaceNotFound(err, errBadToken)
 	}
-	a.event(ctx, slog.LevelInfo, "user_updated", u.Username, from)
-	return u, nil
+	a.note(ctx, userUpdated, u, from, changedFields(change))
+	return changed, nil
+}
+
+// changedFields names the fields of a profile that a change sets.
+func changedFields(change userChange) string {
+	var fields []string
+	if change.Email.Set {
+		fields = append(fields, "email")
+	}
+	if change.FullName.Set {
+		fields = append(fields, "full_name")
+	}
+	return strings.Join(fields, ", ")
 }
 
 // A passwordChange is a user's request for another password.
@@ -148,7 +159,7 @@ type passwordChange struct {
 func (a *accounts) changePassword(ctx context.Context, u User, s Session, change passwordChange, from client) error {
 	next := ""
 	for range maxRaces {
-		err := a.try(ctx, attempt{u.Key, u, change.Current, from, errWrongPassword, "authn_password_change_fail", true})
+		err := a.try(ctx, attempt{u.Key, u, change.Current, from, errWrongPassword, passwordChangeFailed, true})
 		if err != nil {
 			return err
 		}
@@ -161,8 +172,8 @@ func (a *accounts) changePassword(ctx context.Context, u User, s Session, change
 			PasswordHash: &next, IfPasswordHash: &u.PasswordHash, EndSessions: &sessionsEnd{s.ID, a.now()},
 		})
 		if err == nil {
-			a.forgetSources(ctx, u, from)
-			a.event(ctx, slog.LevelInfo, "authn_password_change", u.Username, from)
+			a.forgetSources(ctx, u, sourceOf(from.IP))
+			a.note(ctx, passwordChanged, u, from, "")
 			return nil
 		}
 		if !errors.Is(err, errNotFound) {
@@ -175,24 +186,30 @@ func (a *accounts) changePassword(ctx context.Context, u User, s Session, change
 	return errRaced
 }
 
-// forgetSources forgets the familiar sources of u, except the one that has just changed the
-// password, because an intruder may have logged in from the others.
-func (a *accounts) forgetSources(ctx context.Context, u User, from client) {
-	if err := a.store.ForgetSources(ctx, u.ID, sourceOf(from.IP)); err != nil {
+// forgetSources forgets the familiar sources of u but keep, from which the password was just
+// changed, because an intruder may have logged in from the others.
+func (a *accounts) forgetSources(ctx context.Context, u User, keep string) {
+	if err := a.store.ForgetSources(ctx, u.ID, keep); err != nil {
 		a.log.ErrorContext(ctx, "cannot forget from where a user has logged in", "username", u.Username, "err", err)
 	}
 }
 
+// lookAgain returns u as it is in the store now, or errNotFound if u is gone.
+func (a *accounts) lookAgain(ctx context.Context, u User) (User, error) {
+	fresh, err := a.store.UserByKey(ctx, u.Key)
+	if err == nil && fresh.ID != u.ID {
+		err = errNotFound // another user has the name by now
+	}
+	return fresh, err
+}
+
 // reload returns u as it is in the store now, or errBadToken if u is gone or disabled.
 func (a *accounts) reload(ctx context.Context, u User) (User, error) {
-	fresh, err := a.store.UserByKey(ctx, u.Key)
-	if err != nil {
-		return User{}, replaceNotFound(err, errBadToken)
+	fresh, err := a.lookAgain(ctx, u)
+	if err == nil && fresh.Disabled {
+		err = errBadToken
 	}
-	if fresh.ID != u.ID || fresh.Disabled {
-		return User{}, errBadToken
-	}
-	return fresh, nil
+	return fresh, replaceNotFound(err, errBadToken)
 }
 
 // deletionWindow is how long after a login an account may be deleted.
@@ -208,7 +225,7 @@ func (a *accounts) deleteUser(ctx context.Context, u User, s Session, from clien
 	if err := a.store.DeleteUser(ctx, u.ID); err != nil {
 		return replaceNotFound(err, errBadToken)
 	}
-	a.event(ctx, slog.LevelInfo, "user_deleted", u.Username, from)
+	a.note(ctx, userDeleted, u, from, "")
 	return nil
 }
 

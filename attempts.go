@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -16,7 +17,8 @@ type guard struct {
 	hashes    *queue
 	throttle  *throttle // nil: nobody is throttled
 	pace      pace
-	log       *slog.Logger // security events, by the names of OWASP's logging vocabulary
+	log       *slog.Logger
+	events    *recorder // nil: events are only logged
 	now       func() time.Time
 }
 
@@ -27,7 +29,7 @@ type attempt struct {
 	password string
 	from     client
 	wrong    error  // the answer to a wrong password
-	event    string // and what the log calls it
+	event    string // and the name of that event
 	signedIn bool   // as the user: the answer need not hide anything
 }
 
@@ -60,7 +62,7 @@ func (g *guard) try(ctx context.Context, t attempt) error {
 		return g.refuse(ctx, t, who)
 	case err == nil:
 		// The name only if it is one: people type their password there too.
-		g.event(ctx, slog.LevelWarn, t.event, t.user.Username, t.from)
+		g.note(ctx, t.event, t.user, t.from, "")
 		err = t.wrong
 	case !errors.Is(err, errBusy):
 		return err
@@ -73,7 +75,7 @@ func (g *guard) try(ctx context.Context, t attempt) error {
 
 // refuse returns the answer to an attempt whose password was not compared.
 func (g *guard) refuse(ctx context.Context, t attempt, who standing) error {
-	g.event(ctx, slog.LevelWarn, "excess_rate_limit_exceeded", t.user.Username, t.from)
+	g.note(ctx, rateExceeded, t.user, t.from, "")
 	return throttledError{who.wait}
 }
 
@@ -215,15 +217,46 @@ func (g *guard) warn(ctx context.Context, what string, u User, err error) {
 	}
 }
 
-// event logs a security event. username is empty if no user has the name.
-func (g *guard) event(ctx context.Context, level slog.Level, name, username string, from client) {
+// newEvent returns an event that concerns u, or nobody if u is the zero User.
+func (g *guard) newEvent(name string, u User, from client, detail string) Event {
+	return Event{
+		At: g.now(), Name: name, UID: u.UID, Username: u.Username,
+		Actor: from.Actor, IP: from.IP, UserAgent: from.UserAgent, RequestID: from.RequestID, Detail: detail,
+	}
+}
+
+// note logs an event, and puts it into the store within a second or so. It neither fails nor waits.
+func (g *guard) note(ctx context.Context, name string, u User, from client, detail string) {
+	e := g.newEvent(name, u, from, detail)
+	g.logEvent(ctx, e)
+	g.events.add(e)
+}
+
+// report is note for what somebody does to the accounts of others. It returns once the events are
+// in the store, because nobody may do that unseen. If it fails, they are tried again.
+func (g *guard) report(ctx context.Context, events ...Event) error {
+	for _, e := range events {
+		g.logEvent(ctx, e)
+	}
+	g.events.add(events...)
+	if err := g.events.flush(ctx); err != nil {
+		return fmt.Errorf("done, but not recorded yet: %w", err)
+	}
+	return nil
+}
+
+// logEvent logs an event.
+func (g *guard) logEvent(ctx context.Context, e Event) {
 	attrs := []slog.Attr{
-		slog.String("username", username),
-		slog.String("source", from.IP),
-		slog.String("request_id", from.RequestID),
+		slog.String("username", e.Username),
+		slog.String("source", e.IP),
+		slog.String("request_id", e.RequestID),
 	}
-	if from.Actor != "" {
-		attrs = append(attrs, slog.String("actor", from.Actor))
+	if e.Actor != "" {
+		attrs = append(attrs, slog.String("actor", e.Actor))
 	}
-	g.log.LogAttrs(ctx, level, name, attrs...)
+	if e.Detail != "" {
+		attrs = append(attrs, slog.String("detail", e.Detail))
+	}
+	g.log.LogAttrs(ctx, eventLevels[e.Name], e.Name, attrs...)
 }

@@ -59,7 +59,14 @@ func serveHTTP(ctx context.Context, cfg config, out *logWriter) error {
 	if err := acc.enableTokens(cfg); err != nil {
 		return err
 	}
+	if cfg.AdminUsername != "" {
+		if err := acc.ensureAdmin(ctx, cfg.AdminUsername, cfg.AdminPassword); err != nil {
+			return fmt.Errorf("cannot create the administrator: %w", err)
+		}
+	}
 	spareThreads()
+	about := "version " + buildVersion() + ", key " + cfg.Keys.fingerprint()
+	acc.note(ctx, systemStarted, User{}, client{}, about)
 	log.Info("listening", "addr", ln.Addr().String(), "tls", cfg.Certificate != nil, "version", buildVersion())
 	out.Flush() // scripts wait for this line
 	headroom := heapHeadroom()
@@ -73,7 +80,13 @@ func serveHTTP(ctx context.Context, cfg config, out *logWriter) error {
 	serving, done := context.WithCancel(context.WithoutCancel(ctx)) // also while it stops
 	defer done()
 	go watchCertificate(serving, cfg.Certificate, hangups, log)
-	return serveUntil(ctx, srv, ln, shutdown{acc.stop, cfg.ShutdownDelay, cfg.Shutdown}, log)
+	go acc.events.run(serving)
+	defer acc.events.flush(serving) // which logs its failure
+	stop := func() {
+		acc.note(serving, systemStopped, User{}, client{}, about)
+		acc.stop()
+	}
+	return serveUntil(ctx, srv, ln, shutdown{stop, cfg.ShutdownDelay, cfg.Shutdown}, log)
 }
 
 // heapHeadroom returns memory that makes the garbage collector run less often. It runs when

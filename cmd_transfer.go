@@ -79,8 +79,8 @@ func (in *invocation) runImport(ctx context.Context, a *accounts, file *importFi
 		}
 		return fmt.Errorf("%w; %s added; run it again to go on", err, thousands(added))
 	}
-	check.record(ctx, added, cliClient())
-	return errors.Join(in.printf("%s", check.summary("added", added)), refusedError(check))
+	err = check.record(context.WithoutCancel(ctx), added, cliClient())
+	return errors.Join(err, in.printf("%s", check.summary("added", added)), refusedError(check))
 }
 
 // refusedError returns an error if users of a file were refused.
@@ -143,6 +143,10 @@ func exportUsersCommand(ctx context.Context, in *invocation) error {
 		return usageErrorf("refusing to print password hashes on a terminal; give -o FILE")
 	}
 	return in.withAccounts(ctx, readOnly, func(a *accounts) error {
+		// Before it is done, so that nobody gets hashes unseen. A copy of a database may be read-only.
+		if err := a.report(ctx, a.newEvent(usersExported, User{}, cliClient(), "")); err != nil {
+			fmt.Fprintln(in.stderr, "warning: the export is not recorded as an event:", err)
+		}
 		n := 0
 		write := func(w io.Writer) (err error) {
 			n, err = writeUsers(ctx, a.store, w)

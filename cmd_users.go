@@ -117,7 +117,7 @@ func addUserCommand(ctx context.Context, in *invocation) error {
 		return err
 	}
 	return in.withAccounts(ctx, readWriteCreate, func(a *accounts) error {
-		_, err := a.addUser(ctx, req, cliClient())
+		_, err := a.createAccount(ctx, req, cliClient())
 		if errors.Is(err, errExists) {
 			return fmt.Errorf("the name %s is taken", quoted(req.Username))
 		}
@@ -189,7 +189,7 @@ func setPasswordCommand(ctx context.Context, in *invocation) error {
 		if err != nil {
 			return err
 		}
-		if err := a.setPassword(ctx, u, password, cliClient()); err != nil {
+		if _, err := a.editUser(ctx, u, userEdit{Password: &password}, cliClient()); err != nil {
 			return err
 		}
 		return in.printf("changed the password of %s", quoted(u.Username))
@@ -212,7 +212,7 @@ func (in *invocation) editScopes(ctx context.Context, edit func(now scopes, name
 	}
 	return in.withUser(ctx, func(a *accounts, u User) error {
 		next := func(now scopes) (scopes, error) { return edit(now, names...) }
-		u, err := a.changeScopes(ctx, u, next, cliClient())
+		u, err := a.editUser(ctx, u, userEdit{Scopes: next}, cliClient())
 		if err != nil {
 			return err
 		}
@@ -222,7 +222,7 @@ func (in *invocation) editScopes(ctx context.Context, edit func(now scopes, name
 
 func disableUserCommand(ctx context.Context, in *invocation) error {
 	return in.withUser(ctx, func(a *accounts, u User) error {
-		if err := a.setDisabled(ctx, u, true, cliClient()); err != nil {
+		if _, err := a.editUser(ctx, u, userEdit{Disabled: new(true)}, cliClient()); err != nil {
 			return err
 		}
 		return in.printf("disabled %s", quoted(u.Username))
@@ -231,7 +231,7 @@ func disableUserCommand(ctx context.Context, in *invocation) error {
 
 func enableUserCommand(ctx context.Context, in *invocation) error {
 	return in.withUser(ctx, func(a *accounts, u User) error {
-		if err := a.setDisabled(ctx, u, false, cliClient()); err != nil {
+		if _, err := a.editUser(ctx, u, userEdit{Disabled: new(false)}, cliClient()); err != nil {
 			return err
 		}
 		return in.printf("enabled %s", quoted(u.Username))

@@ -26,7 +26,10 @@ type config struct {
 	Rounds            int
 	MinPasswordLength int
 	RegistrationOpen  bool
+	AdminUsername     string // empty: the start creates no administrator
+	AdminPassword     string
 	Throttled         bool
+	EventAge          time.Duration // 0: none are kept
 
 	LogLevel      slog.Level
 	LogJSON       bool

@@ -146,12 +146,12 @@ func TestDocumentedLimits(t *testing.T) {
 	}
 	list := pathItem("/users/me/sessions/")["get"].(object)
 	answer := list["responses"].(object)["200"].(object)["content"].(object)["application/json"].(object)["schema"].(object)
-	if answer["maxItems"] != float64(maxSessionsShown) {
-		t.Errorf("the list of sessions has at most %v; want %d", answer["maxItems"], maxSessionsShown)
+	if answer["maxItems"] != float64(maxRowsShown) {
+		t.Errorf("the list of sessions has at most %v; want %d", answer["maxItems"], maxRowsShown)
 	}
 	limit := list["parameters"].([]any)[0].(object)["schema"].(object)
-	if limit["minimum"] != 1.0 || limit["maximum"] != float64(maxSessionsShown) || limit["default"] != float64(sessionsShown) {
-		t.Errorf("the limit of the list of sessions is %v; want 1 to %d, and %d by default", limit, maxSessionsShown, sessionsShown)
+	if limit["minimum"] != 1.0 || limit["maximum"] != float64(maxRowsShown) || limit["default"] != float64(rowsShown) {
+		t.Errorf("the limit of the list of sessions is %v; want 1 to %d, and %d by default", limit, maxRowsShown, rowsShown)
 	}
 	fresh := fmt.Sprintf("within the last %d minutes", deletionWindow/time.Minute)
 	if op := pathItem("/users/me/")["delete"].(object); !strings.Contains(op["description"].(string), fresh) {

@@ -55,12 +55,12 @@ func (r *settingReader) flags(given map[string]string) {
 }
 
 // cutEnds cuts white space and quotes off the ends of values, where dotenv files, Compose and
-// copying leave them. It does not touch the secret keys, because tokens may have been signed
-// with them as they are.
+// copying leave them. It does not touch secret keys and passwords, which may have been used as
+// they are.
 func (r *settingReader) cutEnds() {
 	for s := range r.settings() {
 		switch value := r.values[s.name]; {
-		case strings.HasPrefix(s.name, "SECRET_KEY"): // checkSecret warns
+		case s.verbatim: // checkSecret and firstAdmin warn
 		case s.name == "PRIVATE_KEY": // PEM ends with a newline
 			r.values[s.name] = r.cut(s.name, strings.TrimFunc(value, isBlank))
 		default:

@@ -24,6 +24,9 @@ var (
 	errNoToken   = errors.New("no bearer token")
 	errNotLocal  = errors.New("not asked from this machine")
 
+	// errNotPermitted means that a user is no administrator.
+	errNotPermitted = errors.New("not permitted")
+
 	// errForeignOrigin means that a page of another origin made the browser send a request.
 	errForeignOrigin = errors.New("page of another origin")
 )
@@ -46,11 +49,13 @@ var statuses = []struct {
 	{errRefreshReused, http.StatusBadRequest, errRefreshReused.Error(), "invalid_grant"},
 	{errSessionEnded, http.StatusBadRequest, errSessionEnded.Error(), "invalid_grant"},
 	{errWrongPassword, http.StatusBadRequest, "Incorrect password", ""},
+	{errOwnAccount, http.StatusBadRequest, "Ask another administrator, or use the command line", ""},
 	{errExists, http.StatusBadRequest, "Username already registered", ""},
 	{errBadCredentials, http.StatusUnauthorized, "Incorrect username or password", "invalid_grant"},
 	{errNoToken, http.StatusUnauthorized, "Not authenticated", ""},
 	{errBadToken, http.StatusUnauthorized, "Could not validate credentials", ""},
 	{errRegistrationClosed, http.StatusForbidden, "Registration is closed", ""},
+	{errNotPermitted, http.StatusForbidden, "Not enough permissions", ""}, // FastAPI's
 	{errStaleLogin, http.StatusForbidden, "Sign in again to delete this account", ""},
 	{errNotLocal, http.StatusForbidden, "Only this machine may see the users", ""},
 	{errForeignOrigin, http.StatusForbidden, "Pages of this origin may not call; see CORS_ORIGINS", "invalid_request"},

@@ -21,6 +21,10 @@ func valueError(reason string) *fieldError {
 	return &fieldError{Type: "value_error", Msg: "Value error, " + reason}
 }
 
+func extraForbidden() *fieldError {
+	return &fieldError{Type: "extra_forbidden", Msg: "Extra inputs are not permitted"}
+}
+
 // reason returns what is wrong, for people at a terminal.
 func (e *fieldError) reason() string { return strings.TrimPrefix(e.Msg, "Value error, ") }
 
@@ -111,6 +115,43 @@ func (e *fieldErrors) optionalString(fields map[string]json.RawMessage, name str
 		return "", false
 	}
 	return e.requiredString(fields, name)
+}
+
+// isAbsent reports whether a member is not there, or null.
+func isAbsent(fields map[string]json.RawMessage, name string) bool {
+	value, ok := fields[name]
+	return !ok || string(value) == "null"
+}
+
+// boolean returns a member that is true or false, or false if it is absent. Otherwise it notes
+// what is wanted.
+func (e *fieldErrors) boolean(fields map[string]json.RawMessage, name, wanted string) bool {
+	switch value := fields[name]; {
+	case isAbsent(fields, name), string(value) == "false":
+		return false
+	case string(value) == "true":
+		return true
+	}
+	e.add(name, &fieldError{Type: "bool_type", Msg: wanted})
+	return false
+}
+
+// scopeList returns the member scopes, or none if it is absent. If it is no list, it notes what is
+// wanted.
+func (e *fieldErrors) scopeList(fields map[string]json.RawMessage, wanted string) scopes {
+	if isAbsent(fields, "scopes") {
+		return ""
+	}
+	var names []string
+	if json.Unmarshal(fields["scopes"], &names) != nil {
+		e.add("scopes", &fieldError{Type: "list_type", Msg: wanted})
+		return ""
+	}
+	list, err := newScopes(names...)
+	if err != nil {
+		e.add("scopes", valueError(err.Error()))
+	}
+	return list
 }
 
 // formText returns the text of a field that must be there; if it is not, it

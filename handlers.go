@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -19,24 +20,58 @@ type caller struct {
 	Session Session
 }
 
-// createUser registers a user.
+// acting returns an administrator who acts on the accounts of others.
+func (me caller) acting() caller {
+	me.Actor, me.ActorID = me.User.Username, me.User.ID
+	return me
+}
+
+// createUser registers a user. An administrator may do so at any time, and may also give the user
+// scopes. From anybody else such members are ignored, unless a token that has expired, for
+// example, shows that an administrator may have sent them.
 func (a *api) createUser(ctx context.Context, w http.ResponseWriter, r *http.Request, from client) error {
-	if err := a.accounts.admitRegistration(ctx, from); err != nil {
+	me, badToken, err := a.callerIfAny(ctx, r, from)
+	if err != nil {
 		return err
+	}
+	isAdmin := me.User.Scopes.has(scopeAdmin)
+	if !isAdmin {
+		if err := a.accounts.admitRegistration(ctx, from); err != nil {
+			return err
+		}
 	}
 	members, err := readObject(r)
 	if err != nil {
 		return err
 	}
-	req, err := parseNewUser(members, a.accounts.minPasswordLength)
-	if err != nil {
-		return err
+	if badToken != nil && wantsAdministrator(members) {
+		return badToken
 	}
-	u, err := a.accounts.register(ctx, req, from)
+	create := a.register
+	if isAdmin {
+		create, from = a.createAccount, me.acting().client
+	}
+	u, err := create(ctx, members, from)
 	if err != nil {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, newUserResponse(u))
+}
+
+func (a *api) register(ctx context.Context, members []member, from client) (User, error) {
+	req, err := parseNewUser(members, a.accounts.minPasswordLength)
+	if err != nil {
+		return User{}, err
+	}
+	return a.accounts.register(ctx, req, from)
+}
+
+func (a *api) createAccount(ctx context.Context, members []member, by client) (User, error) {
+	req, err := parseAdministratorsUser(members, a.accounts.minPasswordLength)
+	if err != nil {
+		return User{}, err
+	}
+	return a.accounts.createAccount(ctx, req, by)
 }
 
 // loginForAccessToken is the token endpoint of the resource owner password
@@ -141,17 +176,63 @@ func (a *api) signedIn(h func(ctx context.Context, w http.ResponseWriter, r *htt
 		if err != nil {
 			return err
 		}
-		if r.Body != http.NoBody {
-			body, err := readBody(r)
-			if err != nil {
-				return err
-			}
-			r.Body = io.NopCloser(bytes.NewReader(body))
-		}
-		u, s, err := a.accounts.currentUser(ctx, token)
+		me, err := a.callerOf(ctx, r, token, from)
 		if err != nil {
 			return err
 		}
-		return h(ctx, w, r, caller{from, u, s})
+		return h(ctx, w, r, me)
 	}
+}
+
+// callerOf returns the user and the session that a token names, after it has read the body.
+func (a *api) callerOf(ctx context.Context, r *http.Request, token string, from client) (caller, error) {
+	if r.Body != http.NoBody {
+		body, err := readBody(r)
+		if err != nil {
+			return caller{}, err
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+	}
+	u, s, err := a.accounts.currentUser(ctx, token)
+	return caller{from, u, s}, err
+}
+
+// callerIfAny returns the user whose token a request has, or the zero caller if it has none or
+// a bad one: for an operation that needs no user. badToken says what is wrong with a token.
+func (a *api) callerIfAny(ctx context.Context, r *http.Request, from client) (me caller, badToken, err error) {
+	token, err := bearerToken(r.Header["Authorization"])
+	if errors.Is(err, errNoToken) {
+		return caller{}, nil, nil
+	}
+	if err == nil {
+		me, err = a.callerOf(ctx, r, token, from)
+	}
+	if errors.Is(err, errBadToken) {
+		return caller{}, errBadToken, nil
+	}
+	return me, nil, err
+}
+
+// sendList answers with a list that takes long to make. It waits for its turn.
+func (a *api) sendList(w http.ResponseWriter, me caller, list func() (any, error)) error {
+	body, err := a.encodeList(me, list)
+	if err != nil {
+		return err
+	}
+	body.send(w, http.StatusOK)
+	return nil
+}
+
+// encodeList waits for its turn and encodes a list. It does not send the list, because a client
+// that is slow to take it must not keep others waiting.
+func (a *api) encodeList(me caller, list func() (any, error)) (*encoder, error) {
+	if err := a.accounts.lists.enter(me.presence()); err != nil {
+		return nil, err
+	}
+	defer a.accounts.lists.leave()
+	rows, err := list()
+	if err != nil {
+		return nil, err
+	}
+	return encodeJSON(rows)
 }

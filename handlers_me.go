@@ -51,26 +51,18 @@ func (a *api) readSessions(ctx context.Context, w http.ResponseWriter, r *http.R
 	if err != nil {
 		return err
 	}
-	body, err := a.encodeSessions(ctx, me, limit)
-	if err != nil {
-		return err
-	}
-	body.send(w, http.StatusOK)
-	return nil
+	return a.sendList(w, me, func() (any, error) {
+		sessions, err := a.accounts.listSessions(ctx, me.User, me.Session, limit)
+		return newSessionList(sessions, me.Session.ID), err
+	})
 }
 
-// encodeSessions waits for its turn and encodes a list of sessions. It does not send the
-// list, because a client that is slow to take it must not keep others waiting.
-func (a *api) encodeSessions(ctx context.Context, me caller, limit int) (*encoder, error) {
-	if err := a.accounts.lists.enter(me.presence()); err != nil {
-		return nil, err
-	}
-	defer a.accounts.lists.leave()
-	sessions, err := a.accounts.listSessions(ctx, me.User, me.Session, limit)
-	if err != nil {
-		return nil, err
-	}
-	return encodeJSON(newSessionList(sessions, me.Session.ID))
+// readOwnEvents answers with the latest events that concern the signed-in user.
+func (a *api) readOwnEvents(ctx context.Context, w http.ResponseWriter, _ *http.Request, me caller) error {
+	return a.sendList(w, me, func() (any, error) {
+		events, err := a.accounts.eventsOf(ctx, me.User)
+		return newOwnEvents(events), err
+	})
 }
 
 // deleteSessions ends all sessions of the signed-in user, or with ?keep=current all
@@ -86,5 +78,5 @@ func (a *api) deleteSessions(ctx context.Context, w http.ResponseWriter, r *http
 // deleteOneSession ends one session of the signed-in user. A session of another user is not
 // found, because the answer must not tell whether it exists.
 func (a *api) deleteOneSession(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller) error {
-	return noContent(w, a.accounts.endSession(ctx, me.User, r.PathValue("id"), me.client))
+	return noContent(w, a.accounts.endSession(ctx, me.User, r.PathValue("id"), "one session, by the user", me.client))
 }

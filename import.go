@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -314,8 +313,8 @@ func (c *importCheck) summary(verb string, added int) string {
 	return text
 }
 
-// record writes the event of an import.
-func (c *importCheck) record(ctx context.Context, added int, by client) {
-	c.accounts.log.LogAttrs(ctx, slog.LevelInfo, "user_imported", slog.Int("added", added), slog.Int("refused", len(c.refused)),
-		slog.String("sha256", fmt.Sprintf("%x", c.sum)), slog.String("actor", by.Actor))
+// record records the import.
+func (c *importCheck) record(ctx context.Context, added int, by client) error {
+	detail := fmt.Sprintf("added %d, refused %d, administrators %d, sha256 %x", added, len(c.refused), c.admins, c.sum)
+	return c.accounts.report(ctx, c.accounts.newEvent(usersImported, User{}, by, detail))
 }

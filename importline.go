@@ -31,8 +31,8 @@ func parseImportedUser(members []member, now time.Time) (User, fieldErrors) {
 		Email:            bad.email(fields),
 		FullName:         bad.fullName(fields),
 		PasswordHash:     bad.importedHash(fields),
-		Disabled:         bad.boolean(fields, "disabled"),
-		Scopes:           bad.scopeList(fields),
+		Disabled:         bad.boolean(fields, "disabled", "want true or false"),
+		Scopes:           bad.scopeList(fields, `want a list of strings, such as ["admin"]`),
 		CreatedAt:        bad.date(fields, "created_at", now),
 		TokensValidAfter: bad.date(fields, "tokens_valid_after", now),
 	}
@@ -103,39 +103,6 @@ func (e *fieldErrors) importedHash(fields map[string]json.RawMessage) string {
 // hashProblem says why a hash cannot be imported, and what to do.
 func hashProblem(err error) string {
 	return err.Error() + "; reset it: import the user with password_hash null"
-}
-
-// isAbsent reports whether a member is not there, or null.
-func isAbsent(fields map[string]json.RawMessage, name string) bool {
-	value, ok := fields[name]
-	return !ok || string(value) == "null"
-}
-
-func (e *fieldErrors) boolean(fields map[string]json.RawMessage, name string) bool {
-	switch value := fields[name]; {
-	case isAbsent(fields, name), string(value) == "false":
-		return false
-	case string(value) == "true":
-		return true
-	}
-	e.add(name, &fieldError{Msg: "want true or false"})
-	return false
-}
-
-func (e *fieldErrors) scopeList(fields map[string]json.RawMessage) scopes {
-	if isAbsent(fields, "scopes") {
-		return ""
-	}
-	var names []string
-	if json.Unmarshal(fields["scopes"], &names) != nil {
-		e.add("scopes", &fieldError{Msg: `want a list of strings, such as ["admin"]`})
-		return ""
-	}
-	list, err := newScopes(names...)
-	if err != nil {
-		e.add("scopes", &fieldError{Msg: err.Error()})
-	}
-	return list
 }
 
 // date returns a time, or the zero time if there is none. It refuses times that are more than

@@ -5,9 +5,11 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/hmac"
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/big"
@@ -29,6 +31,14 @@ const minSecretSize = 32
 
 // minRSABits is the least length of an RSA key: RFC 7518 §3.3.
 const minRSABits = 2048
+
+// fingerprint returns a short text that differs between keys, and is the same for every replica.
+func (k keySet) fingerprint() string {
+	if secret, ok := k.private.([]byte); ok {
+		return hex.EncodeToString(mac(secret, []byte("latchkey key fingerprint"))[:8])
+	}
+	return k.id
+}
 
 // newSecretKeys returns the keys of HS256.
 func newSecretKeys(secret []byte, fallbacks [][]byte) keySet {
@@ -170,4 +180,10 @@ func (k keySet) signed(text string, signature []byte) bool {
 		}
 	}
 	return false
+}
+
+func mac(key, text []byte) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write(text)
+	return h.Sum(nil)
 }

@@ -19,6 +19,7 @@ type setting struct {
 	fallback string
 	meaning  string
 	secret   bool
+	verbatim bool // nothing is cut off its ends
 	needs    need
 	kind     kind
 }

@@ -104,8 +104,12 @@ type client struct {
 	UserAgent string
 	RequestID string
 	Actor     string          // who acts on another's account; empty if it is one's own
+	ActorID   int64           // of the administrator who acts; 0 for the command line
 	request   context.Context // ends when the client hangs up; may be nil
 }
+
+// isUser reports whether it is the administrator u who acts.
+func (c client) isUser(u User) bool { return c.ActorID != 0 && c.ActorID == u.ID }
 
 // presence returns a context that ends when the client hangs up.
 func (c client) presence() context.Context {

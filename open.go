@@ -62,6 +62,10 @@ func newAccounts(cfg config, users store, log *slog.Logger) *accounts {
 	if cfg.Throttled {
 		limiter = newThrottle(cfg.Secret, cfg.SecretFallbacks)
 	}
+	var events *recorder
+	if cfg.EventAge > 0 {
+		events = newRecorder(users, log)
+	}
 	return &accounts{
 		guard: guard{
 			store:     users,
@@ -69,10 +73,12 @@ func newAccounts(cfg config, users store, log *slog.Logger) *accounts {
 			hashes:    newQueue(cores),
 			throttle:  limiter,
 			log:       log,
+			events:    events,
 			now:       time.Now,
 		},
 		lists:             newQueue((cores + 1) / 2), // which leaves cores to other requests
 		limits:            cfg.Sessions,
+		eventAge:          cfg.EventAge,
 		registrationOpen:  cfg.RegistrationOpen,
 		minPasswordLength: cfg.MinPasswordLength,
 	}

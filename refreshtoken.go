@@ -71,9 +71,3 @@ func (k refreshKeys) parse(token string) (sessionID string, generation int64, er
 	}
 	return "", 0, errBadRefreshToken
 }
-
-func mac(key, text []byte) []byte {
-	h := hmac.New(sha256.New, key)
-	h.Write(text)
-	return h.Sum(nil)
-}

@@ -35,7 +35,7 @@ func TestRoutes(t *testing.T) {
 		{"HEAD where GET is", "HEAD", "/users/me/", 401, "WWW-Authenticate", "Bearer"},
 		{"HEAD of nothing", "HEAD", "/nope", 404, "", ""},
 		{"GET of the token endpoint", "GET", "/token", 405, "Allow", "POST"},
-		{"PUT of the users", "PUT", "/users/", 405, "Allow", "POST"},
+		{"PUT of the users", "PUT", "/users/", 405, "Allow", "GET, HEAD, POST"},
 		{"PUT of me", "PUT", "/users/me/", 405, "Allow", "DELETE, GET, HEAD, PATCH"},
 		{"GET of the password", "GET", "/users/me/password", 405, "Allow", "POST"},
 		{"GET of a session", "GET", "/users/me/sessions/x", 405, "Allow", "DELETE"},

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // readConfig reads the settings that a command needs: those that were given as flags, by the
@@ -47,6 +48,7 @@ func (r *settingReader) applyRules(c *config) {
 		host, _, _ := net.SplitHostPort(c.Addr)
 		c.CORSOrigins = r.origins("CORS_ORIGINS", isLoopback(host))
 		r.checkExposure(c.ExposeUsers, isLoopback(host))
+		c.AdminUsername, c.AdminPassword = r.firstAdmin(c.MinPasswordLength)
 	}
 }
 
@@ -57,6 +59,34 @@ func (r *settingReader) checkExposure(exposed, local bool) {
 	case exposed:
 		r.warn("EXPOSE_USERS", "GET / shows every password hash to every program on this machine; want false for all but the exercise")
 	}
+}
+
+// firstAdmin reads who is to be the first administrator, if anybody.
+func (r *settingReader) firstAdmin(minPassword int) (username, password string) {
+	name, password := r.values["ADMIN_USERNAME"], r.values["ADMIN_PASSWORD"]
+	switch {
+	case r.unread["ADMIN_PASSWORD"], name == "" && password == "":
+		return "", ""
+	case name == "":
+		r.bad("ADMIN_USERNAME", "is not set; want a name, or no ADMIN_PASSWORD")
+		return "", ""
+	case password == "":
+		r.bad("ADMIN_PASSWORD", "is not set; want a password, or no ADMIN_USERNAME")
+		return "", ""
+	}
+	username, bad := parseUsername(name)
+	if bad != nil {
+		r.bad("ADMIN_USERNAME", "%s", bad.reason())
+	}
+	switch bad := checkPassword(password, username, minPassword); {
+	case !utf8.ValidString(password):
+		r.bad("ADMIN_PASSWORD", "is not UTF-8")
+	case bad != nil:
+		r.bad("ADMIN_PASSWORD", "%s", bad.reason())
+	case trimEnds(password) != password || hasQuoteAtEnd(password):
+		r.warn("ADMIN_PASSWORD", "the password begins or ends with white space or a quote, which is part of it")
+	}
+	return username, password
 }
 
 // checkSessions makes sessions last no shorter than an access token, which would end with

@@ -19,7 +19,8 @@ type edgeSettings struct {
 }
 
 // An operation is one line of the API: a pattern of http.ServeMux, whether the body is read,
-// and the handler. A handler that is wrapped in signedIn needs a user; the others do not.
+// and the handler. A handler that is wrapped in signedIn needs a user, and one in administrator a
+// user who is one; the others need nobody.
 type operation struct {
 	pattern string
 	body    func(handlerFunc) handlerFunc // readsBody or ignoresBody
@@ -34,7 +35,7 @@ func operations(cfg edgeSettings, acc *accounts) []operation {
 		home.handle = a.readUsers
 	}
 	return []operation{
-		{"POST /users/{$}", readsBody, a.createUser},
+		{"POST /users/{$}", readsBody, a.createUser}, // administrators may do more
 		{"POST /token", readsBody, a.loginForAccessToken},
 		{"POST /revoke", readsBody, a.revokeToken},
 
@@ -45,6 +46,17 @@ func operations(cfg edgeSettings, acc *accounts) []operation {
 		{"GET /users/me/sessions/{$}", ignoresBody, a.signedIn(a.readSessions)},
 		{"DELETE /users/me/sessions/{$}", ignoresBody, a.signedIn(a.deleteSessions)},
 		{"DELETE /users/me/sessions/{id}", ignoresBody, a.signedIn(a.deleteOneSession)},
+
+		{"GET /users/me/events/{$}", ignoresBody, a.signedIn(a.readOwnEvents)},
+
+		{"GET /users/{$}", ignoresBody, a.administrator(a.findUsers)},
+		{"GET /users/{username}/{$}", ignoresBody, a.administrator(a.readUser)},
+		{"PATCH /users/{username}/{$}", readsBody, a.administrator(a.updateUser)},
+		{"DELETE /users/{username}/{$}", ignoresBody, a.administrator(a.deleteUser)},
+		{"GET /users/{username}/sessions/{$}", ignoresBody, a.administrator(a.readUserSessions)},
+		{"DELETE /users/{username}/sessions/{$}", ignoresBody, a.administrator(a.deleteUserSessions)},
+		{"DELETE /users/{username}/sessions/{id}", ignoresBody, a.administrator(a.deleteUserSession)},
+		{"GET /events/{$}", ignoresBody, a.administrator(a.readEvents)},
 
 		{"GET /livez", ignoresBody, readLivez},
 		{"GET /readyz", ignoresBody, a.readReadyz},

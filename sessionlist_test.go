@@ -194,11 +194,11 @@ func FuzzLimit(f *testing.F) {
 	f.Fuzz(func(t *testing.T, query string) {
 		n, err := parseLimit(query)
 		bad, isField := errors.AsType[fieldErrors](err)
-		if err == nil && (n < 1 || n > maxSessionsShown) || err != nil && (!isField || len(bad) != 1 || n != 0) {
+		if err == nil && (n < 1 || n > maxRowsShown) || err != nil && (!isField || len(bad) != 1 || n != 0) {
 			t.Errorf("%q: %d, %v", query, n, err)
 		}
 		values, err := url.ParseQuery(query)
-		if err == nil && !values.Has("limit") && n != sessionsShown {
+		if err == nil && !values.Has("limit") && n != rowsShown {
 			t.Errorf("%q, without a limit: %d", query, n)
 		}
 	})

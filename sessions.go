@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"slices"
 	"time"
 )
@@ -44,7 +43,7 @@ func (a *accounts) login(ctx context.Context, given credentials, from client) (i
 		if err != nil {
 			return issuedTokens{}, err
 		}
-		a.event(ctx, slog.LevelInfo, "authn_login_success", u.Username, from)
+		a.note(ctx, loginSucceeded, u, from, "")
 		return tokens, nil
 	}
 	return issuedTokens{}, errRaced
@@ -58,7 +57,7 @@ func (a *accounts) authenticateUser(ctx context.Context, name, password string, 
 	if err != nil && !errors.Is(err, errNotFound) {
 		return User{}, err
 	}
-	if err := a.try(ctx, attempt{key, u, password, from, errBadCredentials, "authn_login_fail", false}); err != nil {
+	if err := a.try(ctx, attempt{key, u, password, from, errBadCredentials, loginFailed, false}); err != nil {
 		return User{}, err
 	}
 	return a.strengthenHash(ctx, u, password, from), nil
@@ -191,7 +190,7 @@ func (a *accounts) refresh(ctx context.Context, token string, from client) (issu
 		next, err := a.nextGeneration(ctx, s, generation, now)
 		switch {
 		case err == nil:
-			a.event(ctx, slog.LevelInfo, "session_renewed", u.Username, from)
+			a.logEvent(ctx, a.newEvent(sessionRenewed, u, from, "")) // too many to keep
 			return a.tokensOf(u, next, now)
 		case errors.Is(err, errRefreshReused):
 			return issuedTokens{}, a.endReused(ctx, u, s, from)
@@ -232,7 +231,7 @@ func (a *accounts) endReused(ctx context.Context, u User, s Session, from client
 	if err := a.store.EndSession(ctx, u.ID, s.ID); err != nil {
 		return replaceNotFound(err, errSessionEnded)
 	}
-	a.event(ctx, slog.LevelWarn, "authn_token_reuse", u.Username, from)
+	a.note(ctx, tokenReused, u, from, "")
 	return errRefreshReused
 }
 
@@ -248,7 +247,7 @@ func (a *accounts) revoke(ctx context.Context, token string, from client) error 
 	if err != nil {
 		return replaceNotFound(err, nil)
 	}
-	return replaceNotFound(a.endSession(ctx, u, id, from), nil)
+	return replaceNotFound(a.endSession(ctx, u, id, "logout", from), nil)
 }
 
 // sessionNamedBy returns the ID of the session of a token that we made.
@@ -275,12 +274,12 @@ func (a *accounts) listSessions(ctx context.Context, u User, current Session, li
 	return sessions, nil
 }
 
-// endSession ends a session of u, or returns errNotFound.
-func (a *accounts) endSession(ctx context.Context, u User, sessionID string, from client) error {
+// endSession ends a session of u, or returns errNotFound. how says what the user did.
+func (a *accounts) endSession(ctx context.Context, u User, sessionID, how string, from client) error {
 	if err := a.store.EndSession(ctx, u.ID, sessionID); err != nil {
 		return err
 	}
-	a.event(ctx, slog.LevelInfo, "authn_token_revoked", u.Username, from)
+	a.note(ctx, tokenRevoked, u, from, how)
 	return nil
 }
 
@@ -290,6 +289,10 @@ func (a *accounts) endSessions(ctx context.Context, u User, keep string, from cl
 	if err != nil {
 		return replaceNotFound(err, errBadToken)
 	}
-	a.event(ctx, slog.LevelInfo, "authn_token_revoked", u.Username, from)
+	how := "all sessions, by the user"
+	if keep != "" {
+		how = "all other sessions, by the user"
+	}
+	a.note(ctx, tokenRevoked, u, from, how)
 	return nil
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// sweepBatch is how many rows are deleted at once, so that nobody waits long for the
+// sweepBatch is how many rows are deleted or changed at once, so that nobody waits long for the
 // store.
 const sweepBatch = 1000
 
@@ -46,32 +46,39 @@ func clockJump(before, after time.Time, elapsed time.Duration) time.Duration {
 	return jump.Round(time.Second)
 }
 
-// sweepOnce deletes expired and ended sessions, and old failures.
+// sweepOnce deletes expired and ended sessions, old failures and old events. It also prepares users
+// for searches.
 func (a *accounts) sweepOnce(ctx context.Context) {
 	now := a.now()
-	a.deleteInBatches(ctx, "expired sessions", func(limit int) (int, error) {
+	a.inBatches(ctx, "delete expired sessions", func(limit int) (int, error) {
 		return a.store.DeleteExpiredSessions(ctx, now, limit)
 	})
-	a.deleteInBatches(ctx, "ended sessions", func(limit int) (int, error) {
+	a.inBatches(ctx, "delete ended sessions", func(limit int) (int, error) {
 		return a.store.DeleteEndedSessions(ctx, limit)
 	})
-	a.deleteInBatches(ctx, "old failures", func(limit int) (int, error) {
+	a.inBatches(ctx, "delete old failures", func(limit int) (int, error) {
 		return a.store.DeleteOldFailures(ctx, now.Add(-failureMemory), limit)
+	})
+	a.inBatches(ctx, "delete old events", func(limit int) (int, error) {
+		return a.store.DeleteOldEvents(ctx, now.Add(-a.eventAge), limit)
+	})
+	a.inBatches(ctx, "prepare users for searches", func(limit int) (int, error) {
+		return a.store.FoldUsers(ctx, limit)
 	})
 }
 
-// deleteInBatches calls del until it deletes less than it was allowed to. If del panics, the
-// process goes on, and the next sweep tries again.
-func (a *accounts) deleteInBatches(ctx context.Context, what string, del func(limit int) (int, error)) {
+// inBatches calls do until it does less than it was allowed to. If it panics, the process goes
+// on, and the next sweep tries again. what says what it does.
+func (a *accounts) inBatches(ctx context.Context, what string, do func(limit int) (int, error)) {
 	defer func() {
 		if p := recover(); p != nil {
-			a.log.ErrorContext(ctx, "cannot delete "+what, "panic", p, "stack", string(debug.Stack()))
+			a.log.ErrorContext(ctx, "cannot "+what, "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
 	for ctx.Err() == nil {
-		n, err := del(sweepBatch)
+		n, err := do(sweepBatch)
 		if err != nil && ctx.Err() == nil { // a stop is no failure
-			a.log.ErrorContext(ctx, "cannot delete "+what, "err", err)
+			a.log.ErrorContext(ctx, "cannot "+what, "err", err)
 		}
 		if n < sweepBatch {
 			return

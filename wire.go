@@ -21,18 +21,6 @@ func newUserResponse(u User) userResponse {
 	return userResponse{u.Username, u.Email, u.FullName}
 }
 
-// An adminUser is what an administrator sees of a user.
-type adminUser struct {
-	userResponse
-	Disabled  bool      `json:"disabled"`
-	Scopes    []string  `json:"scopes"`
-	CreatedAt time.Time `json:"created_at"`
-}
-
-func newAdminUser(u User) adminUser {
-	return adminUser{newUserResponse(u), u.Disabled, u.Scopes.names(), u.CreatedAt}
-}
-
 // An exposedUser is what the original's GET / shows of a user.
 type exposedUser struct {
 	userResponse
@@ -65,22 +53,31 @@ func newTokenResponse(tokens issuedTokens, fields form) tokenResponse {
 	return tokenResponse{tokens.AccessToken, "bearer", wholeSeconds(tokens.Life), tokens.RefreshToken, grantedScope(tokens.Scopes, fields)}
 }
 
-// A sessionResponse is what users see of their sessions.
-type sessionResponse struct {
+// An othersSession is what an administrator sees of a session.
+type othersSession struct {
 	ID         string    `json:"id"`
 	CreatedAt  time.Time `json:"created_at"`
 	LastUsedAt time.Time `json:"last_used_at"`
 	ExpiresAt  time.Time `json:"expires_at"`
 	IP         string    `json:"ip"`
 	UserAgent  string    `json:"user_agent"`
-	Current    bool      `json:"current"`
+}
+
+func newOthersSession(s Session) othersSession {
+	return othersSession{s.ID, s.CreatedAt, s.LastUsedAt, s.ExpiresAt, s.IP, s.UserAgent}
+}
+
+// A sessionResponse is what users see of their sessions.
+type sessionResponse struct {
+	othersSession
+	Current bool `json:"current"`
 }
 
 // newSessionList returns what the API shows of sessions to the one with the ID current.
 func newSessionList(sessions []Session, current string) []sessionResponse {
 	list := make([]sessionResponse, 0, len(sessions))
 	for _, s := range sessions {
-		list = append(list, sessionResponse{s.ID, s.CreatedAt, s.LastUsedAt, s.ExpiresAt, s.IP, s.UserAgent, s.ID == current})
+		list = append(list, sessionResponse{newOthersSession(s), s.ID == current})
 	}
 	return list
 }
@@ -89,21 +86,25 @@ func newSessionList(sessions []Session, current string) []sessionResponse {
 // fieldErrors. It ignores unknown members, as pydantic does, so that nobody can set more than
 // these four.
 func parseNewUser(members []member, minPassword int) (newUser, error) {
-	var u newUser
 	var bad fieldErrors
-	fields := memberValues(members)
-	if name, ok := bad.requiredString(fields, "username"); ok {
+	u := bad.newUser(memberValues(members), minPassword)
+	return u, bad.err()
+}
+
+func (e *fieldErrors) newUser(fields map[string]json.RawMessage, minPassword int) newUser {
+	var u newUser
+	if name, ok := e.requiredString(fields, "username"); ok {
 		var wrong *fieldError
 		u.Username, wrong = parseUsername(name)
-		bad.add("username", wrong)
+		e.add("username", wrong)
 	}
-	u.Email = bad.email(fields)
-	u.FullName = bad.fullName(fields)
-	if password, ok := bad.requiredString(fields, "password"); ok {
+	u.Email = e.email(fields)
+	u.FullName = e.fullName(fields)
+	if password, ok := e.requiredString(fields, "password"); ok {
 		u.Password = password
-		bad.add("password", checkPassword(password, u.Username, minPassword))
+		e.add("password", checkPassword(password, u.Username, minPassword))
 	}
-	return u, bad.err()
+	return u
 }
 
 func memberValues(members []member) map[string]json.RawMessage {
@@ -156,7 +157,7 @@ func parseProfileChange(members []member) (userChange, error) {
 	change.FullName.Value = bad.fullName(fields)
 	for _, name := range []string{"username", "password"} {
 		if _, ok := fields[name]; ok {
-			bad.add(name, &fieldError{Type: "extra_forbidden", Msg: "Extra inputs are not permitted"})
+			bad.add(name, extraForbidden())
 		}
 	}
 	return change, bad.err()
@@ -250,10 +251,10 @@ func parseKeep(query, current string) (string, error) {
 	}}
 }
 
-// How many sessions a list shows by default, and at most.
+// How many sessions, users or events a list shows by default, and at most.
 const (
-	sessionsShown    = 100
-	maxSessionsShown = 1000
+	rowsShown    = 100
+	maxRowsShown = 1000
 )
 
 // parseLimit reads the query of GET /users/me/sessions/ as FastAPI would: the last of
@@ -267,7 +268,7 @@ func parseLimit(query string) (int, error) {
 		}
 	}
 	if !asked {
-		return sessionsShown, nil
+		return rowsShown, nil
 	}
 	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
 	if bad := checkLimit(n, err); bad != nil {
@@ -285,11 +286,11 @@ func checkLimit(n int64, err error) *fieldError {
 		return &fieldError{Type: "int_parsing", Msg: "Input should be a valid integer, unable to parse string as an integer"}
 	case n < 1:
 		return &fieldError{Type: "greater_than_equal", Msg: "Input should be greater than or equal to 1", Ctx: map[string]any{"ge": 1}}
-	case n > maxSessionsShown:
+	case n > maxRowsShown:
 		return &fieldError{
 			Type: "less_than_equal",
-			Msg:  "Input should be less than or equal to " + strconv.Itoa(maxSessionsShown),
-			Ctx:  map[string]any{"le": maxSessionsShown},
+			Msg:  "Input should be less than or equal to " + strconv.Itoa(maxRowsShown),
+			Ctx:  map[string]any{"le": maxRowsShown},
 		}
 	}
 	return nil
