@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"regexp"
 	"strings"
@@ -59,14 +60,21 @@ func printJSON(w *bufio.Writer, users iter.Seq2[User, error]) error {
 		if err != nil {
 			return err
 		}
-		line, err := json.Marshal(newAdminUser(u))
-		if err != nil {
+		if err := writeLine(w, newAdminUser(u)); err != nil {
 			return err
 		}
-		w.Write(escapeControls(line))
-		w.WriteByte('\n')
 	}
 	return nil
+}
+
+// writeLine writes a value as a line of JSON that is safe on a terminal.
+func writeLine(w io.Writer, value any) error {
+	line, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(append(escapeControls(line), '\n'))
+	return err
 }
 
 // escapeControls escapes the characters of a JSON text that a terminal obeys and package json

@@ -13,6 +13,14 @@ func commands() []command {
 		{name: "check", meaning: "check the settings and the database; change nothing", needs: everything, run: checkCommand,
 			details: "It tries what the start will do, counts the users and the kinds of their password hashes, and prints the settings."},
 		{name: "users", meaning: "manage users; the server may be running", sub: usersCommands()},
+		{name: "events", meaning: "print what has happened, one JSON object per line", needs: forUsers, run: eventsCommand,
+			options: []option{
+				{name: "user", value: "NAME", meaning: "only events that concern this user"},
+				{name: "event", value: "EVENT", meaning: "only events of this kind, such as authn_login_fail"},
+				{name: "since", value: "AGE", meaning: "only events of the last 90m, 24h or 7d, for example"},
+				{name: "after", value: "ID", meaning: "only events with a greater ID"},
+				{name: "f", meaning: "go on with events as they come"},
+			}},
 		{name: "completion", args: "bash|zsh|fish", meaning: "print a completion script for bash, zsh or fish", run: completionCommand},
 		{name: "version", meaning: "print the version", run: func(_ context.Context, in *invocation) error { return in.printf("latchkey %s", buildVersion()) }},
 		{name: "help", args: "[COMMAND]", meaning: "explain a command"}, // run knows the word

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -58,6 +60,9 @@ var eventLevels = map[string]slog.Level{
 	systemStarted:        slog.LevelInfo,
 	systemStopped:        slog.LevelInfo,
 }
+
+// eventNames returns the names of all events, sorted.
+func eventNames() []string { return slices.Sorted(maps.Keys(eventLevels)) }
 
 // perMinute limits how many events with the same name, source and account go into the store in a
 // minute, for those that cost a client nothing: otherwise one client could push out all others.

@@ -41,7 +41,7 @@ func (m *memStore) Events(ctx context.Context, q eventQuery, limit int) ([]Event
 
 // matches reports whether the query asks for e.
 func (q eventQuery) matches(e Event) bool {
-	return e.ID > q.After && !e.At.Before(q.Since) &&
+	return e.ID > q.After && !e.At.Before(storedTime(q.Since)) &&
 		(q.Key == "" || usernameKey(e.Username) == q.Key) && (q.Name == "" || e.Name == q.Name)
 }
 

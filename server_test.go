@@ -79,6 +79,7 @@ func startServer(t testing.TB, set ...func(*accounts, *edgeSettings)) *testServe
 	for _, f := range set {
 		f(acc, &cfg)
 	}
+	acc.events = newRecorder(acc.store, logger)
 	srv := httptest.NewUnstartedServer(nil)
 	srv.Config = newServer(newHandler(cfg, acc, logger), time.Minute, logger)
 	srv.Start()

@@ -231,7 +231,7 @@ func parseEventQuery(text string) (wanted eventQuery, limit int, err error) {
 	q := parseQuery(text, "username", "event", "since", "limit", "after")
 	wanted = eventQuery{Key: q.key("username"), Name: q.text("event"), After: q.number("after")}
 	if _, ok := eventLevels[wanted.Name]; !ok && wanted.Name != "" {
-		known := strings.Join(slices.Sorted(maps.Keys(eventLevels)), ", ")
+		known := strings.Join(eventNames(), ", ")
 		q.note("event", &fieldError{Type: "enum", Msg: "Input should be one of " + known, Ctx: map[string]any{"expected": known}})
 	}
 	if text, ok := q.values["since"]; ok {

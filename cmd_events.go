@@ -1,0 +1,97 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// followInterval is how often events -f looks for new events.
+const followInterval = time.Second
+
+// eventsPrinted is how many events are read at once.
+const eventsPrinted = 1000
+
+// eventsCommand prints events, each as a line of JSON, and with -f goes on with those to come.
+func eventsCommand(ctx context.Context, in *invocation) error {
+	wanted, err := in.eventQuery(time.Now())
+	if err != nil {
+		return err
+	}
+	return in.withAccounts(ctx, readOnly, func(a *accounts) error {
+		for {
+			if wanted.After, err = printEvents(ctx, in.stdout, a.store, wanted); err != nil {
+				return err
+			}
+			if !in.isSet("f") {
+				return nil
+			}
+			if !sleep(ctx, followInterval) {
+				return errInterrupted
+			}
+		}
+	})
+}
+
+// eventQuery returns which events the options ask for.
+func (in *invocation) eventQuery(now time.Time) (eventQuery, error) {
+	q := eventQuery{Name: in.text("event"), Key: usernameKey(in.text("user"))}
+	if _, ok := eventLevels[q.Name]; !ok && in.isSet("event") {
+		return q, usageErrorf("-event: there is no event %s; want one of %s", quoted(q.Name), strings.Join(eventNames(), ", "))
+	}
+	if in.isSet("user") && (q.Key == "" || !isStorable(q.Key)) {
+		return q, usageErrorf("-user: want the name of a user")
+	}
+	if in.isSet("since") {
+		age, err := parseAge(in.text("since"))
+		if err != nil {
+			return q, usageErrorf("-since: %s; want a duration such as 90m, 24h or 7d", quoted(in.text("since")))
+		}
+		q.Since = now.Add(-age)
+	}
+	if in.isSet("after") {
+		id, err := strconv.ParseInt(in.text("after"), 10, 64)
+		if err != nil || id < 0 {
+			return q, usageErrorf("-after: %s; want the ID of an event", quoted(in.text("after")))
+		}
+		q.After = id
+	}
+	return q, nil
+}
+
+// parseAge reads a duration, which may also be a number of days.
+func parseAge(text string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		n, err := strconv.ParseUint(days, 10, 16)
+		return time.Duration(n) * day, err
+	}
+	age, err := time.ParseDuration(text)
+	if err == nil && age < 0 {
+		err = errors.New("a negative duration")
+	}
+	return age, err
+}
+
+// printEvents prints the events that q asks for, and returns the ID of the last, or q.After.
+func printEvents(ctx context.Context, w io.Writer, store eventStore, q eventQuery) (last int64, err error) {
+	out := bufio.NewWriter(w)
+	for {
+		events, err := store.Events(ctx, q, eventsPrinted)
+		if err != nil {
+			return q.After, errors.Join(err, out.Flush())
+		}
+		for _, e := range events {
+			if err := writeLine(out, newEventResponse(e)); err != nil {
+				return q.After, err
+			}
+			q.After = e.ID
+		}
+		if len(events) < eventsPrinted {
+			return q.After, out.Flush()
+		}
+	}
+}
