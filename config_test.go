@@ -141,7 +141,7 @@ func TestCommandsReadWhatTheyNeed(t *testing.T) {
 			}
 		})
 	}
-	if cfg, err := readConfig(forUsers, nil, []string{db, "SECRET_KYE=x"}, false); err != nil || len(cfg.Warnings) != 1 {
+	if cfg, err := readConfig(forUsers, nil, []string{db, "PBKDF2_ITERATION=x"}, false); err != nil || len(cfg.Warnings) != 1 {
 		t.Errorf("a misspelt variable: %v, %q; want a warning", err, cfg.Warnings)
 	}
 }
