@@ -8,7 +8,7 @@ import (
 )
 
 var settings = []setting{
-	{name: "ADDR", flag: "addr", fallback: "localhost:8000", needs: forServer, kind: as((*settingReader).address, func(c *config) *string { return &c.Addr }),
+	{name: "ADDR", flag: "addr", fallback: "localhost:8000", needs: forServer | forReady, kind: as((*settingReader).address, func(c *config) *string { return &c.Addr }),
 		meaning: "listen address; port 0 picks one, which the \"listening\" log line names"},
 	{name: "DATABASE_URL", flag: "db", secret: true, needs: forUsers | forTokens, kind: as((*settingReader).databaseURL, func(c *config) *string { return &c.DatabaseURL }),
 		meaning: "empty: memory. sqlite:path/to/file.db. postgres://... (any libpq URL, several hosts allowed). SQLAlchemy's spelling works"},
@@ -48,7 +48,7 @@ var settings = []setting{
 		meaning: "if set: put into tokens as aud and required of them"},
 	{name: "EXPOSE_USERS", fallback: "false", needs: forServer, kind: either("true", "false", func(c *config) *bool { return &c.ExposeUsers }),
 		meaning: "the original's GET /, which shows every password hash; on loopback only"},
-	{name: "TLS_CERT_FILE", needs: forServer,
+	{name: "TLS_CERT_FILE", needs: forServer | forReady,
 		meaning: "PEM certificate chain; with TLS_KEY_FILE: HTTPS (TLS 1.2+, HTTP/2)"},
 	{name: "TLS_KEY_FILE", needs: forServer,
 		meaning: "PEM key of TLS_CERT_FILE"},

@@ -112,6 +112,7 @@ func TestNearNamesOfOtherCommands(t *testing.T) {
 	}{
 		{"everything", everything, []string{"SECRET_KEYS", "DATABSE_URL", "ISSUER_FILE", "LATCHKEY_THROTTLE", "LATCHKEY_TLS_CERT_FILE", "MIN_PASSWORD_LENGHT"}},
 		{"users", forUsers, []string{"DATABSE_URL", "MIN_PASSWORD_LENGHT"}},
+		{"ready", forReady, []string{"LATCHKEY_TLS_CERT_FILE"}},
 	} {
 		cfg, err := readConfig(tt.needs, nil, environ, false)
 		if err != nil {
