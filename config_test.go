@@ -130,6 +130,8 @@ func TestCommandsReadWhatTheyNeed(t *testing.T) {
 		{"a health check minds a certificate that is missing", forReady, []string{"TLS_CERT_FILE=/nowhere"}, "TLS_CERT_FILE"},
 		{"a health check minds a certificate that is none", forReady, []string{"TLS_CERT_FILE=config_test.go"}, "TLS_CERT_FILE"},
 		{"a health check does not mind a database that is none", forReady, []string{"DATABASE_URL=mysql://h/db"}, ""},
+		{"a backup minds a database that is none", forDatabase, []string{"DATABASE_URL=mysql://h/db"}, "DATABASE_URL"},
+		{"a backup does not mind too few rounds", forDatabase, []string{db, "PBKDF2_ITERATIONS=1"}, ""},
 		{"everything with a database needs a key", everything, []string{db}, "SECRET_KEY"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

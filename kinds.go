@@ -27,10 +27,11 @@ type setting struct {
 type need uint8
 
 const (
-	forUsers  need = 1 << iota // it adds, finds or changes users
-	forTokens                  // it makes or reads tokens
-	forServer                  // it listens
-	forReady                   // it asks the running server whether it is ready
+	forUsers    need = 1 << iota // it adds, finds or changes users
+	forTokens                    // it makes or reads tokens
+	forServer                    // it listens
+	forReady                     // it asks the running server whether it is ready
+	forDatabase                  // it opens the database, and does nothing with users
 
 	everything = forUsers | forTokens | forServer // what the server does
 )

@@ -10,7 +10,7 @@ import (
 var settings = []setting{
 	{name: "ADDR", flag: "addr", fallback: "localhost:8000", needs: forServer | forReady, kind: as((*settingReader).address, func(c *config) *string { return &c.Addr }),
 		meaning: "listen address; port 0 picks one, which the \"listening\" log line names"},
-	{name: "DATABASE_URL", flag: "db", secret: true, needs: forUsers | forTokens, kind: as((*settingReader).databaseURL, func(c *config) *string { return &c.DatabaseURL }),
+	{name: "DATABASE_URL", flag: "db", secret: true, needs: forUsers | forTokens | forDatabase, kind: as((*settingReader).databaseURL, func(c *config) *string { return &c.DatabaseURL }),
 		meaning: "empty: memory. sqlite:path/to/file.db. postgres://... (any libpq URL, several hosts allowed). SQLAlchemy's spelling works"},
 	{name: "SECRET_KEY", secret: true, needs: forTokens,
 		meaning: "signs refresh tokens, and with HS256 access tokens; at least 32 bytes. Default with users in memory: random for this run"},

@@ -112,6 +112,7 @@ func TestNearNamesOfOtherCommands(t *testing.T) {
 	}{
 		{"everything", everything, []string{"SECRET_KEYS", "DATABSE_URL", "ISSUER_FILE", "LATCHKEY_THROTTLE", "LATCHKEY_TLS_CERT_FILE", "MIN_PASSWORD_LENGHT"}},
 		{"users", forUsers, []string{"DATABSE_URL", "MIN_PASSWORD_LENGHT"}},
+		{"backup", forDatabase, []string{"DATABSE_URL"}},
 		{"ready", forReady, []string{"LATCHKEY_TLS_CERT_FILE"}},
 	} {
 		cfg, err := readConfig(tt.needs, nil, environ, false)
@@ -131,7 +132,7 @@ func TestNearNamesOfOtherCommands(t *testing.T) {
 
 // TestMisspeltDatabase: a command that finds no database says that its name may be misspelt.
 func TestMisspeltDatabase(t *testing.T) {
-	for _, args := range [][]string{{"users", "list"}, {"users", "import", "-"}} {
+	for _, args := range [][]string{{"users", "list"}, {"users", "import", "-"}, {"backup", "backup.db"}} {
 		got := runProgram(t, t.Context(), []string{"DATABSE_URL=" + aMarker}, args...)
 		if got.code != 2 || !strings.Contains(got.stderr, "did you mean DATABASE_URL?") || !strings.Contains(got.stderr, "no database") {
 			t.Errorf("%q: exit code %d, %q; want both lines", args, got.code, got.stderr)
