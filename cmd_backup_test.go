@@ -85,7 +85,7 @@ func TestBackup(t *testing.T) {
 			if err != nil {
 				t.Fatal(err, got)
 			}
-			want := fmt.Sprintf("backed up 2 users, 2 open sessions, %s bytes\n", thousands(int(info.Size())))
+			want := fmt.Sprintf("backed up 2 users, 2 open sessions, %s bytes\n", thousands(info.Size()))
 			if got.code != 0 || got.stdout != want || got.stderr != "" || info.Mode().Perm() != 0o600 {
 				t.Errorf("exit code %d, %q, %q, %v; want %q and mode 0600", got.code, got.stdout, got.stderr, info.Mode(), want)
 			}

@@ -21,7 +21,7 @@ type snapshot struct {
 }
 
 func (s snapshot) String() string {
-	size := thousands(int(s.bytes)) + " bytes"
+	size := thousands(s.bytes) + " bytes"
 	if s.users < 0 {
 		return fmt.Sprintf("%s; users and sessions are not counted, because the schema has version %d, which is newer than this program", size, s.version)
 	}
