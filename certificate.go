@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -97,6 +98,19 @@ func (c *certificate) replace(pair pemPair, readErr error, now time.Time, log *s
 		c.said = reason
 		log.Error("the new TLS certificate cannot be used; the old one stays", "err", err, "good_until", c.current.Load().Leaf.NotAfter)
 	}
+}
+
+// leafOf returns the first certificate of a chain in PEM, in DER, or nil. It is the one that
+// tls.X509KeyPair takes for the server's own.
+func leafOf(chain []byte) []byte {
+	block, rest := pem.Decode(chain)
+	for block != nil && block.Type != "CERTIFICATE" {
+		block, rest = pem.Decode(rest)
+	}
+	if block == nil {
+		return nil
+	}
+	return block.Bytes
 }
 
 // tlsConfig returns a configuration that uses the current certificate.

@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 )
 
@@ -26,8 +25,8 @@ func importUsersCommand(ctx context.Context, in *invocation) error {
 	if path == "-" && in.isSet("try") {
 		return usageErrorf("-try reads the password from standard input, so the users must come from a file")
 	}
-	if in.cfg.DatabaseURL == "" {
-		return errInMemory
+	if err := in.checkDatabase(); err != nil {
+		return err
 	}
 	file, err := interruptible(ctx, func() (*importFile, error) { return openImport(path, in.stdin) })
 	if err != nil {
@@ -156,7 +155,7 @@ func exportUsersCommand(ctx context.Context, in *invocation) error {
 		if path == "" {
 			err = write(in.stdout)
 		} else {
-			err = createFile(path, write)
+			err = createFile(path, func(file *os.File) error { return write(file) })
 		}
 		if err != nil {
 			return err
@@ -188,32 +187,4 @@ func lineEncoder(w io.Writer) *json.Encoder {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	return enc
-}
-
-// createFile makes a new file, for its owner only, with what write writes. The file appears when
-// it is whole. A file that exists is left as it is.
-func createFile(path string, write func(io.Writer) error) error {
-	exists := fmt.Errorf("%s already exists; want a new file", path)
-	if _, err := os.Lstat(path); err == nil {
-		return exists
-	}
-	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
-	if err != nil {
-		return fmt.Errorf("cannot create a file beside %s: %w", path, withoutPath(err))
-	}
-	defer os.Remove(file.Name())
-	if err := errors.Join(write(file), file.Sync(), file.Close()); err != nil {
-		return err
-	}
-	err = os.Link(file.Name(), path) // unlike Rename, it replaces nothing
-	if errors.Is(err, fs.ErrExist) {
-		return exists
-	}
-	if err != nil { // a file system without links
-		if _, err := os.Lstat(path); err == nil {
-			return exists
-		}
-		return os.Rename(file.Name(), path)
-	}
-	return nil
 }

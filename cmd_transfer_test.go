@@ -2,12 +2,8 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
 )
@@ -49,40 +45,6 @@ func TestExportAgain(t *testing.T) {
 				t.Errorf("after another import it is\n%s\nand was\n%s", again, text)
 			}
 		})
-	}
-}
-
-// TestCreateFile: an export replaces nothing, is its owner's only, and appears when it is whole.
-func TestCreateFile(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "users.jsonl")
-	write := func(text string) error {
-		return createFile(path, func(w io.Writer) error {
-			if _, err := os.Stat(path); err == nil {
-				t.Error("the file is there before it is whole")
-			}
-			_, err := io.WriteString(w, text)
-			return err
-		})
-	}
-	if err := createFile(path, func(io.Writer) error { return io.ErrShortWrite }); !errors.Is(err, io.ErrShortWrite) {
-		t.Errorf("a write that fails: %v", err)
-	}
-	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
-		t.Errorf("it leaves %v, %v", left, err)
-	}
-	if err := write("first"); err != nil {
-		t.Fatal(err)
-	}
-	info, err := os.Stat(path)
-	if err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("%v, %v; want mode 0600", info.Mode(), err)
-	}
-	if err := createFile(path, func(io.Writer) error { return nil }); err == nil || !strings.Contains(err.Error(), "already exists") {
-		t.Errorf("a file that is there: %v", err)
-	}
-	if text, err := os.ReadFile(path); err != nil || !reflect.DeepEqual(text, []byte("first")) {
-		t.Errorf("the file has %q, %v", text, err)
 	}
 }
 

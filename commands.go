@@ -12,6 +12,8 @@ func commands() []command {
 		{name: "serve", meaning: "run the server (the default)", needs: everything, run: serveCommand, isDefault: true},
 		{name: "check", meaning: "check the settings and the database; change nothing", needs: everything, run: checkCommand,
 			details: "It tries what the start will do, counts the users and the kinds of their password hashes, and prints the settings."},
+		{name: "ready", meaning: "ask the running server whether it is ready, as a health check", needs: forReady, run: readyCommand,
+			details: "It asks /readyz at ADDR for at most two seconds. The exit code is 0 if the server takes requests, and else 1, with the reason."},
 		{name: "users", meaning: "manage users; the server may be running", sub: usersCommands()},
 		{name: "events", meaning: "print what has happened, one JSON object per line", needs: forUsers, run: eventsCommand,
 			options: []option{
@@ -21,6 +23,8 @@ func commands() []command {
 				{name: "after", value: "ID", meaning: "only events with a greater ID"},
 				{name: "f", meaning: "go on with events as they come"},
 			}},
+		{name: "backup", args: "FILE", meaning: "copy a SQLite database to a new file; the server may be running", needs: forDatabase, run: backupCommand,
+			details: "FILE must not exist. It appears when the copy is whole and was checked."},
 		{name: "completion", args: "bash|zsh|fish", meaning: "print a completion script for bash, zsh or fish", run: completionCommand},
 		{name: "version", meaning: "print the version", run: func(_ context.Context, in *invocation) error { return in.printf("latchkey %s", buildVersion()) }},
 		{name: "help", args: "[COMMAND]", meaning: "explain a command"}, // run knows the word

@@ -11,6 +11,7 @@ import (
 type config struct {
 	Addr        string
 	Certificate *certificate  // nil: plain HTTP
+	ServerCert  []byte        // for ready: the server's own certificate, in DER; nil: plain HTTP
 	IdleTimeout time.Duration // of a connection
 	edgeSettings
 

@@ -127,13 +127,10 @@ var errInMemory = configError{"no database: set DATABASE_URL or give -db; withou
 
 // withAccounts calls do with the accounts in the database that the settings name.
 func (in *invocation) withAccounts(ctx context.Context, mode openMode, do func(*accounts) error) error {
-	if in.cfg.DatabaseURL == "" {
-		return errInMemory
+	if err := in.checkDatabase(); err != nil {
+		return err
 	}
-	for _, warning := range in.cfg.Warnings {
-		fmt.Fprintln(in.stderr, "warning:", warning)
-	}
-	log := slog.New(slog.NewTextHandler(in.stderr, &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: withoutTime}))
+	log := in.warn()
 	var db *database
 	var err error
 	if mode == readOnly {
@@ -141,15 +138,37 @@ func (in *invocation) withAccounts(ctx context.Context, mode openMode, do func(*
 	} else {
 		db, err = openMigrated(ctx, in.cfg.DatabaseURL, mode, commandPatience, log)
 	}
-	if errors.Is(err, fs.ErrNotExist) {
-		path, _ := sqlitePath(in.cfg.DatabaseURL)
-		return fmt.Errorf("%s does not exist; want the path of the server's database (only users add and users import create one)", path)
-	}
 	if err != nil {
-		return interrupted(ctx, err)
+		return interrupted(ctx, explainMissing(in.cfg.DatabaseURL, err))
 	}
 	defer db.Close()
 	return interrupted(ctx, do(newAccounts(in.cfg, sqlStore{db}, log)))
+}
+
+// checkDatabase fails if no database is set. The warnings may say that its name is misspelt.
+func (in *invocation) checkDatabase() error {
+	if in.cfg.DatabaseURL != "" {
+		return nil
+	}
+	in.warn()
+	return errInMemory
+}
+
+// warn prints the warnings about the settings, and returns a log for those that come later.
+func (in *invocation) warn() *slog.Logger {
+	for _, warning := range in.cfg.Warnings {
+		fmt.Fprintln(in.stderr, "warning:", warning)
+	}
+	return slog.New(slog.NewTextHandler(in.stderr, &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: withoutTime}))
+}
+
+// explainMissing returns what to do if the SQLite file at a URL is not there, and err otherwise.
+func explainMissing(url string, err error) error {
+	path, ok := sqlitePath(url)
+	if !ok || !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return fmt.Errorf("%s does not exist; want the path of the server's database (only users add and users import create one)", path)
 }
 
 // withoutTime drops the time from log lines that somebody reads as they come.

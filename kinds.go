@@ -28,11 +28,13 @@ type setting struct {
 type need uint8
 
 const (
-	forUsers  need = 1 << iota // it adds, finds or changes users
-	forTokens                  // it makes or reads tokens
-	forServer                  // it listens
+	forUsers    need = 1 << iota // it adds, finds or changes users
+	forTokens                    // it makes or reads tokens
+	forServer                    // it listens
+	forReady                     // it asks the running server whether it is ready
+	forDatabase                  // it opens the database, and does nothing with users
 
-	everything = forUsers | forTokens | forServer
+	everything = forUsers | forTokens | forServer // what the server does
 )
 
 // A kind describes what a setting may be. Its read function parses the text into the config,

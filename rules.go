@@ -43,6 +43,9 @@ func (r *settingReader) applyRules(c *config) {
 		c.Keys = r.keys(c.Secret, c.SecretFallbacks)
 		r.checkSessions(c)
 	}
+	if r.needs&forReady != 0 {
+		c.ServerCert = r.serverCert("TLS_CERT_FILE")
+	}
 	if r.needs&forServer != 0 {
 		c.Certificate = r.certificate()
 		host, _, _ := net.SplitHostPort(c.Addr)
@@ -203,6 +206,25 @@ func (r *settingReader) publicKeys(name, algorithm string) []any {
 		r.bad(name, "no *.pem file in %s", shown(dir))
 	}
 	return keys
+}
+
+// serverCert returns the certificate that the server shows, in DER, or nil if it has none. It
+// needs no TLS_KEY_FILE, which a health check may not be allowed to read.
+func (r *settingReader) serverCert(name string) []byte {
+	path := r.values[name]
+	if path == "" {
+		return nil
+	}
+	chain, err := os.ReadFile(path)
+	if err != nil {
+		r.bad(name, "%s: %v; want a PEM file", shown(path), withoutPath(err))
+		return nil
+	}
+	cert := leafOf(chain)
+	if cert == nil {
+		r.bad(name, "%s has no certificate; want a certificate chain in PEM", shown(path))
+	}
+	return cert
 }
 
 func (r *settingReader) certificate() *certificate {

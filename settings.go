@@ -8,9 +8,9 @@ import (
 )
 
 var settings = []setting{
-	{name: "ADDR", flag: "addr", fallback: "localhost:8000", needs: forServer, kind: as((*settingReader).address, func(c *config) *string { return &c.Addr }),
+	{name: "ADDR", flag: "addr", fallback: "localhost:8000", needs: forServer | forReady, kind: as((*settingReader).address, func(c *config) *string { return &c.Addr }),
 		meaning: "listen address; port 0 picks one, which the \"listening\" log line names"},
-	{name: "DATABASE_URL", flag: "db", secret: true, needs: forUsers | forTokens, kind: as((*settingReader).databaseURL, func(c *config) *string { return &c.DatabaseURL }),
+	{name: "DATABASE_URL", flag: "db", secret: true, needs: forUsers | forTokens | forDatabase, kind: as((*settingReader).databaseURL, func(c *config) *string { return &c.DatabaseURL }),
 		meaning: "empty: memory. sqlite:path/to/file.db. postgres://... (any libpq URL, several hosts allowed). SQLAlchemy's spelling works"},
 	{name: "SECRET_KEY", secret: true, verbatim: true, needs: forTokens,
 		meaning: "signs refresh tokens, and with HS256 access tokens; at least 32 bytes. Default with users in memory: random for this run"},
@@ -54,7 +54,7 @@ var settings = []setting{
 		meaning: "if set: put into tokens as aud and required of them"},
 	{name: "EXPOSE_USERS", fallback: "false", needs: forServer, kind: either("true", "false", func(c *config) *bool { return &c.ExposeUsers }),
 		meaning: "the original's GET /, which shows every password hash; on loopback only"},
-	{name: "TLS_CERT_FILE", needs: forServer,
+	{name: "TLS_CERT_FILE", needs: forServer | forReady,
 		meaning: "PEM certificate chain; with TLS_KEY_FILE: HTTPS (TLS 1.2+, HTTP/2)"},
 	{name: "TLS_KEY_FILE", needs: forServer,
 		meaning: "PEM key of TLS_CERT_FILE"},

@@ -2,8 +2,11 @@ package main
 
 import (
 	"fmt"
+	"net"
+	"net/netip"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -40,10 +43,12 @@ var aliases = map[string]string{
 var notOurs = []string{
 	"SSL_CERT_FILE", // where Go and OpenSSL look for the certificates of authorities
 	"METRICS_ADDR",  // which has a warning of its own
+	"ISSUE",         // the number of one, in builds
+	"DATABASE_SSL",  // of Strapi, for one
 }
 
-// unknownVariables returns warnings about variables that seem to be meant for us. They contain
-// no values, which may be secrets.
+// unknownVariables returns warnings about variables that seem to be meant for settings that the
+// command reads. They contain no values, which may be secrets.
 func (r *settingReader) unknownVariables() []string {
 	known := r.knownVariables()
 	var warnings []string
@@ -51,15 +56,23 @@ func (r *settingReader) unknownVariables() []string {
 		if slices.Contains(known, v.name) || slices.Contains(notOurs, v.name) || !isVariable.MatchString(v.name) {
 			continue
 		}
-		if name, ok := strings.CutSuffix(v.name, "_FILE"); ok && slices.Contains(known, name) {
+		if name, ok := strings.CutSuffix(v.name, "_FILE"); ok && r.reads(name) {
 			warnings = append(warnings, fmt.Sprintf("%s is not a setting: %s is no secret, and is not read from a file", v.name, name))
 			continue
 		}
-		if meant := r.meant(v, known); meant != "" {
-			warnings = append(warnings, fmt.Sprintf("%s is not a setting, and has no effect; did you mean %s?", v.name, meant))
+		if meant := r.meant(v, known); r.reads(meant) {
+			warnings = append(warnings, fmt.Sprintf("%s is not a setting, and has no effect; did you mean %s?", v.name, example(meant)))
 		}
 	}
 	return warnings
+}
+
+// example returns a setting as a warning names it.
+func example(setting string) string {
+	if setting == "ADDR" {
+		return "ADDR=host:port"
+	}
+	return setting
 }
 
 // isVariable matches names that cannot garble a terminal.
@@ -81,11 +94,8 @@ func (r *settingReader) knownVariables() []string {
 func (r *settingReader) meant(v variable, known []string) string {
 	name := strings.ToUpper(v.name) // pydantic's settings ignore case
 	if setting := aliases[name]; setting != "" {
-		if v.value == "" || !r.reads(setting) || r.hasEffect(setting, v.value) {
+		if v.value == "" || r.hasEffect(setting, v.value) || setting == "ADDR" && !saysWhere(v.value) {
 			return ""
-		}
-		if setting == "ADDR" {
-			return "ADDR=host:port"
 		}
 		return setting
 	}
@@ -116,12 +126,27 @@ func (r *settingReader) hasEffect(setting, value string) bool {
 	return now == value || setting == "ADDR" && (strings.HasSuffix(now, ":"+value) || strings.HasPrefix(now, value+":"))
 }
 
-// nearest returns the name that differs least from text, or "" if each differs by more than
-// two letters, or by more than half of the letters of the shorter.
+// saysWhere reports whether a value is a port, or an address to listen on. HOST is often the name
+// of the machine, and ADDRESS that of a house.
+func saysWhere(value string) bool {
+	isPort := func(text string) bool {
+		_, err := strconv.ParseUint(text, 10, 16)
+		return err == nil
+	}
+	if _, port, err := net.SplitHostPort(value); err == nil {
+		return isPort(port)
+	}
+	_, err := netip.ParseAddr(strings.Trim(value, "[]"))
+	return err == nil || isPort(value) || value == "localhost"
+}
+
+// nearest returns the name that differs least from text, or "" if none is near. A near name
+// differs by at most two letters, and by at most one in three: short words are often close to each
+// other by chance.
 func nearest(text string, names []string) string {
 	best, least := "", 3
 	for _, name := range names {
-		if d := editDistance(text, name); d < least && d <= min(len(text), len(name))/2 {
+		if d := editDistance(text, name); d < least && d <= len(name)/3 {
 			best, least = name, d
 		}
 	}

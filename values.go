@@ -83,7 +83,7 @@ func printable(text string) string {
 }
 
 // thousands returns a number with commas.
-func thousands(n int) string {
+func thousands[N int | int64](n N) string {
 	text := fmt.Sprint(n)
 	for i := len(text) - 3; i > 0; i -= 3 {
 		text = text[:i] + "," + text[i:]

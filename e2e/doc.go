@@ -45,6 +45,7 @@
 //
 // What an operator does:
 //
+//	ops_backup_test.go       backup beside a server, interrupted, on a full disk; restore
 //	ops_drain_test.go        a stop with a delay
 //	ops_haproxy_test.go      a rolling restart behind HAProxy
 //	ops_keys_test.go         algorithms, and keys that rotate
@@ -52,6 +53,7 @@
 //	ops_log_test.go          the log when nobody reads it, and in a flood
 //	ops_moving_test.go       moving in by the recipes of docs/moving-in.md; see moving/
 //	ops_readme_test.go       the commands and the JavaScript of README.md and docs/
+//	ops_ready_test.go        ready: servers that start, stop, hang or lose their database
 //	ops_seccomp_test.go      a filter of system calls
 //	ops_settings_test.go     settings that only the running program shows
 //	ops_soak_test.go         mixed traffic for long: is memory flat?
