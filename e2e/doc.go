@@ -55,6 +55,7 @@
 //	ops_seccomp_test.go      a filter of system calls
 //	ops_settings_test.go     settings that only the running program shows
 //	ops_soak_test.go         mixed traffic for long: is memory flat?
+//	ops_systemd_test.go      sockets of systemd, and what it is told
 //
 // What the command line does:
 //
@@ -92,6 +93,7 @@
 //	server_test.go           builds and runs the program
 //	terminal_test.go         a pseudo-terminal with a command on it
 //	tool_test.go             other programs
+//	traffic_test.go          200 requests a second, none of which may fail
 //	userfile_test.go         files of users to import, and lists of them
 //	workfolder_test.go       a folder to move from, with the old data and databases
 package e2e
