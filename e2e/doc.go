@@ -47,6 +47,7 @@
 //
 //	ops_drain_test.go        a stop with a delay
 //	ops_haproxy_test.go      a rolling restart behind HAProxy
+//	ops_image_test.go        the Containerfile, and the manifests; see manifests/
 //	ops_keys_test.go         algorithms, and keys that rotate
 //	ops_life_test.go         start, command line, stop
 //	ops_log_test.go          the log when nobody reads it, and in a flood
