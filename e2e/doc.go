@@ -45,6 +45,7 @@
 //
 // What an operator does:
 //
+//	ops_deploy_test.go       the units of deploy/ under systemd
 //	ops_drain_test.go        a stop with a delay
 //	ops_haproxy_test.go      a rolling restart behind HAProxy
 //	ops_image_test.go        the Containerfile, and the manifests; see manifests/
@@ -53,6 +54,7 @@
 //	ops_log_test.go          the log when nobody reads it, and in a flood
 //	ops_moving_test.go       moving in by the recipes of docs/moving-in.md; see moving/
 //	ops_readme_test.go       the commands and the JavaScript of README.md and docs/
+//	ops_rolling_test.go      two servers that are replaced under load
 //	ops_seccomp_test.go      a filter of system calls
 //	ops_settings_test.go     settings that only the running program shows
 //	ops_soak_test.go         mixed traffic for long: is memory flat?
@@ -87,6 +89,7 @@
 //	guesses_test.go          wrong passwords, from many sources
 //	guests_test.go           users who come while something fails
 //	job_test.go              commands that a test watches or interrupts
+//	machine_test.go          a container in which systemd is process 1
 //	map_test.go              checks this list
 //	proxy_test.go            a TCP proxy that cuts, delays and swallows
 //	record_test.go           the log of a server, and the search for secrets in it
