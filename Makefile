@@ -20,10 +20,10 @@ test-long: ## outages, floods, slow clients, soaks and long races too
 
 check: ## what a reviewer need not look for
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "gofmt would change these files"; exit 1; }
-	go vet ./... && go -C e2e vet ./... && GOARCH=386 go vet . # where an int has 32 bits
+	go vet ./... && go -C e2e vet ./... && go -C e2e/manifests vet . && GOARCH=386 go vet . # where an int has 32 bits
 	go fix -diff ./... && go -C e2e fix -diff ./...
 	$(STATICCHECK) ./... && cd e2e && $(STATICCHECK) ./...
-	go mod tidy -diff && go -C e2e mod tidy -diff
+	go mod tidy -diff && go -C e2e mod tidy -diff && go -C e2e/manifests mod tidy -diff
 
 bench: ## the figures of the README, side by side
 	go test -run '^$$' -benchtime 1x -bench 'FailedLoginOfEach' . && go test -run '^$$' -bench 'MemStore|Throttle' .

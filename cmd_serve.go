@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
 )
 
 func listen(addr string) (net.Listener, error) {
@@ -21,6 +23,14 @@ func listen(addr string) (net.Listener, error) {
 		return nil, fmt.Errorf("cannot listen on %s: %w; want another address, by -addr or ADDR", addr, err)
 	}
 	return ln, nil
+}
+
+// listenFor returns the socket that systemd has passed, or else listens on Addr.
+func listenFor(cfg config) (net.Listener, error) {
+	if cfg.Socket != nil {
+		return cfg.Socket, nil
+	}
+	return listen(cfg.Addr)
 }
 
 // serveCommand runs the server. Its log outlives the signal that stops it.
@@ -37,7 +47,7 @@ func serveHTTP(ctx context.Context, cfg config, out *logWriter) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP) // from here on the signal does not end the process
 	defer signal.Stop(hangups)
-	ln, err := listen(cfg.Addr)
+	ln, err := listenFor(cfg)
 	if err != nil {
 		return err
 	}
@@ -67,7 +77,7 @@ func serveHTTP(ctx context.Context, cfg config, out *logWriter) error {
 	spareThreads()
 	about := "version " + buildVersion() + ", key " + cfg.Keys.fingerprint()
 	acc.note(ctx, systemStarted, User{}, client{}, about)
-	log.Info("listening", "addr", ln.Addr().String(), "tls", cfg.Certificate != nil, "version", buildVersion())
+	log.Info("listening", "addr", ln.Addr().String(), "systemd_socket", cfg.Socket != nil, "tls", cfg.Certificate != nil, "version", buildVersion())
 	out.Flush() // scripts wait for this line
 	headroom := heapHeadroom()
 	defer runtime.KeepAlive(headroom)
@@ -82,11 +92,13 @@ func serveHTTP(ctx context.Context, cfg config, out *logWriter) error {
 	go watchCertificate(serving, cfg.Certificate, hangups, log)
 	go acc.events.run(serving)
 	defer acc.events.flush(serving) // which logs its failure
-	stop := func() {
+	announce := func() {
 		acc.note(serving, systemStopped, User{}, client{}, about)
 		acc.stop()
+		notifySystemd(stoppingState(cfg.ShutdownDelay+cfg.Shutdown), log)
 	}
-	return serveUntil(ctx, srv, ln, shutdown{stop, cfg.ShutdownDelay, cfg.Shutdown}, log)
+	notifySystemd(daemon.SdNotifyReady, log)
+	return serveUntil(ctx, srv, ln, shutdown{announce, cfg.ShutdownDelay, cfg.Shutdown}, log)
 }
 
 // heapHeadroom returns memory that makes the garbage collector run less often. It runs when

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"os/signal"
 	"regexp"
 	"slices"
@@ -103,12 +104,29 @@ func (p *program) invoke(ctx context.Context, c command, parsed *cli.Command) er
 		defer stop()
 	}
 	if c.needs != 0 {
-		var err error
-		if in.cfg, err = readConfig(c.needs, in.givenSettings(), p.environ, isTerminal(p.stderr)); err != nil {
+		if err := in.readSettings(c); err != nil {
 			return err
 		}
 	}
 	return c.run(ctx, in)
+}
+
+// readSettings reads the settings that a command needs. A socket that systemd has passed to the
+// server takes the place of ADDR, on which other settings depend.
+func (in *invocation) readSettings(c command) (err error) {
+	given := in.givenSettings()
+	var socket net.Listener
+	if c.isDefault {
+		if socket, err = inheritedListener(); err != nil {
+			return err
+		}
+	}
+	if socket != nil {
+		given["ADDR"] = socket.Addr().String()
+	}
+	in.cfg, err = readConfig(c.needs, given, in.environ, isTerminal(in.stderr))
+	in.cfg.Socket = socket
+	return err
 }
 
 func givenOptions(c command, parsed *cli.Command) map[string][]string {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"log/slog"
+	"net"
 	"strings"
 	"time"
 )
@@ -10,6 +11,7 @@ import (
 // says what each field means.
 type config struct {
 	Addr        string
+	Socket      net.Listener  // from systemd, instead of one on Addr; or nil
 	Certificate *certificate  // nil: plain HTTP
 	ServerCert  []byte        // for ready: the server's own certificate, in DER; nil: plain HTTP
 	IdleTimeout time.Duration // of a connection

@@ -33,6 +33,9 @@ require (
 	github.com/ncruces/go-sqlite3 v0.37.0
 )
 
+// systemd: its sockets, and telling it how far the server is.
+require github.com/coreos/go-systemd/v22 v22.7.0
+
 // The command line.
 require (
 	github.com/schollz/progressbar/v3 v3.19.1

@@ -46,17 +46,21 @@
 // What an operator does:
 //
 //	ops_backup_test.go       backup beside a server, interrupted, on a full disk; restore
+//	ops_deploy_test.go       the units of deploy/ under systemd
 //	ops_drain_test.go        a stop with a delay
 //	ops_haproxy_test.go      a rolling restart behind HAProxy
+//	ops_image_test.go        the Containerfile, and the manifests; see manifests/
 //	ops_keys_test.go         algorithms, and keys that rotate
 //	ops_life_test.go         start, command line, stop
 //	ops_log_test.go          the log when nobody reads it, and in a flood
 //	ops_moving_test.go       moving in by the recipes of docs/moving-in.md; see moving/
 //	ops_readme_test.go       the commands and the JavaScript of README.md and docs/
 //	ops_ready_test.go        ready: servers that start, stop, hang or lose their database
+//	ops_rolling_test.go      two servers that are replaced under load
 //	ops_seccomp_test.go      a filter of system calls
 //	ops_settings_test.go     settings that only the running program shows
 //	ops_soak_test.go         mixed traffic for long: is memory flat?
+//	ops_systemd_test.go      sockets of systemd, and what it is told
 //
 // What the command line does:
 //
@@ -87,6 +91,7 @@
 //	guesses_test.go          wrong passwords, from many sources
 //	guests_test.go           users who come while something fails
 //	job_test.go              commands that a test watches or interrupts
+//	machine_test.go          a container in which systemd is process 1
 //	map_test.go              checks this list
 //	proxy_test.go            a TCP proxy that cuts, delays and swallows
 //	record_test.go           the log of a server, and the search for secrets in it
@@ -94,6 +99,7 @@
 //	server_test.go           builds and runs the program
 //	terminal_test.go         a pseudo-terminal with a command on it
 //	tool_test.go             other programs
+//	traffic_test.go          200 requests a second, none of which may fail
 //	userfile_test.go         files of users to import, and lists of them
 //	workfolder_test.go       a folder to move from, with the old data and databases
 package e2e

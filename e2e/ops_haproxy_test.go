@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// startHAProxy balances requests among servers, which it asks every tenth of a second
-// whether they are ready. It repeats none, and returns the URL of the balancer.
+// startHAProxy balances requests among servers, which it asks twice a second whether they are
+// ready, as docs/deploying.md has it. It repeats none, and returns the URL of the balancer.
 func startHAProxy(t *testing.T, servers ...*server) string {
 	t.Helper()
 	needTools(t, "haproxy")
@@ -44,7 +44,7 @@ frontend in
 backend servers
 	option httpchk GET /readyz
 	http-reuse always
-	default-server inter 100ms fall 1 rise 1
+	default-server inter 500ms fall 2 rise 1
 `)
 	for i, s := range servers {
 		fmt.Fprintf(&cfg, "\tserver s%d %s check\n", i, s.addr)

@@ -98,6 +98,7 @@ type invocation struct {
 	under []string // a command that becomes the program in the end; see command
 	fast  bool     // without the race detector, under which a hash takes ten times as long
 	stdin io.Reader
+	files []*os.File // the descriptors from 3 on
 }
 
 // unprivileged are the words before a command that is not to open whatever it
@@ -121,7 +122,7 @@ func (i invocation) command(ctx context.Context) *exec.Cmd {
 	}
 	words := slices.Concat(i.under, []string{path}, i.args)
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
-	cmd.Env, cmd.Dir, cmd.Stdin = i.environment(), i.dir, i.stdin
+	cmd.Env, cmd.Dir, cmd.Stdin, cmd.ExtraFiles = i.environment(), i.dir, i.stdin, i.files
 	return cmd
 }
 
