@@ -16,7 +16,8 @@ type accounts struct {
 	tokens        *signer
 	refreshTokens refreshKeys
 
-	lists             *queue // of sessions, users and events, which take a hundred times as long as other requests
+	lists             *queue // of sessions and own events, which take a hundred times as long as other requests
+	searches          *queue // of administrators, which take a thousand times as long
 	limits            sessionLimits
 	eventAge          time.Duration // at which events are deleted
 	registrationOpen  bool

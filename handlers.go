@@ -214,8 +214,8 @@ func (a *api) callerIfAny(ctx context.Context, r *http.Request, from client) (me
 }
 
 // sendList answers with a list that takes long to make. It waits for its turn.
-func (a *api) sendList(w http.ResponseWriter, me caller, list func() (any, error)) error {
-	body, err := a.encodeList(me, list)
+func sendList(w http.ResponseWriter, turns *queue, me caller, list func() (any, error)) error {
+	body, err := encodeList(turns, me, list)
 	if err != nil {
 		return err
 	}
@@ -225,11 +225,11 @@ func (a *api) sendList(w http.ResponseWriter, me caller, list func() (any, error
 
 // encodeList waits for its turn and encodes a list. It does not send the list, because a client
 // that is slow to take it must not keep others waiting.
-func (a *api) encodeList(me caller, list func() (any, error)) (*encoder, error) {
-	if err := a.accounts.lists.enter(me.presence()); err != nil {
+func encodeList(turns *queue, me caller, list func() (any, error)) (*encoder, error) {
+	if err := turns.enter(me.presence()); err != nil {
 		return nil, err
 	}
-	defer a.accounts.lists.leave()
+	defer turns.leave()
 	rows, err := list()
 	if err != nil {
 		return nil, err

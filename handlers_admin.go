@@ -23,7 +23,7 @@ func (a *api) findUsers(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	if err != nil {
 		return err
 	}
-	return a.sendList(w, me, func() (any, error) {
+	return sendList(w, a.accounts.searches, me, func() (any, error) {
 		users, err := a.accounts.store.FindUsers(ctx, wanted, limit)
 		return newUserPage(users, limit), err
 	})
@@ -83,7 +83,7 @@ func (a *api) readUserSessions(ctx context.Context, w http.ResponseWriter, r *ht
 	if err != nil {
 		return err
 	}
-	return a.sendList(w, me, func() (any, error) {
+	return sendList(w, a.accounts.lists, me, func() (any, error) {
 		sessions, err := a.accounts.listSessions(ctx, u, Session{}, limit)
 		return newOthersSessions(sessions), err
 	})
@@ -113,7 +113,7 @@ func (a *api) readEvents(ctx context.Context, w http.ResponseWriter, r *http.Req
 	if err != nil {
 		return err
 	}
-	return a.sendList(w, me, func() (any, error) {
+	return sendList(w, a.accounts.searches, me, func() (any, error) {
 		events, err := a.accounts.findEvents(ctx, wanted, limit)
 		return newEventPage(events, limit), err
 	})

@@ -51,7 +51,7 @@ func (a *api) readSessions(ctx context.Context, w http.ResponseWriter, r *http.R
 	if err != nil {
 		return err
 	}
-	return a.sendList(w, me, func() (any, error) {
+	return sendList(w, a.accounts.lists, me, func() (any, error) {
 		sessions, err := a.accounts.listSessions(ctx, me.User, me.Session, limit)
 		return newSessionList(sessions, me.Session.ID), err
 	})
@@ -59,7 +59,7 @@ func (a *api) readSessions(ctx context.Context, w http.ResponseWriter, r *http.R
 
 // readOwnEvents answers with the latest events that concern the signed-in user.
 func (a *api) readOwnEvents(ctx context.Context, w http.ResponseWriter, _ *http.Request, me caller) error {
-	return a.sendList(w, me, func() (any, error) {
+	return sendList(w, a.accounts.lists, me, func() (any, error) {
 		events, err := a.accounts.eventsOf(ctx, me.User)
 		return newOwnEvents(events), err
 	})
