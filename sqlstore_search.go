@@ -15,10 +15,12 @@ var selectUsersByText = reading(`
 		ORDER BY username_key LIMIT $5)
 	ORDER BY username_key`)
 
+// selectUsersByEmail sorts by an expression, so that no database reads all users in the order of
+// their keys until it meets the few.
 var selectUsersByEmail = reading(`
 	SELECT ` + userColumns + ` FROM users
 	WHERE lower(email) = lower($1) AND email IS NOT NULL AND username_key > $2
-	ORDER BY username_key LIMIT $3`)
+	ORDER BY username_key || '' LIMIT $3`)
 
 // FindUsers reads on until it has enough users, or storeTimeout is over.
 func (s sqlStore) FindUsers(ctx context.Context, q userQuery, limit int) ([]User, error) {
