@@ -1,14 +1,18 @@
 package e2e
 
 import (
+	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -109,6 +113,58 @@ func TestReadmeCommands(t *testing.T) {
 		out := shell(t, "cd "+dir, "rm -f users.db*", "export DATABASE_URL=sqlite:users.db", text)
 		if !strings.HasPrefix(out, tt.want) || !strings.Contains(out, "ada") {
 			t.Errorf("%s: the lines print\n%s", tt.page, out)
+		}
+	}
+}
+
+// TestReadmeAdministration pastes the lines for administrators, and the feed of events.
+func TestReadmeAdministration(t *testing.T) {
+	const page = "docs/administration.md"
+	dir := t.TempDir()
+	if err := os.Symlink(program, filepath.Join(dir, "latchkey")); err != nil {
+		t.Fatal(err)
+	}
+	db := "sqlite:" + filepath.Join(dir, "users.db")
+	setUp := []string{"cd " + dir, "export DATABASE_URL=" + db}
+	out := shell(t, append(setUp, readBlock(t, page, "The first one", "sh", ""))...)
+	if out != "added \"root\"\n" {
+		t.Fatalf("the first administrator: %s", out)
+	}
+	s := start(t, "DATABASE_URL="+db, "SECRET_KEY="+aKey)
+	s.do(t, "POST", "/users/", `{"username":"kim","password":"correct horse battery"}`, jsonType)
+	out = shell(t, readBlock(t, page, "The API", "sh", s.addr))
+	for _, want := range []string{
+		`{"users":[{"username":"kim","email":null,"full_name":null,"disabled":false,"scopes":[],"created_at":"`,
+		`{"username":"kim","email":null,"full_name":null,"disabled":true,"scopes":[],"created_at":"`,
+		`"event":"authn_account_disabled","username":"kim","actor":"root","ip":"127.0.0.1","user_agent":"curl/`,
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the lines print no %s:\n%s", want, out)
+		}
+	}
+	events := make(chan string, 100)
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		events <- string(body)
+	}))
+	defer hook.Close()
+	feed := exec.CommandContext(t.Context(), "sh", "-c", strings.Join(append(setUp, readBlock(t, page, "Events", "sh", "")), "\n"))
+	feed.Env = append(os.Environ(), "HOOK="+hook.URL)
+	feed.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := feed.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer feed.Wait()
+	defer syscall.Kill(-feed.Process.Pid, syscall.SIGKILL)
+	for want := 1; want <= 5; want++ {
+		if e := <-events; !strings.HasPrefix(e, fmt.Sprintf(`{"id":%d,`, want)) {
+			t.Errorf("the hook gets %s; want event %d", e, want)
+		}
+	}
+	s.do(t, "POST", "/token", "username=kim&password=wrong", formType)
+	for e := range events {
+		if strings.Contains(e, `"authn_login_fail","username":"kim"`) {
+			break
 		}
 	}
 }
