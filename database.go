@@ -51,7 +51,8 @@ type connections interface {
 	// queryAll calls scan for every row.
 	queryAll(ctx context.Context, scan func(row) error, s *statement, args ...any) error
 
-	// addUsers adds users in one transaction, and says of each whether it was added.
+	// addUsers does what AddUsers of the store does: SQLite in several transactions, so that
+	// others can write in between, and PostgreSQL in one.
 	addUsers(ctx context.Context, users []User) ([]bool, error)
 
 	// ready makes connections that need a schema. It is called once.
