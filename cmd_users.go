@@ -2,9 +2,9 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -55,16 +55,17 @@ func (in *invocation) userFilter() (func(User) bool, error) {
 }
 
 func printJSON(w *bufio.Writer, users iter.Seq2[User, error]) error {
+	var line bytes.Buffer
+	enc := newLineEncoder(&line)
 	for u, err := range users {
+		if err == nil {
+			line.Reset()
+			err = enc.Encode(newAdminUser(u))
+		}
 		if err != nil {
 			return err
 		}
-		line, err := json.Marshal(newAdminUser(u))
-		if err != nil {
-			return err
-		}
-		w.Write(escapeControls(line))
-		w.WriteByte('\n')
+		w.Write(escapeControls(line.Bytes()))
 	}
 	return nil
 }
@@ -109,9 +110,6 @@ func addUserCommand(ctx context.Context, in *invocation) error {
 	req, err := in.newUserFromOptions()
 	if err != nil {
 		return err
-	}
-	if in.cfg.DatabaseURL == "" {
-		return errInMemory
 	}
 	if req.Password, err = in.newPasswordOf(ctx, req.Username); err != nil { // before there is a new file
 		return err

@@ -108,6 +108,9 @@ func (p *program) invoke(ctx context.Context, c command, parsed *cli.Command) er
 			return err
 		}
 	}
+	if c.isForDatabase() && in.cfg.DatabaseURL == "" {
+		return errInMemory
+	}
 	return c.run(ctx, in)
 }
 
