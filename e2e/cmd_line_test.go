@@ -9,8 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-
-	"latchkey/internal/pgtest"
 )
 
 // aTypo stands on a command line where it should not. It may be a password.
@@ -290,18 +288,9 @@ func TestUsersPostgresMissing(t *testing.T) {
 	}
 }
 
-func TestSQLiteUsersOldSchema(t *testing.T) {
-	t.Parallel()
-	testOldSchema(t, inFile(t), "sqlite3")
-}
-
-func testPostgresOldSchema(t *testing.T, c *pgtest.Cluster) {
-	testOldSchema(t, inPostgres(t, c), "postgres")
-}
-
-// testOldSchema: who only reads does not migrate; who writes does.
-func testOldSchema(t *testing.T, p place, dialect string) {
-	fillVersion1(t, p, dialect)
+// testOldSchema: a command that only reads does not migrate; one that writes does.
+func testOldSchema(t *testing.T, p place) {
+	fillVersion1(t, p)
 	version := func() int { return p.number(t, "SELECT max(version_id) FROM schema_version") }
 	for _, verb := range []string{"list", "export"} {
 		checkFailed(t, p.command("users", verb).run(t), 1, "schema")
