@@ -277,10 +277,13 @@ func checkNoFiles(t testing.TB, dir string) {
 func TestUsersPostgresMissing(t *testing.T) {
 	t.Parallel()
 	url := "postgres://u:" + aTypo + "@127.0.0.1:1/db?sslmode=disable"
+	var jobs []*job // they run at the same time, because they wait for the database
 	for _, args := range storeCommands(t) {
+		jobs = append(jobs, invocation{args: append(args, "-db", url)}.reading(password).begin(t))
+	}
+	for i, args := range storeCommands(t) {
 		t.Run(verb(args), func(t *testing.T) {
-			t.Parallel()
-			got := invocation{args: append(args, "-db", url)}.reading(password).run(t)
+			got := jobs[i].end(t)
 			checkFailed(t, got, 1)
 			checkOneLine(t, got)
 			checkUnprinted(t, got, aTypo, password)
