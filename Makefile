@@ -2,6 +2,14 @@
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSION     = $(shell git describe --tags --always --dirty 2>/dev/null)
 
+# The race detector does not look into SQLite, which is C in Go, and the hash functions, which keep
+# nothing: it would make them take three to ten times as long. Packages that call them are watched.
+UNWATCHED = github.com/ncruces/go-sqlite3-wasm/... golang.org/x/crypto/...
+test test-long: export GOFLAGS += $(UNWATCHED:%=-gcflags=%=-race=false)
+
+# The tests of e2e/ wait for other processes half of the time.
+TWICE_CORES = $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
+
 .PHONY: run quick test test-long check bench soak fuzz build
 
 run: build ## start on localhost:8000; not by go run, which fails on Ctrl-C
@@ -12,10 +20,10 @@ quick: ## under 15 seconds: the root's tests without PostgreSQL
 
 test: ## about three minutes; says what it skips for want of time, a browser or a database
 	go test -race -shuffle=on
-	go -C e2e test -race -shuffle=on
+	go -C e2e test -race -shuffle=on -parallel $(TWICE_CORES)
 
 test-long: ## outages, floods, slow clients, soaks and long races too
-	LONG=1 go test -race -shuffle=on -run 'TestLastEventWins|TestFamiliarLooksStrange|TestHashesOfOthers' .
+	LONG=1 go test -race -shuffle=on -run 'TestLastEventWins|TestFamiliarLooksStrange|TestHashesOfOthers|TestPasslibHashes' .
 	LONG=1 go -C e2e test -race -shuffle=on -timeout 30m
 
 check: ## what a reviewer need not look for

@@ -163,6 +163,9 @@ func TestPasslibHashes(t *testing.T) {
 			continue
 		}
 		tried++
+		if hash, err := parseHash(v.Hash); err == nil && takesLong(hash) {
+			continue
+		}
 		if got := newHasher(1).verifies(v.Password, v.Hash); got != v.Verifies {
 			t.Errorf("%.60s (%s): verifies %v, want %v", v.Hash, v.Why, got, v.Verifies)
 		}

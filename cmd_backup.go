@@ -16,9 +16,6 @@ func backupCommand(ctx context.Context, in *invocation) error {
 	case isPostgres(in.cfg.DatabaseURL):
 		return usageErrorf("backup is for SQLite files; for a PostgreSQL database use pg_dump")
 	}
-	if err := in.checkDatabase(); err != nil {
-		return err
-	}
 	if err := checkNoCompanions(path); err != nil {
 		return err
 	}

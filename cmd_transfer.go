@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -25,9 +24,6 @@ func importUsersCommand(ctx context.Context, in *invocation) error {
 	if path == "-" && in.isSet("try") {
 		return usageErrorf("-try reads the password from standard input, so the users must come from a file")
 	}
-	if err := in.checkDatabase(); err != nil {
-		return err
-	}
 	file, err := interruptible(ctx, func() (*importFile, error) { return openImport(path, in.stdin) })
 	if err != nil {
 		return err
@@ -42,14 +38,15 @@ func importUsersCommand(ctx context.Context, in *invocation) error {
 // withReadOnlyAccounts is withAccounts for a command that only reads. A SQLite file that does not
 // exist is an empty store, and so is a database without tables.
 func (in *invocation) withReadOnlyAccounts(ctx context.Context, do func(*accounts) error) error {
+	withNoUsers := func() error { return do(newAccounts(in.cfg, newMemStore(), slog.New(slog.DiscardHandler))) }
 	if path, ok := sqlitePath(in.cfg.DatabaseURL); ok {
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			return do(newAccounts(in.cfg, newMemStore(), slog.New(slog.DiscardHandler)))
+			return withNoUsers()
 		}
 	}
 	err := in.withAccounts(ctx, readOnly, do)
 	if errors.Is(err, errNoSchema) {
-		return do(newAccounts(in.cfg, newMemStore(), slog.New(slog.DiscardHandler)))
+		return withNoUsers()
 	}
 	return err
 }
@@ -73,10 +70,7 @@ func (in *invocation) runImport(ctx context.Context, a *accounts, file *importFi
 	added, err := check.write(ctx)
 	bar.end()
 	if err != nil {
-		if ctx.Err() != nil {
-			err = errInterrupted
-		}
-		return fmt.Errorf("%w; %s added; run it again to go on", err, thousands(added))
+		return fmt.Errorf("%w; %s added; run it again to go on", interrupted(ctx, err), thousands(added))
 	}
 	err = check.record(context.WithoutCancel(ctx), added, cliClient())
 	return errors.Join(err, in.printf("%s", check.summary("added", added)), refusedError(check))
@@ -166,9 +160,10 @@ func exportUsersCommand(ctx context.Context, in *invocation) error {
 }
 
 // writeUsers writes every user, each on a line, and returns how many they are.
-func writeUsers(ctx context.Context, store userStore, w io.Writer) (n int, err error) {
+func writeUsers(ctx context.Context, store userStore, w io.Writer) (int, error) {
+	n := 0
 	buffer := bufio.NewWriterSize(w, 64<<10)
-	enc := lineEncoder(buffer)
+	enc := newLineEncoder(buffer)
 	for u, err := range store.Users(ctx) {
 		if err == nil {
 			err = enc.Encode(newExportedUser(u))
@@ -179,12 +174,4 @@ func writeUsers(ctx context.Context, store userStore, w io.Writer) (n int, err e
 		n++
 	}
 	return n, buffer.Flush()
-}
-
-// lineEncoder returns an encoder that writes a value on each line. It writes < and & as they are,
-// because no browser reads them.
-func lineEncoder(w io.Writer) *json.Encoder {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	return enc
 }

@@ -2,9 +2,9 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -57,10 +57,10 @@ func (in *invocation) userFilter() (func(User) bool, error) {
 
 func printJSON(w *bufio.Writer, users iter.Seq2[User, error]) error {
 	for u, err := range users {
-		if err != nil {
-			return err
+		if err == nil {
+			err = writeLine(w, newAdminUser(u))
 		}
-		if err := writeLine(w, newAdminUser(u)); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -69,11 +69,11 @@ func printJSON(w *bufio.Writer, users iter.Seq2[User, error]) error {
 
 // writeLine writes a value as a line of JSON that is safe on a terminal.
 func writeLine(w io.Writer, value any) error {
-	line, err := json.Marshal(value)
-	if err != nil {
+	var line bytes.Buffer
+	if err := newLineEncoder(&line).Encode(value); err != nil {
 		return err
 	}
-	_, err = w.Write(append(escapeControls(line), '\n'))
+	_, err := w.Write(escapeControls(line.Bytes()))
 	return err
 }
 
@@ -117,9 +117,6 @@ func addUserCommand(ctx context.Context, in *invocation) error {
 	req, err := in.newUserFromOptions()
 	if err != nil {
 		return err
-	}
-	if in.cfg.DatabaseURL == "" {
-		return errInMemory
 	}
 	if req.Password, err = in.newPasswordOf(ctx, req.Username); err != nil { // before there is a new file
 		return err

@@ -108,6 +108,10 @@ func (p *program) invoke(ctx context.Context, c command, parsed *cli.Command) er
 			return err
 		}
 	}
+	if c.isForDatabase() && in.cfg.DatabaseURL == "" {
+		in.warn() // the name of the variable may be misspelt
+		return errInMemory
+	}
 	return c.run(ctx, in)
 }
 

@@ -59,7 +59,8 @@ type connections interface {
 	// transact carries out in one transaction the statements that op sends to tx.
 	transact(ctx context.Context, op func(tx executor) error) error
 
-	// addUsers adds users in one transaction, and says of each whether it was added.
+	// addUsers does what AddUsers of the store does: SQLite in several transactions, so that
+	// others can write in between, and PostgreSQL in one.
 	addUsers(ctx context.Context, users []User) ([]bool, error)
 
 	// ready makes connections that need a schema. It is called once.

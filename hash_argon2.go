@@ -15,7 +15,7 @@ type argon2Hash struct {
 	kib       int
 	passes    int
 	lanes     int
-	lanesLast bool // node-argon2 writes p before t
+	lanesLast bool // false: p stands before t, as node-argon2 writes it
 	salt, key []byte
 }
 
@@ -41,13 +41,11 @@ func parseArgon2(stored string) (passwordHash, error) {
 func (h *argon2Hash) parseCost(text string) error {
 	names := [3]string{"m=", "t=", "p="}
 	f := strings.Split(text, ",")
-	if len(f) == 3 && strings.HasPrefix(f[1], "p=") {
-		names[1], names[2], h.lanesLast = names[2], names[1], false
-	} else {
-		h.lanesLast = true
-	}
 	if len(f) != 3 {
 		return errBadHash
+	}
+	if h.lanesLast = !strings.HasPrefix(f[1], "p="); !h.lanesLast {
+		names[1], names[2] = names[2], names[1]
 	}
 	for i, name := range names {
 		rest, ok := strings.CutPrefix(f[i], name)

@@ -82,7 +82,7 @@ func (c *hashCensus) schemes() string {
 const costlier = 1.1
 
 // warning says which schemes take more work than new hashes, or returns "". It computes one hash
-// of each scheme, which takes up to two seconds.
+// of each scheme, each of which takes up to two seconds.
 func (c *hashCensus) warning(ctx context.Context) string {
 	var found []string
 	most := 0

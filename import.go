@@ -28,7 +28,6 @@ type importCheck struct {
 
 	sum      [sha256.Size]byte // of the file
 	users    int               // how many there are
-	existing int               // how many of them are in the store
 	admins   int               // how many of the new ones are administrators
 	census   *hashCensus       // of the new ones
 	refused  []int             // the places of bad users, in their order
@@ -129,9 +128,7 @@ func (c *importCheck) checkAgainst(u importedUser, sameName, sameUID User) {
 	case sameName.ID == 0 && sameUID.ID != 0:
 		c.refuse(u.place, problemWith("uid", "already belongs to the existing user %s", quoted(sameUID.Username)))
 		return
-	case sameName.ID != 0:
-		c.existing++
-	default:
+	case sameName.ID == 0:
 		c.census.add(u.user)
 		if u.user.Scopes.has(scopeAdmin) {
 			c.admins++
@@ -205,7 +202,7 @@ func (c *importCheck) refuseDuplicates(ctx context.Context) error {
 			spelled[r.place], spelled[r.first] = "", ""
 		}
 	}
-	c.existing, c.admins, c.census, c.tryUser = 0, 0, newHashCensus(c.accounts.passwords.rounds), nil
+	c.admins, c.census, c.tryUser = 0, newHashCensus(c.accounts.passwords.rounds), nil
 	_, err := c.file.eachChunk(ctx, c.now, func(ch chunk) error {
 		var good []importedUser
 		for _, u := range ch.users {

@@ -96,30 +96,27 @@ func recognize(head []byte) (isOriginal bool, err error) {
 	text := bytes.TrimLeft(bytes.TrimPrefix(head, byteOrderMark), " \t\r\n")
 	switch {
 	case len(text) == 0:
-		return false, errors.New("it is empty; want a JSON object for each user, each on a line")
+		return false, errors.New("it is empty" + wantLines)
 	case bytes.IndexByte(head, 0) >= 0:
-		return false, errors.New("it is not a text; want a JSON object for each user, each on a line")
+		return false, errors.New("it is not a text" + wantLines)
 	case text[0] == '[':
 		return false, errors.New("it is a JSON array; want its elements, each on a line, as jq -c '.[]' prints them")
 	case text[0] != '{':
 		line, _, _ := bytes.Cut(text, []byte("\n"))
 		if bytes.ContainsAny(line, ",;\t") {
-			return false, errors.New("it looks like CSV; want a JSON object for each user, each on a line")
+			return false, errors.New("it looks like CSV" + wantLines)
 		}
-		return false, errors.New("it is not JSON; want a JSON object for each user, each on a line")
+		return false, errors.New("it is not JSON" + wantLines)
 	}
+	isOriginal = beginsWithUser(text)
 	first, _, _ := bytes.Cut(text, []byte("\n"))
-	switch string(bytes.TrimSpace(first)) {
-	case "{}":
-		if len(bytes.TrimSpace(text)) == len("{}") {
-			return false, errors.New("it has no users")
-		}
-	case "{":
-		if !beginsWithUser(text) {
-			return false, errors.New("it has a JSON object on several lines; want one object per line, as jq -c . prints it")
-		}
+	switch {
+	case string(bytes.TrimSpace(text)) == "{}":
+		return false, errors.New("it has no users")
+	case string(bytes.TrimSpace(first)) == "{" && !isOriginal:
+		return false, errors.New("it has a JSON object on several lines; want one object per line, as jq -c . prints it")
 	}
-	return beginsWithUser(text), nil
+	return isOriginal, nil
 }
 
 // beginsWithUser reports whether the first member of a JSON object is a user of the original's
@@ -137,6 +134,9 @@ func beginsWithUser(text []byte) bool {
 	members, _ := parseObject(value)
 	return slices.ContainsFunc(members, func(m member) bool { return m.name == "username" || m.name == "hashed_password" })
 }
+
+// wantLines says what a file has to be.
+const wantLines = "; want a JSON object for each user, each on a line"
 
 var byteOrderMark = []byte("\ufeff")
 

@@ -42,7 +42,7 @@ func TestRecognize(t *testing.T) {
 		{"a SQLite file", "SQLite format 3\x00rest", "SQLite database"},
 		{"UTF-16 as Windows writes it", "\xff\xfe{\x00", "UTF-16"},
 		{"zeros", strings.Repeat("\x00", 100), "not a text"},
-		{"a NUL behind a line", userLine() + "\n\x00", "not a text"},
+		{"a NUL after a line", userLine() + "\n\x00", "not a text"},
 		{"the original's dump without users", "{}\n", "it has no users"},
 		{"a line", userLine(), ""},
 		{"a line after a byte order mark", "\ufeff" + userLine(), ""},
@@ -145,6 +145,28 @@ func between(first, last int) []int {
 	return all
 }
 
+// TestChunksAreBounded: a chunk has few users if their lines are long, so that they do not wait in
+// memory by the thousand.
+func TestChunksAreBounded(t *testing.T) {
+	const lines, fit = 50, 5 // of 60 KiB, in the 256 KiB that make a chunk full
+	line := userLine("full_name", `"`+strings.Repeat("x", 60<<10)+`"`)
+	file, err := openText(t, strings.Repeat(line+"\n", lines))
+	if err != nil {
+		t.Fatal(err)
+	}
+	users := 0
+	_, err = file.eachChunk(t.Context(), testTime, func(c chunk) error {
+		if users += len(c.users); len(c.users) > fit {
+			t.Errorf("a chunk has %d users; want at most %d", len(c.users), fit)
+		}
+		return nil
+	})
+	if err != nil || users != lines {
+		t.Errorf("%d users, %v; want %d", users, err, lines)
+	}
+}
+
+// TestEachChunkEnds: reading ends with the first error, and with its context.
 func TestEachChunkEnds(t *testing.T) {
 	file, err := openText(t, strings.Repeat(userLine()+"\n", 10*maxLookup))
 	if err != nil {

@@ -13,9 +13,9 @@ var importedFields = strings.Split(importedList, ", ")
 
 const importedList = "username, password_hash, hashed_password, email, full_name, disabled, scopes, created_at, tokens_valid_after, uid"
 
-// parseImportedUser reads the members of a user of a file. It returns everything that is wrong,
-// also with members that it does not know: a misspelt one must not vanish. A user without a
-// date was created at now.
+// parseImportedUser reads the members of a user of a file. It returns everything that is wrong. The
+// first member that it does not know is wrong, too: a misspelt one must not vanish. A user without
+// a date was created at now.
 func parseImportedUser(members []member, now time.Time) (User, fieldErrors) {
 	var bad fieldErrors
 	for _, m := range members {

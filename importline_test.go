@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"reflect"
 	"strings"
@@ -117,9 +116,7 @@ func FuzzImportedUser(f *testing.F) {
 		}
 		u.user = storedUser(u.user)
 		var text bytes.Buffer
-		enc := json.NewEncoder(&text)
-		enc.SetEscapeHTML(false)
-		if err := enc.Encode(newExportedUser(u.user)); err != nil {
+		if err := newLineEncoder(&text).Encode(newExportedUser(u.user)); err != nil {
 			t.Fatal(err)
 		}
 		again := parseEntry(entry{place: 1, text: text.Bytes()}, now)

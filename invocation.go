@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -51,6 +52,12 @@ type command struct {
 type option struct {
 	name, value, meaning string
 	repeated             bool
+}
+
+// isForDatabase reports whether a command is of no use to the users of a server without a
+// database, who exist only in its memory.
+func (c command) isForDatabase() bool {
+	return c.needs&(forUsers|forDatabase) != 0 && c.needs&forServer == 0
 }
 
 // allOptions returns the options of a command, with those of the settings that it reads.
@@ -110,6 +117,14 @@ func (in *invocation) printf(format string, args ...any) error {
 	return err
 }
 
+// newLineEncoder returns an encoder that writes a value on each line. It writes < and & as they
+// are, because no browser reads them.
+func newLineEncoder(w io.Writer) *json.Encoder {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc
+}
+
 // cliClient says who runs a command, for the record.
 func cliClient() client {
 	name := "unknown"
@@ -127,9 +142,6 @@ var errInMemory = configError{"no database: set DATABASE_URL or give -db; withou
 
 // withAccounts calls do with the accounts in the database that the settings name.
 func (in *invocation) withAccounts(ctx context.Context, mode openMode, do func(*accounts) error) error {
-	if err := in.checkDatabase(); err != nil {
-		return err
-	}
 	log := in.warn()
 	var db *database
 	var err error
@@ -143,15 +155,6 @@ func (in *invocation) withAccounts(ctx context.Context, mode openMode, do func(*
 	}
 	defer db.Close()
 	return interrupted(ctx, do(newAccounts(in.cfg, sqlStore{db}, log)))
-}
-
-// checkDatabase fails if no database is set. The warnings may say that its name is misspelt.
-func (in *invocation) checkDatabase() error {
-	if in.cfg.DatabaseURL != "" {
-		return nil
-	}
-	in.warn()
-	return errInMemory
 }
 
 // warn prints the warnings about the settings, and returns a log for those that come later.

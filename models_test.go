@@ -54,6 +54,9 @@ func TestUsernameKey(t *testing.T) {
 // character.
 func TestNormalFormsAreBounded(t *testing.T) {
 	for r := rune(0); r <= unicode.MaxRune; r++ {
+		if r == 0x40000 {
+			r = 0xE0000 // the planes between have no characters
+		}
 		s := string(r)
 		if n := utf8.RuneCountInString(norm.NFD.String(s)); n > maxComposed {
 			t.Errorf("%U is composed of %d code points", r, n)

@@ -43,8 +43,9 @@ func openSQLite(path string, mode openMode, log *slog.Logger) (*database, error)
 	}
 	c.writer.SetMaxOpenConns(1)
 	readerDSN := sqliteDSN(path, busy, "query_only(on)")
+	schemaDSN := sqliteDSN(path, busyTimeout(connectTimeout), "foreign_keys(on)")
 	if mode == readOnly && isSealed(path) {
-		readerDSN = sealedDSN(path)
+		readerDSN, schemaDSN = sealedDSN(path), sealedDSN(path)
 	}
 	c.reader, err = driver.Open(readerDSN, c.beginReader)
 	if err != nil {
@@ -53,11 +54,7 @@ func openSQLite(path string, mode openMode, log *slog.Logger) (*database, error)
 	readers := max(4, cores)
 	c.reader.SetMaxOpenConns(readers)
 	c.reader.SetMaxIdleConns(readers)
-	dsn := sqliteDSN(path, busyTimeout(connectTimeout), "foreign_keys(on)")
-	if mode == readOnly && isSealed(path) {
-		dsn = sealedDSN(path)
-	}
-	schemaDB, err := sql.Open("sqlite3", dsn)
+	schemaDB, err := sql.Open("sqlite3", schemaDSN)
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}

@@ -9,8 +9,9 @@ import (
 	"github.com/ncruces/go-sqlite3/driver"
 )
 
-// bulkPragmas tune the writing connection for many rows in random order: more of the indexes stays in memory, and the log of changes may grow to 80 MB before it is copied into
-// the file. Without them a million users take three times as long.
+// bulkPragmas tune the writing connection for many rows in random order: more of the indexes
+// stays in memory, and the log of changes may grow to 80 MB before it is copied into the file.
+// Without them a million users take three times as long.
 const bulkPragmas = "PRAGMA cache_size = -49152; PRAGMA wal_autocheckpoint = 20000"
 
 // addUsers leaves the lock to others for a moment after each transaction, who ask for it every

@@ -13,9 +13,9 @@ import (
 )
 
 // prepareFile returns warnings, and a clear error if SQLite could not use the file, because
-// SQLite's own errors are vague. If the file is missing, readWriteCreate makes it, for its owner only;
-// otherwise it returns an fs.ErrNotExist. keepFilesPrivate protects the files that
-// SQLite puts beside it.
+// SQLite's own errors are vague. If the file is missing, readWriteCreate makes it, for its owner
+// only; another mode returns an fs.ErrNotExist. keepFilesPrivate protects the files that SQLite
+// puts beside it.
 func prepareFile(path string, mode openMode) (warnings []string, err error) {
 	flags, want := os.O_RDWR, "read and write"
 	switch mode {

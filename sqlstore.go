@@ -25,7 +25,8 @@ type sqlStore struct{ *database }
 var _ store = sqlStore{}
 
 // openDatabase opens the database at a URL that checkDatabaseURL has found good.
-// A SQLite file that is not there is created with readWriteCreate, and is an fs.ErrNotExist otherwise.
+// If a SQLite file is not there, readWriteCreate creates it; another mode returns an
+// fs.ErrNotExist.
 func openDatabase(url string, mode openMode, log *slog.Logger) (*database, error) {
 	if path, ok := sqlitePath(url); ok {
 		return openSQLite(path, mode, log)
@@ -96,8 +97,8 @@ func (s sqlStore) write(ctx context.Context, op func(context.Context) error) err
 }
 
 // attempt calls op until it succeeds or its failure is final: at most maxAttempts times, and
-// for timeout, unless that is unlimited. It returns ctx.Err() if ctx is done beforehand, errNotFound if
-// there is no row, and otherwise an error that wraps errUnavailable.
+// for timeout, unless that is unlimited. It returns ctx.Err() if ctx is done beforehand,
+// errNotFound if there is no row, and otherwise an error that wraps errUnavailable.
 func (s sqlStore) attempt(ctx context.Context, timeout time.Duration, op func(context.Context) error, repeatable bool) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -366,7 +366,9 @@ func TestMigrateWhileServing(t *testing.T) {
 			uids := make(map[string]bool)
 			users, err := allUsersOf(t.Context(), s)
 			for _, u := range users {
-				uids[u.UID] = isUID(u.UID)
+				if uids[u.UID] = true; !isUID(u.UID) {
+					t.Errorf("%s has the UID %q", u.Username, u.UID)
+				}
 			}
 			if err != nil || len(users) != 5 || len(uids) != 5 || users[4].ID != late.ID {
 				t.Errorf("the users are %+v, %v; want each with a UID", users, err)

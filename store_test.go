@@ -95,7 +95,7 @@ func mustCreate(t testing.TB, s store, u User) User {
 	return created
 }
 
-// allUsersOf returns the users that EachUser yields.
+// allUsersOf returns the users that Users yields.
 func allUsersOf(ctx context.Context, s userStore) ([]User, error) {
 	var users []User
 	for u, err := range s.Users(ctx) {

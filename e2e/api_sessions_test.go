@@ -12,6 +12,7 @@ import (
 // A place is where one server after another keeps the same users.
 type place struct {
 	settings []string
+	dialect  string // of the database, as a folder of migrations has it
 
 	// number answers a query with the one number that it asks for, and change carries
 	// out a statement. Both are nil if there is no database.
@@ -30,6 +31,7 @@ func inFile(t testing.TB) place {
 func inFileAt(path string) place {
 	return place{
 		settings: onFile(path),
+		dialect:  "sqlite3",
 		number: func(t testing.TB, query string) int {
 			t.Helper()
 			n, err := strconv.Atoi(ask(t, path, query))
@@ -47,10 +49,23 @@ func inPostgres(t testing.TB, c *pgtest.Cluster) place {
 	return placeAt(c.URL(newDatabase(t, c)))
 }
 
+// inDatabaseOf returns a function that makes a database of a server.
+func inDatabaseOf(c *pgtest.Cluster) func(testing.TB) place {
+	return func(t testing.TB) place { return inPostgres(t, c) }
+}
+
+// runEach runs tests side by side, each in a new place.
+func runEach(t *testing.T, prefix string, tests map[string]func(*testing.T, place), newPlace func(testing.TB) place) {
+	for name, test := range tests {
+		t.Run(prefix+name, func(t *testing.T) { t.Parallel(); test(t, newPlace(t)) })
+	}
+}
+
 // placeAt is the PostgreSQL database at a URL.
 func placeAt(url string) place {
 	return place{
 		settings: keptIn(url),
+		dialect:  "postgres",
 		number:   func(t testing.TB, query string) int { return count(t, url, query) },
 		change:   func(t testing.TB, statement string) { execute(t, url, statement) },
 	}
@@ -99,6 +114,7 @@ var (
 		"time":                          testSessionTimes,
 		"restart":                       testSessionRestart,
 		"rotation of the secret":        testSecretRotation,
+		"the schema of version 1":       testUpgrade,
 		"killed while clients refresh":  testKilledRefreshing,
 		"another private key each time": testPrivateKeyReplaced,
 		"a user who is disabled":        testDisabled,
@@ -111,22 +127,15 @@ var (
 
 func TestSessions(t *testing.T) {
 	t.Parallel()
-	for name, test := range sessionTests {
-		t.Run("memory, "+name, func(t *testing.T) { t.Parallel(); test(t, inMemory(t)) })
-		t.Run("SQLite, "+name, func(t *testing.T) { t.Parallel(); test(t, inFile(t)) })
-	}
-	for name, test := range databaseTests {
-		t.Run("SQLite, "+name, func(t *testing.T) { t.Parallel(); test(t, inFile(t)) })
-	}
+	runEach(t, "memory, ", sessionTests, inMemory)
+	runEach(t, "SQLite, ", sessionTests, inFile)
+	runEach(t, "SQLite, ", databaseTests, inFile)
 }
 
 // testPostgresSessions is TestSessions on PostgreSQL.
 func testPostgresSessions(t *testing.T, c *pgtest.Cluster) {
-	for _, tests := range []map[string]func(*testing.T, place){sessionTests, databaseTests} {
-		for name, test := range tests {
-			t.Run(name, func(t *testing.T) { t.Parallel(); test(t, inPostgres(t, c)) })
-		}
-	}
+	runEach(t, "", sessionTests, inDatabaseOf(c))
+	runEach(t, "", databaseTests, inDatabaseOf(c))
 }
 
 // testOneSuccessor: of those who refresh one token at once all get the same

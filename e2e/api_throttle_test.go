@@ -347,16 +347,12 @@ var guessTests = map[string]func(*testing.T, place){
 
 func TestGuesses(t *testing.T) {
 	t.Parallel()
-	for name, test := range guessTests {
-		t.Run(name, func(t *testing.T) { t.Parallel(); test(t, inFile(t)) })
-	}
+	runEach(t, "", guessTests, inFile)
 }
 
 // testPostgresGuesses is TestGuesses on PostgreSQL.
 func testPostgresGuesses(t *testing.T, c *pgtest.Cluster) {
-	for name, test := range guessTests {
-		t.Run(name, func(t *testing.T) { t.Parallel(); test(t, inPostgres(t, c)) })
-	}
+	runEach(t, "", guessTests, inDatabaseOf(c))
 }
 
 // testThrottleOff: with THROTTLE=off nobody waits, and nothing is counted.

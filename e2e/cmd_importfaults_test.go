@@ -55,7 +55,7 @@ func (p place) checkCompleted(t testing.TB, file string, n int) {
 // testImportInterrupted: Ctrl-C lets the batch under way end, and says what to do.
 func testImportInterrupted(t *testing.T, p place) {
 	makeDatabaseAt(t, p)
-	const n = 60_000
+	const n = 40_000
 	file := manyUsersFile(t, n)
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		p.change(t, "DELETE FROM users")
@@ -134,10 +134,10 @@ func TestImportDiskFull(t *testing.T) {
 	t.Parallel()
 	needRoot(t, "mount", "umount")
 	dir := t.TempDir()
-	mount(t, dir, "-t", "tmpfs", "-o", "size=12m", "tmpfs")
+	mount(t, dir, "-t", "tmpfs", "-o", "size=5m", "tmpfs")
 	p := inFileAt(filepath.Join(dir, "users.db"))
 	makeDatabaseAt(t, p)
-	const n = 60_000
+	const n = 20_000
 	file := manyUsersFile(t, n)
 	checkEndedHalfWay(t, p, p.command("users", "import", file).run(t), n)
 	command(t, "mount", "-o", "remount,size=256m", dir)

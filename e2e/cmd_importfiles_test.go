@@ -85,7 +85,10 @@ func TestImportEndlessFiles(t *testing.T) {
 		j := p.command("users", "import", path).begin(t)
 		checkFailed(t, j.endWatched(t, 200), 1)
 	}
-	long := newFileOf(t, `{"username":"`+strings.Repeat("a", 300<<20))
+	long := newFileOf(t, `{"username":"`+strings.Repeat("a", 128<<10))
+	if err := os.Truncate(long, 300<<20); err != nil { // zeros, which take no space
+		t.Fatal(err)
+	}
 	checkFailed(t, p.command("users", "import", long).begin(t).endWatched(t, 200), 1)
 }
 
@@ -144,7 +147,7 @@ func TestImportLineNumbers(t *testing.T) {
 	checkReport(t, got, "2", "3", "4") // alice is there twice
 }
 
-// TestImportPipe: a pipe can be read only once. It is taken, or refused in words.
+// TestImportPipe: a pipe is taken, although it can be read only once.
 func TestImportPipe(t *testing.T) {
 	t.Parallel()
 	pipe := filepath.Join(t.TempDir(), "pipe")
@@ -155,14 +158,12 @@ func TestImportPipe(t *testing.T) {
 	p := inFile(t)
 	makeDatabaseAt(t, p)
 	got := p.command("users", "import", pipe).run(t)
-	if n := p.users(t); got.code == 0 && n != 1 {
-		t.Errorf("%d users; want 1: %s", n, got.stdout)
-	}
-	if got.code != 0 {
-		checkFailed(t, got, 1, "-")
-	}
 	if file, err := os.OpenFile(pipe, os.O_RDONLY|syscall.O_NONBLOCK, 0); err == nil {
 		file.Close() // so that the writer ends
+	}
+	checkDone(t, got)
+	if n := p.users(t); n != 1 {
+		t.Errorf("%d users; want 1: %s", n, got.stdout)
 	}
 }
 

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-
-	"latchkey/internal/pgtest"
 )
 
 // aTypo stands on a command line where it should not. It may be a password.
@@ -279,10 +277,13 @@ func checkNoFiles(t testing.TB, dir string) {
 func TestUsersPostgresMissing(t *testing.T) {
 	t.Parallel()
 	url := "postgres://u:" + aTypo + "@127.0.0.1:1/db?sslmode=disable"
+	var jobs []*job // they run at the same time, because they wait for the database
 	for _, args := range storeCommands(t) {
+		jobs = append(jobs, invocation{args: append(args, "-db", url)}.reading(password).begin(t))
+	}
+	for i, args := range storeCommands(t) {
 		t.Run(verb(args), func(t *testing.T) {
-			t.Parallel()
-			got := invocation{args: append(args, "-db", url)}.reading(password).run(t)
+			got := jobs[i].end(t)
 			checkFailed(t, got, 1)
 			checkOneLine(t, got)
 			checkUnprinted(t, got, aTypo, password)
@@ -290,18 +291,9 @@ func TestUsersPostgresMissing(t *testing.T) {
 	}
 }
 
-func TestSQLiteUsersOldSchema(t *testing.T) {
-	t.Parallel()
-	testOldSchema(t, inFile(t), "sqlite3")
-}
-
-func testPostgresOldSchema(t *testing.T, c *pgtest.Cluster) {
-	testOldSchema(t, inPostgres(t, c), "postgres")
-}
-
-// testOldSchema: who only reads does not migrate; who writes does.
-func testOldSchema(t *testing.T, p place, dialect string) {
-	fillVersion1(t, p, dialect)
+// testOldSchema: a command that only reads does not migrate; one that writes does.
+func testOldSchema(t *testing.T, p place) {
+	fillVersion1(t, p)
 	version := func() int { return p.number(t, "SELECT max(version_id) FROM schema_version") }
 	for _, verb := range []string{"list", "export"} {
 		checkFailed(t, p.command("users", verb).run(t), 1, "schema")

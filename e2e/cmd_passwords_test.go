@@ -1,7 +1,7 @@
 package e2e
 
 import (
-	"fmt"
+	"crypto/rand"
 	"os"
 	"runtime"
 	"strings"
@@ -48,24 +48,34 @@ func TestPasswordOnStandardInput(t *testing.T) {
 	}
 	p := inFile(t)
 	s := p.startUnthrottled(t)
-	for i, tt := range tests {
-		for _, verb := range []string{"add", "passwd"} {
-			t.Run(verb+", "+tt.name, func(t *testing.T) {
-				name := fmt.Sprintf("%s-%d", verb, i)
-				if verb == "passwd" {
-					p.add(t, name)
-				}
-				got := p.command("users", verb, name).reading(tt.input).run(t)
-				checkUnprinted(t, got, nextPassword, "sailing", "🦊", "xxx")
-				if tt.chosen == "" {
-					checkFailed(t, got, 1)
-				} else {
-					checkDone(t, got)
-					checkPassword(t, s, name, tt.chosen, true)
-				}
-				checkPassword(t, s, name, password, verb == "passwd" && tt.chosen == "")
-			})
-		}
+	for _, tt := range tests {
+		p.checkChoice(t, s, tt.name, tt.chosen, func(t *testing.T, i invocation) {
+			got := i.reading(tt.input).run(t)
+			checkUnprinted(t, got, nextPassword, "sailing", "🦊", "xxx")
+			if tt.chosen == "" {
+				checkFailed(t, got, 1)
+				return
+			}
+			checkDone(t, got)
+		})
+	}
+}
+
+// checkChoice runs add and passwd, in which choose types a password. Afterwards the user logs in
+// with what was chosen. If it was refused, chosen is "", and nothing has changed.
+func (p place) checkChoice(t *testing.T, s *server, what, chosen string, choose func(*testing.T, invocation)) {
+	for _, verb := range []string{"add", "passwd"} {
+		t.Run(verb+", "+what, func(t *testing.T) {
+			name := verb + "-" + rand.Text()
+			if verb == "passwd" {
+				p.add(t, name)
+			}
+			choose(t, p.command("users", verb, name))
+			if chosen != "" {
+				checkPassword(t, s, name, chosen, true)
+			}
+			checkPassword(t, s, name, password, verb == "passwd" && chosen == "")
+		})
 	}
 }
 

@@ -58,30 +58,20 @@ func TestPasswordPrompt(t *testing.T) {
 	}
 	p := inFile(t)
 	s := p.startUnthrottled(t)
-	for i, tt := range tests {
-		for _, verb := range []string{"add", "passwd"} {
-			t.Run(verb+", "+tt.name, func(t *testing.T) {
-				name := fmt.Sprintf("%s-%d", verb, i)
-				if verb == "passwd" {
-					p.add(t, name)
+	for _, tt := range tests {
+		p.checkChoice(t, s, tt.name, tt.chosen, func(t *testing.T, i invocation) {
+			c := i.onTerminal(t, "stdin stdout stderr")
+			c.enterSecrets(t, tt.typed...)
+			got := c.finish(t)
+			if (got.code == 0) != (tt.chosen != "") {
+				t.Errorf("exit code %d: %s", got.code, got.stderr)
+			}
+			for _, typed := range tt.typed {
+				if len(typed) > 1 {
+					checkUnprinted(t, got, typed)
 				}
-				c := p.command("users", verb, name).onTerminal(t, "stdin stdout stderr")
-				c.enterSecrets(t, tt.typed...)
-				got := c.finish(t)
-				if (got.code == 0) != (tt.chosen != "") {
-					t.Errorf("exit code %d: %s", got.code, got.stderr)
-				}
-				for _, typed := range tt.typed {
-					if len(typed) > 1 {
-						checkUnprinted(t, got, typed)
-					}
-				}
-				if tt.chosen != "" {
-					checkPassword(t, s, name, tt.chosen, true)
-				}
-				checkPassword(t, s, name, password, verb == "passwd" && tt.chosen == "")
-			})
-		}
+			}
+		})
 	}
 }
 

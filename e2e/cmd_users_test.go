@@ -29,6 +29,7 @@ var commandTests = map[string]func(*testing.T, place){
 	"disable and enable":               testDisableEnable,
 	"delete":                           testDeleteUser,
 	"beside a busy server":             testCommandsBesideServer,
+	"the schema of version 1":          testOldSchema,
 	"list":                             testListUsers,
 	"list's fields":                    testListFields,
 	"list escapes":                     testListEscapes,
@@ -49,16 +50,12 @@ var commandTests = map[string]func(*testing.T, place){
 
 func TestUsers(t *testing.T) {
 	t.Parallel()
-	for name, test := range commandTests {
-		t.Run("SQLite, "+name, func(t *testing.T) { t.Parallel(); test(t, inFile(t)) })
-	}
+	runEach(t, "SQLite, ", commandTests, inFile)
 }
 
 // testPostgresUsers is TestUsers on PostgreSQL.
 func testPostgresUsers(t *testing.T, c *pgtest.Cluster) {
-	for name, test := range commandTests {
-		t.Run(name, func(t *testing.T) { t.Parallel(); test(t, inPostgres(t, c)) })
-	}
+	runEach(t, "", commandTests, inDatabaseOf(c))
 }
 
 func testAddUser(t *testing.T, p place) {

@@ -239,7 +239,7 @@ func TestRotation(t *testing.T) {
 		}
 		for _, tt := range tests {
 			t.Run(algorithm+" "+tt.name, func(t *testing.T) {
-				s := start(t, tt.settings...)
+				s := startAs(t, invocation{env: tt.settings, fast: true})
 				s.register(t, "alice")
 				token := s.logIn(t, "alice")
 				checkHeader(t, token, tt.signs)

@@ -99,7 +99,7 @@ func TestReadmeCurlSessions(t *testing.T) {
 // program.
 func TestReadmeCommands(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.Symlink(program, filepath.Join(dir, "latchkey")); err != nil {
+	if err := os.Symlink(fastProgram, filepath.Join(dir, "latchkey")); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "password.txt"), []byte("correct horse battery\n"), 0o600); err != nil {

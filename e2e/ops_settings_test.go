@@ -165,7 +165,7 @@ func TestSettingsTakeEffect(t *testing.T) {
 		{"neither", []string{secret}, checkForeignToken(k, 200)},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) { tt.check(t, start(t, tt.settings...)) })
+		t.Run(tt.name, func(t *testing.T) { tt.check(t, startAs(t, invocation{env: tt.settings, fast: true})) })
 	}
 }
 

@@ -252,10 +252,5 @@ func testSilentSessions(t *testing.T, c *pgtest.Cluster) {
 // testNothingPrepared does everything once as behind a pooler that keeps no prepared
 // statements.
 func testNothingPrepared(t *testing.T, c *pgtest.Cluster) {
-	for name, test := range sessionTests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			test(t, placeAt(c.URL(newDatabase(t, c), visibly)))
-		})
-	}
+	runEach(t, "", sessionTests, func(t testing.TB) place { return placeAt(c.URL(newDatabase(t, c), visibly)) })
 }

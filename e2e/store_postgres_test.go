@@ -47,11 +47,9 @@ func TestPostgres(t *testing.T) {
 		"ends that are cut off":           testCutEnds,
 		"a theft that is cut off":         testCutTheft,
 		"silence about sessions":          testSilentSessions,
-		"the schema of version 1":         testPostgresUpgrade,
 		"guesses":                         testPostgresGuesses,
 		"nothing is prepared":             testNothingPrepared,
 		"commands":                        testPostgresUsers,
-		"commands on the old schema":      testPostgresOldSchema,
 		"a dry run that cannot write":     testImportReadOnlyPostgres,
 	} {
 		t.Run(name, func(t *testing.T) {

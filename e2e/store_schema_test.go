@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
-
-	"latchkey/internal/pgtest"
 )
 
 // versionTables are what the migrations keep their own version in: version 1 of it
@@ -34,14 +32,14 @@ var versionTables = map[string]string{
 
 // fillVersion1 makes the first schema in an empty database, with alice in it and
 // three sessions of hers, of which one has expired.
-func fillVersion1(t testing.TB, p place, dialect string) {
+func fillVersion1(t testing.TB, p place) {
 	t.Helper()
-	schema, err := os.ReadFile("../migrations/" + dialect + "/00001_users_and_sessions.sql")
+	schema, err := os.ReadFile("../migrations/" + p.dialect + "/00001_users_and_sessions.sql")
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.change(t, string(schema))
-	p.change(t, versionTables[dialect])
+	p.change(t, versionTables[p.dialect])
 	now := time.Now()
 	p.change(t, fmt.Sprintf(`
 		INSERT INTO users (username, username_key, password_hash, disabled, created_at, tokens_valid_after)
@@ -59,19 +57,10 @@ func idOf(name string) string {
 	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%-16s", name))
 }
 
-func TestSQLiteUpgrade(t *testing.T) {
-	t.Parallel()
-	testUpgrade(t, inFile(t), "sqlite3")
-}
-
-func testPostgresUpgrade(t *testing.T, c *pgtest.Cluster) {
-	testUpgrade(t, inPostgres(t, c), "postgres")
-}
-
 // testUpgrade: with the first schema there were no refresh tokens. Who is logged in
 // when it is replaced stays so, is listed, and can be logged out.
-func testUpgrade(t *testing.T, p place, dialect string) {
-	fillVersion1(t, p, dialect)
+func testUpgrade(t *testing.T, p place) {
+	fillVersion1(t, p)
 	s := p.start(t)
 	checkMigrated(t, s)
 	token := func(id string) string {
