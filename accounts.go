@@ -161,6 +161,7 @@ func (a *accounts) changePassword(ctx context.Context, u User, s Session, change
 			PasswordHash: &next, IfPasswordHash: &u.PasswordHash, EndSessions: &sessionsEnd{s.ID, a.now()},
 		})
 		if err == nil {
+			a.metrics.ended(endedByPassword, 1)
 			a.forgetSources(ctx, u, from)
 			a.event(ctx, slog.LevelInfo, "authn_password_change", u.Username, from)
 			return nil
@@ -208,6 +209,7 @@ func (a *accounts) deleteUser(ctx context.Context, u User, s Session, from clien
 	if err := a.store.DeleteUser(ctx, u.ID); err != nil {
 		return replaceNotFound(err, errBadToken)
 	}
+	a.metrics.ended(endedByUser, 1)
 	a.event(ctx, slog.LevelInfo, "user_deleted", u.Username, from)
 	return nil
 }

@@ -19,6 +19,7 @@ func (a *accounts) setPassword(ctx context.Context, u User, password string, by 
 	if err != nil {
 		return err
 	}
+	a.metrics.ended(endedByAdmin, 1)
 	a.forgetSources(ctx, u, by)
 	a.event(ctx, slog.LevelInfo, "authn_password_change", u.Username, by)
 	return nil
@@ -35,6 +36,9 @@ func (a *accounts) setDisabled(ctx context.Context, u User, disabled bool, by cl
 	}
 	if _, err := a.store.UpdateUser(ctx, u.ID, change); err != nil {
 		return err
+	}
+	if disabled {
+		a.metrics.ended(endedByAdmin, 1)
 	}
 	a.event(ctx, slog.LevelInfo, event, u.Username, by)
 	return nil
@@ -73,6 +77,7 @@ func (a *accounts) removeUser(ctx context.Context, u User, by client) error {
 	if err := a.store.DeleteUser(ctx, u.ID); err != nil {
 		return err
 	}
+	a.metrics.ended(endedByAdmin, 1)
 	a.event(ctx, slog.LevelInfo, "user_deleted", u.Username, by)
 	return nil
 }

@@ -15,13 +15,20 @@ import (
 	"time"
 )
 
-func listen(addr string) (net.Listener, error) {
+// listen listens on an address. by says how to set another one.
+func listen(addr, by string) (net.Listener, error) {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("cannot listen on %s: %w; want another address, by -addr or ADDR", addr, err)
+		return nil, fmt.Errorf("cannot listen on %s: %w; want another address, by %s", addr, err, by)
 	}
 	return ln, nil
 }
+
+// How to set the addresses.
+const (
+	byAddr        = "-addr or ADDR"
+	byMetricsAddr = "METRICS_ADDR"
+)
 
 // serveCommand runs the server. Its log outlives the signal that stops it.
 func serveCommand(ctx context.Context, in *invocation) error {
@@ -37,12 +44,17 @@ func serveHTTP(ctx context.Context, cfg config, out *logWriter) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP) // from here on the signal does not end the process
 	defer signal.Stop(hangups)
-	ln, err := listen(cfg.Addr)
+	ln, err := listen(cfg.Addr, byAddr)
 	if err != nil {
 		return err
 	}
 	defer ln.Close()
 	log := newLogger(cfg, out)
+	measured, stopMetrics, err := startMetrics(cfg, out, log)
+	if err != nil {
+		return err
+	}
+	defer stopMetrics()
 	for _, warning := range cfg.Warnings {
 		log.Warn(warning)
 	}
@@ -56,6 +68,7 @@ func serveHTTP(ctx context.Context, cfg config, out *logWriter) error {
 	}
 	defer users.Close()
 	acc := newAccounts(cfg, users, log)
+	acc.enableMetrics(measured)
 	if err := acc.enableTokens(cfg); err != nil {
 		return err
 	}
@@ -74,6 +87,20 @@ func serveHTTP(ctx context.Context, cfg config, out *logWriter) error {
 	defer done()
 	go watchCertificate(serving, cfg.Certificate, hangups, log)
 	return serveUntil(ctx, srv, ln, shutdown{acc.stop, cfg.ShutdownDelay, cfg.Shutdown}, log)
+}
+
+// startMetrics serves metrics at METRICS_ADDR until stop is called. Without that setting the
+// metrics are nil.
+func startMetrics(cfg config, out *logWriter, log *slog.Logger) (m *metrics, stop func(), err error) {
+	if cfg.MetricsAddr == "" {
+		return nil, func() {}, nil
+	}
+	ln, err := listen(cfg.MetricsAddr, byMetricsAddr)
+	if err != nil {
+		return nil, nil, err
+	}
+	m = newMetrics(buildVersion(), out.lost.Load)
+	return m, serveMetrics(ln, m, cfg.IdleTimeout, log), nil
 }
 
 // heapHeadroom returns memory that makes the garbage collector run less often. It runs when

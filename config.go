@@ -12,6 +12,7 @@ type config struct {
 	Addr        string
 	Certificate *certificate  // nil: plain HTTP
 	IdleTimeout time.Duration // of a connection
+	MetricsAddr string        // empty: nothing is measured
 	edgeSettings
 
 	DatabaseURL     string // may have a password in it

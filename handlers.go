@@ -21,22 +21,27 @@ type caller struct {
 
 // createUser registers a user.
 func (a *api) createUser(ctx context.Context, w http.ResponseWriter, r *http.Request, from client) error {
-	if err := a.accounts.admitRegistration(ctx, from); err != nil {
-		return err
-	}
-	members, err := readObject(r)
-	if err != nil {
-		return err
-	}
-	req, err := parseNewUser(members, a.accounts.minPasswordLength)
-	if err != nil {
-		return err
-	}
-	u, err := a.accounts.register(ctx, req, from)
+	u, err := a.registerByBody(ctx, r, from)
+	a.accounts.metrics.registration(registrationResult(err))
 	if err != nil {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, newUserResponse(u))
+}
+
+func (a *api) registerByBody(ctx context.Context, r *http.Request, from client) (User, error) {
+	if err := a.accounts.admitRegistration(ctx, from); err != nil {
+		return User{}, err
+	}
+	members, err := readObject(r)
+	if err != nil {
+		return User{}, err
+	}
+	req, err := parseNewUser(members, a.accounts.minPasswordLength)
+	if err != nil {
+		return User{}, err
+	}
+	return a.accounts.register(ctx, req, from)
 }
 
 // loginForAccessToken is the token endpoint of the resource owner password
@@ -67,7 +72,9 @@ func (a *api) loginByForm(ctx context.Context, fields form, from client) (issued
 	if err != nil {
 		return issuedTokens{}, err
 	}
-	return a.accounts.login(ctx, login, from)
+	tokens, err := a.accounts.login(ctx, login, from)
+	a.accounts.metrics.login(loginResult(err))
+	return tokens, err
 }
 
 func (a *api) refreshByForm(ctx context.Context, fields form, from client) (issuedTokens, error) {
@@ -75,7 +82,9 @@ func (a *api) refreshByForm(ctx context.Context, fields form, from client) (issu
 	if err != nil {
 		return issuedTokens{}, err
 	}
-	return a.accounts.refresh(ctx, token, from)
+	tokens, err := a.accounts.refresh(ctx, token, from)
+	a.accounts.metrics.refresh(refreshResult(tokens, err))
+	return tokens, err
 }
 
 // revokeToken ends the session of a token (RFC 7009). The token shows its own kind;

@@ -27,6 +27,7 @@ type issuedTokens struct {
 	RefreshToken string
 	Life         time.Duration // of the access token, in whole seconds
 	Scopes       scopes        // of the user
+	Repeated     bool          // the refresh token had just been replaced by this one
 }
 
 // login exchanges a name and a password for tokens, and begins a session. Its errors
@@ -80,6 +81,7 @@ func (a *accounts) strengthenHash(ctx context.Context, u User, password string, 
 	defer cancel()
 	_, err = a.store.UpdateUser(ctx, u.ID, userChange{PasswordHash: &next, IfPasswordHash: &u.PasswordHash})
 	if err == nil {
+		a.metrics.upgraded(u.PasswordHash)
 		u.PasswordHash = next
 	}
 	a.warn(ctx, "cannot strengthen a password hash", u, replaceNotFound(err, nil))
@@ -118,7 +120,7 @@ func (a *accounts) tokensOf(u User, s Session, now time.Time) (issuedTokens, err
 	if err != nil {
 		return issuedTokens{}, err
 	}
-	return issuedTokens{access, refresh, life, u.Scopes}, nil
+	return issuedTokens{AccessToken: access, RefreshToken: refresh, Life: life, Scopes: u.Scopes}, nil
 }
 
 // currentUser returns the user whom an access token names and the session that it
@@ -192,7 +194,9 @@ func (a *accounts) refresh(ctx context.Context, token string, from client) (issu
 		switch {
 		case err == nil:
 			a.event(ctx, slog.LevelInfo, "session_renewed", u.Username, from)
-			return a.tokensOf(u, next, now)
+			tokens, err := a.tokensOf(u, next, now)
+			tokens.Repeated = next.Generation == s.Generation
+			return tokens, err
 		case errors.Is(err, errRefreshReused):
 			return issuedTokens{}, a.endReused(ctx, u, s, from)
 		case !errors.Is(err, errNotFound):
@@ -232,6 +236,7 @@ func (a *accounts) endReused(ctx context.Context, u User, s Session, from client
 	if err := a.store.EndSession(ctx, u.ID, s.ID); err != nil {
 		return replaceNotFound(err, errSessionEnded)
 	}
+	a.metrics.ended(endedByReuse, 1)
 	a.event(ctx, slog.LevelWarn, "authn_token_reuse", u.Username, from)
 	return errRefreshReused
 }
@@ -248,7 +253,7 @@ func (a *accounts) revoke(ctx context.Context, token string, from client) error 
 	if err != nil {
 		return replaceNotFound(err, nil)
 	}
-	return replaceNotFound(a.endSession(ctx, u, id, from), nil)
+	return replaceNotFound(a.endOneSession(ctx, u, id, endedByLogout, from), nil)
 }
 
 // sessionNamedBy returns the ID of the session of a token that we made.
@@ -277,9 +282,14 @@ func (a *accounts) listSessions(ctx context.Context, u User, current Session, li
 
 // endSession ends a session of u, or returns errNotFound.
 func (a *accounts) endSession(ctx context.Context, u User, sessionID string, from client) error {
+	return a.endOneSession(ctx, u, sessionID, endedBy(from), from)
+}
+
+func (a *accounts) endOneSession(ctx context.Context, u User, sessionID, reason string, from client) error {
 	if err := a.store.EndSession(ctx, u.ID, sessionID); err != nil {
 		return err
 	}
+	a.metrics.ended(reason, 1)
 	a.event(ctx, slog.LevelInfo, "authn_token_revoked", u.Username, from)
 	return nil
 }
@@ -290,6 +300,15 @@ func (a *accounts) endSessions(ctx context.Context, u User, keep string, from cl
 	if err != nil {
 		return replaceNotFound(err, errBadToken)
 	}
+	a.metrics.ended(endedBy(from), 1)
 	a.event(ctx, slog.LevelInfo, "authn_token_revoked", u.Username, from)
 	return nil
+}
+
+// endedBy returns the reason for an end of sessions that somebody has asked for.
+func endedBy(from client) string {
+	if from.Actor != "" {
+		return endedByAdmin
+	}
+	return endedByUser
 }

@@ -50,7 +50,9 @@ func clockJump(before, after time.Time, elapsed time.Duration) time.Duration {
 func (a *accounts) sweepOnce(ctx context.Context) {
 	now := a.now()
 	a.deleteInBatches(ctx, "expired sessions", func(limit int) (int, error) {
-		return a.store.DeleteExpiredSessions(ctx, now, limit)
+		n, err := a.store.DeleteExpiredSessions(ctx, now, limit)
+		a.metrics.ended(endedByExpiry, n)
+		return n, err
 	})
 	a.deleteInBatches(ctx, "ended sessions", func(limit int) (int, error) {
 		return a.store.DeleteEndedSessions(ctx, limit)
