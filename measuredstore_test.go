@@ -52,6 +52,28 @@ func callLate(s store, method reflect.Method, late context.Context) error {
 	return err
 }
 
+// TestMeasuringAllocatesNothing: neither a request nor an operation of the store costs memory
+// for being counted.
+func TestMeasuringAllocatesNothing(t *testing.T) {
+	m, inner := newMetrics("", func() int64 { return 0 }), newMemStore()
+	counts, measured := newRequestMetrics(m, []string{"GET /users/me/{$}"}), m.measure(inner)
+	lookUp := func(s store) float64 {
+		return testing.AllocsPerRun(1000, func() { s.UserByKey(t.Context(), "nobody") })
+	}
+	if alone, with := lookUp(inner), lookUp(measured); with > alone {
+		t.Errorf("an operation allocates %v times; want %v as without metrics", with, alone)
+	}
+	for pattern, code := range map[string]int{"GET /users/me/{$}": 401, "": 404} {
+		n := testing.AllocsPerRun(1000, func() {
+			counts.begin()
+			counts.end(pattern, "GET", code, time.Millisecond)
+		})
+		if n > 0 {
+			t.Errorf("a request to %q allocates %v times", pattern, n)
+		}
+	}
+}
+
 // TestStoreFaults: what a store answers is no failure of it.
 func TestStoreFaults(t *testing.T) {
 	for _, tt := range []struct {
