@@ -285,7 +285,7 @@ func TestMetricsFromTheStart(t *testing.T) {
 	}
 }
 
-// TestNativeHistograms: a Prometheus that asks for native histograms gets them.
+// TestNativeHistograms: a Prometheus that asks for native histograms gets them, but of the store.
 func TestNativeHistograms(t *testing.T) {
 	s := startMeasured(t)
 	s.signUp()
@@ -295,8 +295,9 @@ func TestNativeHistograms(t *testing.T) {
 	}
 	for _, family := range families {
 		for _, one := range family.GetMetric() {
-			if h := one.GetHistogram(); h != nil && (h.Schema == nil || h.GetSampleCount() > 0 && len(h.GetPositiveSpan()) == 0) {
-				t.Errorf("%s%v is not native", family.GetName(), one.GetLabel())
+			h, want := one.GetHistogram(), family.GetName() != "latchkey_store_duration_seconds"
+			if h != nil && (h.Schema != nil) != want || h.GetSampleCount() > 0 && (len(h.GetPositiveSpan()) > 0) != want {
+				t.Errorf("%s%v: native is %v; want %v", family.GetName(), one.GetLabel(), !want, want)
 			}
 		}
 	}

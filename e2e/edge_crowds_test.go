@@ -43,13 +43,7 @@ func (s *server) status(t testing.TB, field string) int {
 // cpu returns how long the process has been computing.
 func (s *server) cpu(t testing.TB) time.Duration {
 	t.Helper()
-	return cpuOf(t, s.cmd.Process.Pid)
-}
-
-// cpuOf returns how long a process has been computing.
-func cpuOf(t testing.TB, pid int) time.Duration {
-	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
 	if err != nil {
 		skip(t, err.Error())
 	}
