@@ -362,7 +362,7 @@ func TestQueueMetrics(t *testing.T) {
 		}
 		check("without a queue", 0, 0, 0, 0)
 		m.watch(q)
-		if q.enter(t.Context()) != nil || q.enter(t.Context()) != nil {
+		if errors.Join(q.enter(t.Context()), q.enter(t.Context())) != nil {
 			t.Fatal("no place")
 		}
 		check("two at work", 2, 0, 2, 0)
