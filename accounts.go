@@ -173,6 +173,7 @@ func (a *accounts) changePassword(ctx context.Context, u User, s Session, change
 			PasswordHash: &next, IfPasswordHash: &u.PasswordHash, EndSessions: &sessionsEnd{s.ID, a.now()},
 		})
 		if err == nil {
+			a.metrics.ended(endedByPassword, 1)
 			a.forgetSources(ctx, u, sourceOf(from.IP))
 			a.note(ctx, passwordChanged, u, from, "")
 			return nil
@@ -226,6 +227,7 @@ func (a *accounts) deleteUser(ctx context.Context, u User, s Session, from clien
 	if err := a.store.DeleteUser(ctx, u.ID); err != nil {
 		return replaceNotFound(err, errBadToken)
 	}
+	a.metrics.ended(endedByUser, 1)
 	a.note(ctx, userDeleted, u, from, "")
 	return nil
 }

@@ -21,6 +21,21 @@ func (r *settingReader) address(name string) string {
 	return addr
 }
 
+// metricsAddress is address for a setting that may be empty.
+func (r *settingReader) metricsAddress(name string) string {
+	if r.values[name] == "" {
+		return ""
+	}
+	return r.address(name)
+}
+
+// isPrivate reports whether host is an address that cannot be reached from the Internet, or a
+// loopback name. Of other names it cannot tell.
+func isPrivate(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return isLoopback(host) || err == nil && (ip.Unmap().IsPrivate() || ip.IsLinkLocalUnicast())
+}
+
 func (r *settingReader) prefixes(name string) []netip.Prefix {
 	var prefixes []netip.Prefix
 	for _, item := range r.list(name) {

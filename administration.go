@@ -78,10 +78,7 @@ func (a *accounts) editUser(ctx context.Context, u User, edit userEdit, by clien
 		}
 		changed, err := a.store.UpdateUser(ctx, u.ID, change)
 		if err == nil {
-			if hash != nil {
-				a.forgetSources(ctx, u, "")
-				a.clearFailures(ctx, u)
-			}
+			a.followUp(ctx, u, change)
 			return changed, a.report(ctx, events...)
 		}
 		if !errors.Is(err, errNotFound) {
@@ -92,6 +89,17 @@ func (a *accounts) editUser(ctx context.Context, u User, edit userEdit, by clien
 		}
 	}
 	return User{}, errRaced
+}
+
+// followUp does what comes after a change of u by an administrator.
+func (a *accounts) followUp(ctx context.Context, u User, change userChange) {
+	if change.EndSessions != nil {
+		a.metrics.ended(endedByAdmin, 1)
+	}
+	if change.PasswordHash != nil {
+		a.forgetSources(ctx, u, "")
+		a.clearFailures(ctx, u)
+	}
 }
 
 // planEdit returns what an edit changes of u, and the events of that. hash is that of a new
@@ -157,6 +165,7 @@ func (a *accounts) removeUser(ctx context.Context, u User, by client) error {
 	if err := a.store.DeleteUser(ctx, u.ID); err != nil {
 		return err
 	}
+	a.metrics.ended(endedByAdmin, 1)
 	return a.report(ctx, a.newEvent(userDeleted, u, by, ""))
 }
 
@@ -165,6 +174,7 @@ func (a *accounts) endSessionOf(ctx context.Context, u User, sessionID string, b
 	if err := a.store.EndSession(ctx, u.ID, sessionID); err != nil {
 		return err
 	}
+	a.metrics.ended(endedByAdmin, 1)
 	return a.report(ctx, a.newEvent(tokenRevoked, u, by, "one session, by an administrator"))
 }
 
@@ -174,6 +184,7 @@ func (a *accounts) endSessionsOf(ctx context.Context, u User, by client) error {
 	if err != nil {
 		return err
 	}
+	a.metrics.ended(endedByAdmin, 1)
 	return a.report(ctx, a.newEvent(tokenRevoked, u, by, "all sessions, by an administrator"))
 }
 

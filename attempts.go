@@ -20,6 +20,7 @@ type guard struct {
 	log       *slog.Logger
 	events    *recorder // nil: events are only logged
 	now       func() time.Time
+	metrics   *metrics
 }
 
 // An attempt is one try at the password of a user.
@@ -102,7 +103,9 @@ func (g *guard) tryInTurn(ctx context.Context, t attempt, who standing) (standin
 	if !again.admitted {
 		return again, false, nil
 	}
+	began := time.Now()
 	right, made := g.passwords.verifyPassword(t.password, t.user.PasswordHash, !t.user.Disabled)
+	g.metrics.hashed(t.user.PasswordHash, time.Since(began))
 	if right {
 		return again, true, nil
 	}
@@ -204,7 +207,10 @@ func (g *guard) hash(ctx context.Context, password string) (string, error) {
 		return "", err
 	}
 	defer g.hashes.leave()
-	return g.passwords.hashPassword(password), nil
+	began := time.Now()
+	made := g.passwords.hashPassword(password)
+	g.metrics.hashed(made, time.Since(began))
+	return made, nil
 }
 
 // asideTimeout is how long a login waits for a write that is not essential.

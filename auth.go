@@ -157,7 +157,7 @@ func (h *hasher) isCheap(stored string) bool {
 		return false
 	}
 	ours, ok := hash.(pbkdf2Hash)
-	return !ok || ours.prf.name != "sha256" || ours.of != "" || ours.count < h.rounds
+	return !ok || !ours.isOurs() || ours.count < h.rounds
 }
 
 // needsWhole reports whether a stored hash needs so much memory, or threads of its own, that

@@ -15,7 +15,7 @@ import (
 // would, and changes nothing.
 func checkCommand(ctx context.Context, in *invocation) error {
 	found, err := inspectStore(ctx, in.cfg.DatabaseURL, in.cfg.Rounds)
-	if err := errors.Join(checkAddress(in.cfg.Addr), err); err != nil {
+	if err := errors.Join(checkAddresses(in.cfg), err); err != nil {
 		return err
 	}
 	for _, warning := range append(in.cfg.Warnings, found.warnings...) {
@@ -39,13 +39,21 @@ func printSettings(all []settingInEffect, w io.Writer) error {
 	return tw.Flush()
 }
 
-// checkAddress listens on addr for a moment.
-func checkAddress(addr string) error {
-	ln, err := listen(addr)
+// checkAddresses listens for a moment where the server would.
+func checkAddresses(cfg config) error {
+	ln, err := listen(cfg.Addr, byAddr)
 	if err != nil {
 		return err
 	}
-	return ln.Close()
+	defer ln.Close()
+	if cfg.MetricsAddr == "" {
+		return nil
+	}
+	forMetrics, err := listen(cfg.MetricsAddr, byMetricsAddr)
+	if err != nil {
+		return err
+	}
+	return forMetrics.Close()
 }
 
 // An inspection is what check finds out about a store.

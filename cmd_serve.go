@@ -17,20 +17,27 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 )
 
-func listen(addr string) (net.Listener, error) {
+// listen listens on an address. by says how to set another one.
+func listen(addr, by string) (net.Listener, error) {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("cannot listen on %s: %w; want another address, by -addr or ADDR", addr, err)
+		return nil, fmt.Errorf("cannot listen on %s: %w; want another address, by %s", addr, err, by)
 	}
 	return ln, nil
 }
+
+// How to set the addresses.
+const (
+	byAddr        = "-addr or ADDR"
+	byMetricsAddr = "METRICS_ADDR"
+)
 
 // listenFor returns the socket that systemd has passed, or else listens on Addr.
 func listenFor(cfg config) (net.Listener, error) {
 	if cfg.Socket != nil {
 		return cfg.Socket, nil
 	}
-	return listen(cfg.Addr)
+	return listen(cfg.Addr, byAddr)
 }
 
 // serveCommand runs the server. Its log outlives the signal that stops it.
@@ -53,10 +60,15 @@ func serveHTTP(ctx context.Context, cfg config, out *logWriter) error {
 	}
 	defer ln.Close()
 	log := newLogger(cfg, out)
+	measured, stopMetrics, err := startMetrics(cfg, out, log)
+	if err != nil {
+		return err
+	}
+	defer stopMetrics()
 	for _, warning := range cfg.Warnings {
 		log.Warn(warning)
 	}
-	users, err := openStore(ctx, cfg.DatabaseURL, log)
+	acc, err := openAccounts(ctx, cfg, measured, log)
 	if err != nil && ctx.Err() != nil { // told to stop while the database did not answer
 		log.Info("stopped")
 		return nil
@@ -64,41 +76,75 @@ func serveHTTP(ctx context.Context, cfg config, out *logWriter) error {
 	if err != nil {
 		return err
 	}
-	defer users.Close()
-	acc := newAccounts(cfg, users, log)
-	if err := acc.enableTokens(cfg); err != nil {
-		return err
-	}
-	if cfg.AdminUsername != "" {
-		if err := acc.ensureAdmin(ctx, cfg.AdminUsername, cfg.AdminPassword); err != nil {
-			return fmt.Errorf("cannot create the administrator: %w", err)
-		}
-	}
+	defer acc.store.Close()
 	spareThreads()
-	about := "version " + buildVersion() + ", key " + cfg.Keys.fingerprint()
-	acc.note(ctx, systemStarted, User{}, client{}, about)
+	acc.note(ctx, systemStarted, User{}, client{}, aboutServer(cfg))
 	log.Info("listening", "addr", ln.Addr().String(), "systemd_socket", cfg.Socket != nil, "tls", cfg.Certificate != nil, "version", buildVersion())
 	out.Flush() // scripts wait for this line
 	headroom := heapHeadroom()
 	defer runtime.KeepAlive(headroom)
-	go acc.learnPace(ctx)
-	go acc.sweep(ctx, time.Minute)
+	return serveAccounts(ctx, cfg, acc, ln, hangups, log)
+}
+
+// openAccounts opens the store, and makes sure that there is the administrator whom the settings
+// name.
+func openAccounts(ctx context.Context, cfg config, measured *metrics, log *slog.Logger) (*accounts, error) {
+	users, err := openStore(ctx, cfg.DatabaseURL, log)
+	if err != nil {
+		return nil, err
+	}
+	acc := newAccounts(cfg, users, log)
+	acc.enableMetrics(measured)
+	err = acc.enableTokens(cfg)
+	if err == nil && cfg.AdminUsername != "" {
+		err = acc.ensureAdmin(ctx, cfg.AdminUsername, cfg.AdminPassword)
+	}
+	if err != nil {
+		return nil, errors.Join(err, users.Close())
+	}
+	return acc, nil
+}
+
+// aboutServer is the detail of the events of a start and a stop.
+func aboutServer(cfg config) string {
+	return "version " + buildVersion() + ", key " + cfg.Keys.fingerprint()
+}
+
+// serveAccounts serves, with what is done in the background, until ctx is done. Hangups make it
+// read the certificate again.
+func serveAccounts(ctx context.Context, cfg config, acc *accounts, ln net.Listener, hangups chan os.Signal, log *slog.Logger) error {
 	srv := newServer(newHandler(cfg.edgeSettings, acc, log), cfg.IdleTimeout, log)
 	if cfg.Certificate != nil {
 		srv.TLSConfig = cfg.Certificate.tlsConfig()
 	}
+	go acc.learnPace(ctx)
+	go acc.sweep(ctx, time.Minute)
 	serving, done := context.WithCancel(context.WithoutCancel(ctx)) // also while it stops
 	defer done()
 	go watchCertificate(serving, cfg.Certificate, hangups, log)
 	go acc.events.run(serving)
 	defer acc.events.flush(serving) // which logs its failure
 	announce := func() {
-		acc.note(serving, systemStopped, User{}, client{}, about)
+		acc.note(serving, systemStopped, User{}, client{}, aboutServer(cfg))
 		acc.stop()
 		notifySystemd(stoppingState(cfg.ShutdownDelay+cfg.Shutdown), log)
 	}
 	notifySystemd(daemon.SdNotifyReady, log)
 	return serveUntil(ctx, srv, ln, shutdown{announce, cfg.ShutdownDelay, cfg.Shutdown}, log)
+}
+
+// startMetrics serves metrics at METRICS_ADDR until stop is called. Without that setting the
+// metrics are nil.
+func startMetrics(cfg config, out *logWriter, log *slog.Logger) (m *metrics, stop func(), err error) {
+	if cfg.MetricsAddr == "" {
+		return nil, func() {}, nil
+	}
+	ln, err := listen(cfg.MetricsAddr, byMetricsAddr)
+	if err != nil {
+		return nil, nil, err
+	}
+	m = newMetrics(buildVersion(), out.lost.Load)
+	return m, serveMetrics(ln, m, cfg.IdleTimeout, log), nil
 }
 
 // heapHeadroom returns memory that makes the garbage collector run less often. It runs when

@@ -15,6 +15,7 @@ type config struct {
 	Certificate *certificate  // nil: plain HTTP
 	ServerCert  []byte        // for ready: the server's own certificate, in DER; nil: plain HTTP
 	IdleTimeout time.Duration // of a connection
+	MetricsAddr string        // empty: nothing is measured
 	edgeSettings
 
 	DatabaseURL     string // may have a password in it

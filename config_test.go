@@ -76,7 +76,16 @@ func TestValuesAsPeopleWriteThem(t *testing.T) {
 		{"a path of a secret before a newline", []string{"DATABASE_URL_FILE=/dev/null\n"}, ends, "memory", false},
 
 		{"exposed users", []string{"EXPOSE_USERS=true"}, "every password hash", "true", false},
-		{"a version to come", []string{"METRICS_ADDR=:9090"}, "does not know it yet", "", false},
+		{"metrics for everybody", []string{"METRICS_ADDR=:9090"}, "loopback or private address", ":9090", false},
+		{"metrics at an address of the Internet", []string{"METRICS_ADDR=203.0.113.1:9090"}, "loopback or private address", "203.0.113.1:9090", false},
+		{"metrics at a name", []string{"METRICS_ADDR=metrics.example:9090"}, "loopback or private address", "metrics.example:9090", false},
+		{"metrics at a name that begins with localhost", []string{"METRICS_ADDR=localhost.example:9090"}, "loopback or private address", "localhost.example:9090", false},
+		{"metrics at an IPv4 address of the Internet, in IPv6", []string{"METRICS_ADDR=[::ffff:203.0.113.1]:9090"}, "loopback or private address", "[::ffff:203.0.113.1]:9090", false},
+		{"metrics on this machine", []string{"METRICS_ADDR=localhost:9090"}, "", "localhost:9090", false},
+		{"metrics on this machine, in IPv6", []string{"METRICS_ADDR=[::1]:9090"}, "", "[::1]:9090", false},
+		{"metrics in a private network", []string{"METRICS_ADDR=10.1.2.3:9090"}, "", "10.1.2.3:9090", false},
+		{"metrics in a private network, in IPv6", []string{"METRICS_ADDR=[fd00::1]:9090"}, "", "[fd00::1]:9090", false},
+		{"no metrics", []string{"METRICS_ADDR="}, "", "-", false},
 	})
 }
 

@@ -22,9 +22,6 @@ func (r *settingReader) environment(environ []string) {
 			r.secretFile(s.name, r.cut(s.name+"_FILE", path))
 		}
 	}
-	if value, _ := r.lookup("METRICS_ADDR"); value != "" {
-		r.warn("METRICS_ADDR", "this version does not know it yet")
-	}
 }
 
 // secretFile reads a secret from a file.

@@ -84,10 +84,11 @@ const (
 // has. If the store takes none, the oldest are dropped: no login waits for them, or fails.
 // A nil recorder does nothing.
 type recorder struct {
-	store eventStore
-	log   *slog.Logger
-	full  chan struct{} // eventBatch events wait
-	turn  chan struct{} // has an element while a batch is written
+	store   eventStore
+	metrics *metrics
+	log     *slog.Logger
+	full    chan struct{} // eventBatch events wait
+	turn    chan struct{} // has an element while a batch is written
 
 	mu       sync.Mutex // guards the fields below
 	waiting  []Event    // oldest first
@@ -246,6 +247,7 @@ func (r *recorder) noteOutcome(ctx context.Context, batch []Event, err error) {
 	}
 	if r.dropped > 0 {
 		r.log.ErrorContext(ctx, "events dropped: the store does not take them", "events", r.dropped)
+		r.metrics.eventsDropped(r.dropped)
 		r.dropped = 0
 	}
 }

@@ -30,32 +30,36 @@ func (me caller) acting() caller {
 // scopes. From anybody else such members are ignored, unless a token that has expired, for
 // example, shows that an administrator may have sent them.
 func (a *api) createUser(ctx context.Context, w http.ResponseWriter, r *http.Request, from client) error {
-	me, badToken, err := a.callerIfAny(ctx, r, from)
-	if err != nil {
-		return err
-	}
-	isAdmin := me.User.Scopes.has(scopeAdmin)
-	if !isAdmin {
-		if err := a.accounts.admitRegistration(ctx, from); err != nil {
-			return err
-		}
-	}
-	members, err := readObject(r)
-	if err != nil {
-		return err
-	}
-	if badToken != nil && wantsAdministrator(members) {
-		return badToken
-	}
-	create := a.register
-	if isAdmin {
-		create, from = a.createAccount, me.acting().client
-	}
-	u, err := create(ctx, members, from)
+	u, err := a.createByBody(ctx, r, from)
+	a.accounts.metrics.registration(registrationResult(err))
 	if err != nil {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, newUserResponse(u))
+}
+
+func (a *api) createByBody(ctx context.Context, r *http.Request, from client) (User, error) {
+	me, badToken, err := a.callerIfAny(ctx, r, from)
+	if err != nil {
+		return User{}, err
+	}
+	isAdmin := me.User.Scopes.has(scopeAdmin)
+	if !isAdmin {
+		if err := a.accounts.admitRegistration(ctx, from); err != nil {
+			return User{}, err
+		}
+	}
+	members, err := readObject(r)
+	if err != nil {
+		return User{}, err
+	}
+	if badToken != nil && wantsAdministrator(members) {
+		return User{}, badToken
+	}
+	if isAdmin {
+		return a.createAccount(ctx, members, me.acting().client)
+	}
+	return a.register(ctx, members, from)
 }
 
 func (a *api) register(ctx context.Context, members []member, from client) (User, error) {
@@ -102,7 +106,9 @@ func (a *api) loginByForm(ctx context.Context, fields form, from client) (issued
 	if err != nil {
 		return issuedTokens{}, err
 	}
-	return a.accounts.login(ctx, login, from)
+	tokens, err := a.accounts.login(ctx, login, from)
+	a.accounts.metrics.login(loginResult(err))
+	return tokens, err
 }
 
 func (a *api) refreshByForm(ctx context.Context, fields form, from client) (issuedTokens, error) {
@@ -110,7 +116,9 @@ func (a *api) refreshByForm(ctx context.Context, fields form, from client) (issu
 	if err != nil {
 		return issuedTokens{}, err
 	}
-	return a.accounts.refresh(ctx, token, from)
+	tokens, err := a.accounts.refresh(ctx, token, from)
+	a.accounts.metrics.refresh(refreshResult(tokens, err))
+	return tokens, err
 }
 
 // revokeToken ends the session of a token (RFC 7009). The token shows its own kind;

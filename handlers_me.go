@@ -78,5 +78,5 @@ func (a *api) deleteSessions(ctx context.Context, w http.ResponseWriter, r *http
 // deleteOneSession ends one session of the signed-in user. A session of another user is not
 // found, because the answer must not tell whether it exists.
 func (a *api) deleteOneSession(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller) error {
-	return noContent(w, a.accounts.endSession(ctx, me.User, r.PathValue("id"), "one session, by the user", me.client))
+	return noContent(w, a.accounts.endSession(ctx, me.User, r.PathValue("id"), endedByUser, me.client))
 }

@@ -17,6 +17,9 @@ type passwordHash interface {
 	// scheme names the algorithm and its cost for people, as in "django pbkdf2-sha256 1000000".
 	scheme() string
 
+	// family names the algorithm alone: one of hashFamilies.
+	family() string
+
 	// verify reports whether the password is the one that the hash was made from. made is
 	// what the hash function made of it, or nil if that cannot be had. Both answers take
 	// the same time.
@@ -25,6 +28,20 @@ type passwordHash interface {
 	// memory returns how much memory verify needs, in bytes, if that is worth mentioning.
 	memory() int
 }
+
+// Families of hashes. A decoy is what a password is checked against when there is no hash.
+const (
+	familyOurs   = "ours"
+	familyPBKDF2 = "pbkdf2"
+	familyBcrypt = "bcrypt"
+	familyArgon2 = "argon2"
+	familyScrypt = "scrypt"
+	familyPhpass = "phpass"
+	familyDecoy  = "decoy"
+)
+
+// hashFamilies are the families of hashes that can be stored.
+var hashFamilies = []string{familyOurs, familyPBKDF2, familyBcrypt, familyArgon2, familyScrypt, familyPhpass}
 
 var (
 	// errBadHash means that nobody can log in with a stored hash: it is of no kind that

@@ -90,6 +90,8 @@ func (h argon2Hash) scheme() string {
 	return fmt.Sprintf("%s%s m=%d,t=%d,p=%d", of, h.kind, h.kib, h.passes, h.lanes)
 }
 
+func (h argon2Hash) family() string { return familyArgon2 }
+
 func (h argon2Hash) verify(password string) (bool, []byte) {
 	derive := argon2.IDKey
 	if h.kind == "argon2i" {

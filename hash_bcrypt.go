@@ -88,6 +88,8 @@ func (h bcryptHash) scheme() string {
 	return fmt.Sprintf("%s %d", bcryptWrappings[h.wrapping].of, h.cost)
 }
 
+func (h bcryptHash) family() string { return familyBcrypt }
+
 func (h bcryptHash) verify(password string) (bool, []byte) {
 	prepared := bcryptWrappings[h.wrapping].prepare(password)
 	return bcrypt.CompareHashAndPassword([]byte(h.plain()), prepared) == nil, nil

@@ -53,6 +53,16 @@ func (h pbkdf2Hash) String() string { return h.format(h) }
 
 func (h pbkdf2Hash) scheme() string { return fmt.Sprintf("%spbkdf2-%s %d", h.of, h.prf.name, h.count) }
 
+func (h pbkdf2Hash) family() string {
+	if h.isOurs() {
+		return familyOurs
+	}
+	return familyPBKDF2
+}
+
+// isOurs reports whether new hashes have this form, if perhaps another number of rounds.
+func (h pbkdf2Hash) isOurs() bool { return h.prf.name == "sha256" && h.of == "" }
+
 func (h pbkdf2Hash) verify(password string) (bool, []byte) {
 	made := pbkdf2.Key([]byte(password), []byte(h.salt), h.count, len(h.key), h.prf.new)
 	return subtle.ConstantTimeCompare(made, h.key) == 1, made

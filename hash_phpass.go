@@ -49,6 +49,8 @@ func (h phpassHash) String() string { return h.prefix + itoa64[h.cost:h.cost+1] 
 
 func (h phpassHash) scheme() string { return fmt.Sprintf("phpass %d", h.cost) }
 
+func (h phpassHash) family() string { return familyPhpass }
+
 func (h phpassHash) verify(password string) (bool, []byte) {
 	tooLong := len(password) > maxPhpassPassword
 	if tooLong {

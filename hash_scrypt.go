@@ -57,6 +57,8 @@ func (h scryptHash) String() string { return h.format(h) }
 
 func (h scryptHash) scheme() string { return fmt.Sprintf("%sscrypt %d:%d:%d", h.of, h.n, h.r, h.p) }
 
+func (h scryptHash) family() string { return familyScrypt }
+
 func (h scryptHash) verify(password string) (bool, []byte) {
 	made, err := scrypt.Key([]byte(password), []byte(h.salt), h.n, h.r, h.p, len(h.key))
 	return err == nil && subtle.ConstantTimeCompare(made, h.key) == 1, made
@@ -196,6 +198,8 @@ func (h firebaseHash) String() string {
 func (h firebaseHash) scheme() string {
 	return fmt.Sprintf("firebase scrypt %d:%d:%d", 1<<h.ln, h.r, h.p)
 }
+
+func (h firebaseHash) family() string { return familyScrypt }
 
 func (h firebaseHash) verify(password string) (bool, []byte) {
 	salt := append(append([]byte{}, h.salt...), h.separator...)

@@ -56,6 +56,15 @@ func parseHash(stored string) (passwordHash, error) {
 	return nil, errBadHash
 }
 
+// familyOf returns the family of a stored hash. What does not parse is checked as a decoy.
+func familyOf(stored string) string {
+	hash, err := parseHash(stored)
+	if err != nil {
+		return familyDecoy
+	}
+	return hash.family()
+}
+
 // isFastHash reports whether a text looks like a hash of a single pass, or of crypt(3).
 func isFastHash(stored string) bool {
 	for _, prefix := range []string{"{SHA", "{SSHA", "{MD5", "{SMD5", "{CRYPT", "$1$", "$5$", "$6$", "$apr1$", "sha1$", "md5$", "*"} {

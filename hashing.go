@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -17,6 +18,8 @@ type queue struct {
 	atOnce  int64
 	places  *semaphore.Weighted // as many as atOnce
 	waiting chan struct{}       // one element for each request that waits
+	running atomic.Int64        // how many requests work
+	waited  func(time.Duration) // told how long each request has waited; may be nil
 }
 
 const (
@@ -32,7 +35,11 @@ var errBusy = errors.New("too many others are waiting")
 
 // newQueue returns a queue that lets at most atOnce requests work concurrently.
 func newQueue(atOnce int) *queue {
-	return &queue{int64(atOnce), semaphore.NewWeighted(int64(atOnce)), make(chan struct{}, maxWaiting)}
+	return &queue{
+		atOnce:  int64(atOnce),
+		places:  semaphore.NewWeighted(int64(atOnce)),
+		waiting: make(chan struct{}, maxWaiting),
+	}
 }
 
 // enter waits for a place among those at work, to be left again by leave. It returns
@@ -41,7 +48,12 @@ func newQueue(atOnce int) *queue {
 // a client may close its half of the connection once it has sent everything.
 func (q *queue) enter(ctx context.Context) error { return q.take(ctx, 1) }
 
-func (q *queue) leave() { q.places.Release(1) }
+func (q *queue) leave() { q.release(1) }
+
+func (q *queue) release(places int64) {
+	q.running.Add(-1)
+	q.places.Release(places)
+}
 
 // enterAll is enter for work that must not share memory or cores with other work: it takes
 // all places, to be left by leaveAll. Requests that come later wait behind it.
@@ -52,11 +64,23 @@ func (q *queue) enterAll(ctx context.Context) error { return q.take(ctx, q.atOnc
 func (q *queue) leaveAll() {
 	go func() {
 		debug.FreeOSMemory()
-		q.places.Release(q.atOnce)
+		q.release(q.atOnce)
 	}()
 }
 
 func (q *queue) take(ctx context.Context, places int64) error {
+	began := time.Now()
+	err := q.acquire(ctx, places)
+	if err == nil {
+		q.running.Add(1)
+	}
+	if q.waited != nil {
+		q.waited(time.Since(began))
+	}
+	return err
+}
+
+func (q *queue) acquire(ctx context.Context, places int64) error {
 	if q.places.TryAcquire(places) {
 		return nil
 	}
@@ -84,7 +108,7 @@ func (q *queue) wait(ctx context.Context, places int64) error {
 func (q *queue) pass(ctx context.Context) bool {
 	entered := q.places.TryAcquire(1) || len(q.waiting) < cap(q.waiting) && q.wait(ctx, 1) == nil
 	if entered {
-		q.leave()
+		q.places.Release(1)
 	}
 	return entered
 }

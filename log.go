@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -41,6 +43,8 @@ type logWriter struct {
 	missing int
 
 	spare []byte // takes turns with lines; only write uses it
+
+	lost atomic.Int64 // how many lines were dropped since the start, or could not be written
 }
 
 const (
@@ -63,6 +67,7 @@ func (l *logWriter) Write(line []byte) (int, error) {
 	defer l.mu.Unlock()
 	if len(l.lines)+len(line) > logBuffer {
 		l.missing++
+		l.lost.Add(1)
 		return len(line), nil
 	}
 	l.lines = append(l.lines, line...)
@@ -130,7 +135,8 @@ func (l *logWriter) write() {
 		l.dropped(missing)
 	}
 	if len(lines) > 0 {
-		l.w.Write(lines)
+		n, _ := l.w.Write(lines)
+		l.lost.Add(int64(bytes.Count(lines[n:], []byte("\n"))))
 	}
 	l.spare = lines
 }

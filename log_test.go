@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -61,6 +62,40 @@ func TestLogWriter(t *testing.T) {
 		fmt.Fprintln(l, "four")
 		l.Flush()
 		written("one\n|two\nthree\n|four\n")
+	})
+}
+
+// halfFull takes the first four bytes of what is written to it.
+type halfFull struct{}
+
+func (halfFull) Write(p []byte) (int, error) { return min(len(p), 4), syscall.ENOSPC }
+
+// TestLostLines: lines are counted as lost at once if nobody reads them, and if the disk is full.
+func TestLostLines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		reader, writer := io.Pipe()
+		defer reader.Close()
+		stuck := startLogWriter(ctx, writer)
+		line := strings.Repeat("x", logBuffer/4-1) + "\n"
+		for range 1 + 4 + 3 { // the first is being written, four wait
+			io.WriteString(stuck, line)
+			synctest.Wait()
+		}
+		if n := stuck.lost.Load(); n != 3 {
+			t.Errorf("nobody reads: %d lost; want 3", n)
+		}
+		full := startLogWriter(ctx, halfFull{})
+		io.WriteString(full, "one\n")
+		synctest.Wait()
+		for _, line := range []string{"two\n", "three\n", "four\n"} {
+			io.WriteString(full, line)
+		}
+		full.Flush()
+		if n := full.lost.Load(); n != 2 {
+			t.Errorf("a full disk: %d lost; want 2", n)
+		}
 	})
 }
 
@@ -122,7 +157,7 @@ func TestSampler(t *testing.T) {
 // answerWith answers a request with a failure.
 func answerWith(log *slog.Logger, err error) {
 	r := httptest.NewRequest("POST", "/token", nil)
-	logged(log, serve(log, func(context.Context, http.ResponseWriter, *http.Request, client) error { return err })).ServeHTTP(httptest.NewRecorder(), r)
+	logged(log, nil, serve(log, func(context.Context, http.ResponseWriter, *http.Request, client) error { return err })).ServeHTTP(httptest.NewRecorder(), r)
 }
 
 // TestSamplerAtTheEnd: a count that is not yet written when the process ends is not lost, and

@@ -86,14 +86,19 @@ func (w *response) Write(p []byte) (int, error) {
 // Unwrap lets an http.ResponseController reach the connection.
 func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// logged logs one line for every request, after it has been answered. It names
+// logged logs one line for every request, after it has been answered, and counts it. It names
 // the route and not the path, in which somebody may have put a secret. h may
 // not copy the request, or the route would be unknown here.
-func logged(log *slog.Logger, h http.Handler) http.Handler {
+func logged(log *slog.Logger, counts *requestMetrics, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
+		counts.begin()
 		resp := &response{ResponseWriter: w}
-		defer logRequest(log, resp, r, start) // also after a panic
+		defer func() { // also after a panic
+			end := time.Now()
+			counts.end(r.Pattern, r.Method, resp.status, end.Sub(start))
+			logRequest(log, resp, r, start, end)
+		}()
 		h.ServeHTTP(resp, r)
 	})
 }
@@ -104,12 +109,11 @@ const (
 	refusedKey  = "refused"
 )
 
-// logRequest logs the line of a request that began at start.
-func logRequest(log *slog.Logger, resp *response, r *http.Request, start time.Time) {
+// logRequest logs the line of a request.
+func logRequest(log *slog.Logger, resp *response, r *http.Request, start, end time.Time) {
 	if !log.Enabled(r.Context(), slog.LevelInfo) {
 		return
 	}
-	end := time.Now()
 	// Not log.Info: it would look for its caller, which is always this line.
 	line := slog.NewRecord(end, slog.LevelInfo, requestLine, 0)
 	line.AddAttrs(

@@ -121,7 +121,7 @@ func TestPanicBehindHeader(t *testing.T) {
 	out := new(safeBuffer)
 	log := slog.New(slog.NewJSONHandler(out, nil))
 	served := make(chan struct{})
-	h := logged(log, recovered(log, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	h := logged(log, nil, recovered(log, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "100")
 		io.WriteString(w, "half")
 		panic("no more")
@@ -218,7 +218,7 @@ func TestAbortedHandler(t *testing.T) {
 	out := new(safeBuffer)
 	log := slog.New(slog.NewJSONHandler(out, nil))
 	served := make(chan struct{})
-	h := logged(log, recovered(log, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })))
+	h := logged(log, nil, recovered(log, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })))
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer close(served)
 		h.ServeHTTP(w, r)
@@ -244,7 +244,7 @@ func FuzzLogLine(f *testing.F) {
 		log := new(safeBuffer)
 		logger := slog.New(slog.NewJSONHandler(log, nil))
 		acc := &accounts{guard: guard{log: logger, now: time.Now}}
-		h := identified(logger, []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}, logged(logger, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := identified(logger, []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}, logged(logger, nil, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			acc.note(r.Context(), loginFailed, User{Username: username}, sender(r), path)
 			writeError(w, r, logger, errors.New(path))
 		})))

@@ -85,6 +85,15 @@ func newAccounts(cfg config, users store, log *slog.Logger) *accounts {
 	}
 }
 
+// enableMetrics makes the accounts count what they do. It does nothing if m is nil.
+func (a *accounts) enableMetrics(m *metrics) {
+	a.metrics, a.store = m, m.measure(a.store)
+	if a.events != nil {
+		a.events.store, a.events.metrics = a.store, m
+	}
+	m.watch(a.hashes)
+}
+
 // enableTokens makes the accounts issue and accept tokens.
 func (a *accounts) enableTokens(cfg config) (err error) {
 	a.refreshTokens = newRefreshKeys(cfg.Secret, cfg.SecretFallbacks)

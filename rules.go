@@ -52,6 +52,19 @@ func (r *settingReader) applyRules(c *config) {
 		c.CORSOrigins = r.origins("CORS_ORIGINS", isLoopback(host))
 		r.checkExposure(c.ExposeUsers, isLoopback(host))
 		c.AdminUsername, c.AdminPassword = r.firstAdmin(c.MinPasswordLength)
+		r.checkMetrics(c)
+	}
+}
+
+// checkMetrics refuses metrics at the address of the API. It lets port 0 stand for two ports.
+func (r *settingReader) checkMetrics(c *config) {
+	host, port, _ := net.SplitHostPort(c.MetricsAddr)
+	switch {
+	case c.MetricsAddr == "":
+	case c.MetricsAddr == c.Addr && port != "0":
+		r.bad("METRICS_ADDR", "%s is ADDR, too; want a port of its own, such as localhost:9090", c.MetricsAddr)
+	case !isPrivate(host):
+		r.warn("METRICS_ADDR", "everybody who reaches %s can read the metrics, which tell whether a login named a user; want a loopback or private address, such as localhost:9090", c.MetricsAddr)
 	}
 }
 

@@ -72,7 +72,7 @@ func operations(cfg edgeSettings, acc *accounts) []operation {
 // outermost comes last.
 func newHandler(cfg edgeSettings, acc *accounts, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
-	var methods []string
+	var methods, patterns []string
 	for _, op := range operations(cfg, acc) {
 		handle := op.body(op.handle)
 		method, _, _ := strings.Cut(op.pattern, " ")
@@ -80,14 +80,14 @@ func newHandler(cfg edgeSettings, acc *accounts, log *slog.Logger) http.Handler 
 			handle = ownOrigin(log, cfg.CORSOrigins, handle)
 		}
 		mux.Handle(op.pattern, newRoute(op.pattern, serve(log, handle)))
-		methods = append(methods, method)
+		methods, patterns = append(methods, method), append(patterns, op.pattern)
 	}
 	h := routed(log, mux, methods)
 	h = crossOrigin(log, cfg.CORSOrigins, h)
 	h = recovered(log, h)
 	h = unhurried(h)
 	h = hardened(h)
-	h = logged(log, h)
+	h = logged(log, newRequestMetrics(acc.metrics, patterns), h)
 	return identified(log, cfg.TrustedProxies, h)
 }
 

@@ -26,6 +26,7 @@ type issuedTokens struct {
 	RefreshToken string
 	Life         time.Duration // of the access token, in whole seconds
 	Scopes       scopes        // of the user
+	Repeated     bool          // the refresh token had just been replaced by this one
 }
 
 // login exchanges a name and a password for tokens, and begins a session. Its errors
@@ -79,6 +80,7 @@ func (a *accounts) strengthenHash(ctx context.Context, u User, password string, 
 	defer cancel()
 	_, err = a.store.UpdateUser(ctx, u.ID, userChange{PasswordHash: &next, IfPasswordHash: &u.PasswordHash})
 	if err == nil {
+		a.metrics.upgraded(u.PasswordHash)
 		u.PasswordHash = next
 	}
 	a.warn(ctx, "cannot strengthen a password hash", u, replaceNotFound(err, nil))
@@ -117,7 +119,7 @@ func (a *accounts) tokensOf(u User, s Session, now time.Time) (issuedTokens, err
 	if err != nil {
 		return issuedTokens{}, err
 	}
-	return issuedTokens{access, refresh, life, u.Scopes}, nil
+	return issuedTokens{AccessToken: access, RefreshToken: refresh, Life: life, Scopes: u.Scopes}, nil
 }
 
 // currentUser returns the user whom an access token names and the session that it
@@ -191,7 +193,9 @@ func (a *accounts) refresh(ctx context.Context, token string, from client) (issu
 		switch {
 		case err == nil:
 			a.logEvent(ctx, a.newEvent(sessionRenewed, u, from, "")) // too many to keep
-			return a.tokensOf(u, next, now)
+			tokens, err := a.tokensOf(u, next, now)
+			tokens.Repeated = next.Generation == s.Generation
+			return tokens, err
 		case errors.Is(err, errRefreshReused):
 			return issuedTokens{}, a.endReused(ctx, u, s, from)
 		case !errors.Is(err, errNotFound):
@@ -231,6 +235,7 @@ func (a *accounts) endReused(ctx context.Context, u User, s Session, from client
 	if err := a.store.EndSession(ctx, u.ID, s.ID); err != nil {
 		return replaceNotFound(err, errSessionEnded)
 	}
+	a.metrics.ended(endedByReuse, 1)
 	a.note(ctx, tokenReused, u, from, "")
 	return errRefreshReused
 }
@@ -247,7 +252,7 @@ func (a *accounts) revoke(ctx context.Context, token string, from client) error 
 	if err != nil {
 		return replaceNotFound(err, nil)
 	}
-	return replaceNotFound(a.endSession(ctx, u, id, "logout", from), nil)
+	return replaceNotFound(a.endSession(ctx, u, id, endedByLogout, from), nil)
 }
 
 // sessionNamedBy returns the ID of the session of a token that we made.
@@ -274,12 +279,17 @@ func (a *accounts) listSessions(ctx context.Context, u User, current Session, li
 	return sessions, nil
 }
 
-// endSession ends a session of u, or returns errNotFound. how says what the user did.
-func (a *accounts) endSession(ctx context.Context, u User, sessionID, how string, from client) error {
+// endSession ends a session of u, or returns errNotFound. reason is endedByUser or endedByLogout.
+func (a *accounts) endSession(ctx context.Context, u User, sessionID, reason string, from client) error {
 	if err := a.store.EndSession(ctx, u.ID, sessionID); err != nil {
 		return err
 	}
-	a.note(ctx, tokenRevoked, u, from, how)
+	a.metrics.ended(reason, 1)
+	detail := "one session, by the user"
+	if reason == endedByLogout {
+		detail = "logout"
+	}
+	a.note(ctx, tokenRevoked, u, from, detail)
 	return nil
 }
 
@@ -289,10 +299,11 @@ func (a *accounts) endSessions(ctx context.Context, u User, keep string, from cl
 	if err != nil {
 		return replaceNotFound(err, errBadToken)
 	}
-	how := "all sessions, by the user"
+	a.metrics.ended(endedByUser, 1)
+	detail := "all sessions, by the user"
 	if keep != "" {
-		how = "all other sessions, by the user"
+		detail = "all other sessions, by the user"
 	}
-	a.note(ctx, tokenRevoked, u, from, how)
+	a.note(ctx, tokenRevoked, u, from, detail)
 	return nil
 }

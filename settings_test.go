@@ -31,6 +31,11 @@ var badSettings = []badSetting{
 	{"ADDR that is a URL", "ADDR=http://localhost:8000", "host:port", nil},
 	{"ADDR in IPv6 without brackets", "ADDR=::1:8000", "host:port", nil},
 	{"ADDR that is empty", "ADDR=", "host:port", nil},
+	{"METRICS_ADDR without a port", "METRICS_ADDR=localhost", "host:port", nil},
+	{"METRICS_ADDR with port 65536", "METRICS_ADDR=localhost:65536", "host:port", nil},
+	{"METRICS_ADDR that is a URL", "METRICS_ADDR=http://localhost:9090/metrics", "host:port", nil},
+	{"METRICS_ADDR that is ADDR", "METRICS_ADDR=localhost:8123", "a port of its own", []string{"ADDR=localhost:8123"}},
+	{"METRICS_ADDR that is ADDR on every address", "METRICS_ADDR=:8000", "a port of its own", []string{"ADDR=:8000"}},
 
 	{"SECRET_KEY that is empty", "SECRET_KEY=", "32", nil},
 	{"SECRET_KEY of the exercise", "SECRET_KEY=your-secret-key", "openssl rand", nil},
@@ -184,6 +189,7 @@ func TestGoodSettings(t *testing.T) {
 	}{
 		{"ADDR without a host", []string{"ADDR=:0"}},
 		{"ADDR in IPv6", []string{"ADDR=[::1]:0"}},
+		{"METRICS_ADDR with port 0, as ADDR has", []string{"ADDR=localhost:0", "METRICS_ADDR=localhost:0"}},
 		{"ADDR with port 65535", []string{"ADDR=localhost:65535"}},
 		{"SECRET_KEY of 32 bytes", []string{"SECRET_KEY=" + goodKey[:32]}},
 		{"SECRET_KEY_FILE", []string{"SECRET_KEY_FILE=secret"}},

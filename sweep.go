@@ -51,7 +51,9 @@ func clockJump(before, after time.Time, elapsed time.Duration) time.Duration {
 func (a *accounts) sweepOnce(ctx context.Context) {
 	now := a.now()
 	a.inBatches(ctx, "delete expired sessions", func(limit int) (int, error) {
-		return a.store.DeleteExpiredSessions(ctx, now, limit)
+		n, err := a.store.DeleteExpiredSessions(ctx, now, limit)
+		a.metrics.ended(endedByExpiry, n)
+		return n, err
 	})
 	a.inBatches(ctx, "delete ended sessions", func(limit int) (int, error) {
 		return a.store.DeleteEndedSessions(ctx, limit)

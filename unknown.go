@@ -42,7 +42,6 @@ var aliases = map[string]string{
 // notOurs are variables of others whose names happen to be close to one of ours.
 var notOurs = []string{
 	"SSL_CERT_FILE", // where Go and OpenSSL look for the certificates of authorities
-	"METRICS_ADDR",  // which has a warning of its own
 	"ISSUE",         // the number of one, in builds
 	"DATABASE_SSL",  // of Strapi, for one
 }

@@ -53,7 +53,9 @@
 //	ops_keys_test.go         algorithms, and keys that rotate
 //	ops_life_test.go         start, command line, stop
 //	ops_log_test.go          the log when nobody reads it, and in a flood
+//	ops_metrics_test.go      what METRICS_ADDR serves, and when
 //	ops_moving_test.go       moving in by the recipes of docs/moving-in.md; see moving/
+//	ops_prometheus_test.go   a Prometheus that scrapes; alerts and the dashboard; see metrics/
 //	ops_readme_test.go       the commands and the JavaScript of README.md and docs/
 //	ops_ready_test.go        ready: servers that start, stop, hang or lose their database
 //	ops_rolling_test.go      two servers that are replaced under load
@@ -79,6 +81,7 @@
 //
 //	bench_flood_test.go      others during a flood of logins; failed logins
 //	bench_import_test.go     users import and users export
+//	bench_metrics_test.go    GET /users/me/ with and without METRICS_ADDR
 //	bench_refresh_test.go    refreshes
 //	bench_requests_test.go   GET /users/me/, logins, the start
 //	bench_stores_test.go     GET /users/me/ on databases
@@ -93,6 +96,7 @@
 //	job_test.go              commands that a test watches or interrupts
 //	machine_test.go          a container in which systemd is process 1
 //	map_test.go              checks this list
+//	metrics_test.go          what /metrics says
 //	proxy_test.go            a TCP proxy that cuts, delays and swallows
 //	record_test.go           the log of a server, and the search for secrets in it
 //	request_test.go          requests, and what must be true of every answer
