@@ -57,7 +57,7 @@ func testMain(m *testing.M) (int, error) {
 
 // build builds the program at path: with the race detector, or as make build does.
 func build(path string, race bool) error {
-	cmd := exec.Command("go", "build", "-trimpath", "-o", path)
+	cmd := exec.Command("go", "build", "-trimpath", "-tags", "urfave_cli_no_template", "-o", path)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if race {
 		cmd = exec.Command("go", "build", "-race", "-o", path)
