@@ -8,8 +8,11 @@
 // What the API answers:
 //
 //	api_account_test.go      one's own account: profile, password, deletion
+//	api_admin_test.go        what administrators may do, and nobody else
+//	api_adminusers_test.go   GET /users/: search and pages
 //	api_clients_test.go      generated clients and OAuth libraries; see clients/
 //	api_docs_test.go         the documentation page in a browser
+//	api_events_test.go       what happened: for administrators, and for oneself
 //	api_logout_test.go       revocation
 //	api_oauth_test.go        golang.org/x/oauth2
 //	api_sessions_test.go     sessions and refresh tokens, on every store
@@ -32,6 +35,7 @@
 // Where the users live:
 //
 //	store_cuts_test.go          PostgreSQL: connections cut at every point of a request
+//	store_events_test.go        events: replicas, kill -9, a table that is locked or gone
 //	store_network_test.go       PostgreSQL: a network that loses, delays and says nothing
 //	store_outage_test.go        PostgreSQL: a server that goes away, and a failover
 //	store_pgbouncer_test.go     PostgreSQL behind PgBouncer
@@ -45,6 +49,7 @@
 //
 // What an operator does:
 //
+//	ops_admin_test.go        the first administrator
 //	ops_drain_test.go        a stop with a delay
 //	ops_haproxy_test.go      a rolling restart behind HAProxy
 //	ops_keys_test.go         algorithms, and keys that rotate
@@ -79,6 +84,7 @@
 //
 // What the tests have in common:
 //
+//	admin_test.go            administrators, and what they are shown
 //	browser_test.go          Chromium
 //	conn_test.go             a connection, byte by byte
 //	grant_test.go            tokens and sessions

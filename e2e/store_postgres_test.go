@@ -53,6 +53,9 @@ func TestPostgres(t *testing.T) {
 		"commands":                        testPostgresUsers,
 		"commands on the old schema":      testPostgresOldSchema,
 		"a dry run that cannot write":     testImportReadOnlyPostgres,
+		"administrators":                  testPostgresAdministrators,
+		"events are locked":               testEventsLocked,
+		"events of replicas":              testEventsOfReplicas,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

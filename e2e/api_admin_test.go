@@ -1,0 +1,625 @@
+package e2e
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"latchkey/internal/pgtest"
+)
+
+// adminTests hold wherever the users are, and adminDatabaseTests where commands and replicas
+// share them.
+var (
+	adminTests = map[string]func(*testing.T, place){
+		"only administrators":         testOnlyAdministrators,
+		"claims are not believed":     testAdminClaims,
+		"nobody gives himself scopes": testOwnScopes,
+		"not oneself":                 testNotOneself,
+		"paths":                       testAdminPaths,
+		"pages of other origins":      testAdminForms,
+		"creation":                    testAdminCreates,
+		"creation, closed":            testAdminCreatesClosed,
+		"changes":                     testAdminChanges,
+		"changes that are refused":    testAdminRefusedChanges,
+		"changes at once":             testAdminChangesAtOnce,
+		"passwords":                   testAdminPassword,
+		"disabling":                   testAdminDisables,
+		"deletion":                    testAdminDeletes,
+		"deletion at once":            testAdminDeletesAtOnce,
+		"sessions":                    testAdminSessions,
+		"search":                      testAdminSearch,
+		"search by fields":            testAdminFilters,
+		"search that is refused":      testAdminBadSearch,
+		"pages":                       testAdminPages,
+		"pages, with many passing":    testAdminManyPages,
+		"events":                      testEvents,
+		"events of administrators":    testAdminEvents,
+		"events as a feed":            testEventFeed,
+		"events, bad queries":         testBadEventQueries,
+		"events of one's own":         testOwnEvents,
+		"events of a name's last":     testEventsOfReusedName,
+		"events, none kept":           testNoEvents,
+		"events, a flood of 403":      testEventFlood,
+		"events of throttles":         testThrottleEvents,
+	}
+	adminDatabaseTests = map[string]func(*testing.T, place){
+		"scopes at every request":       testScopesEveryRequest,
+		"disabled at every replica":     testDisabledEverywhere,
+		"events of commands":            testCommandEvents,
+		"events after kill -9":          testEventsKilled,
+		"events at a stop":              testEventsAtStop,
+		"events, out of the way":        testEventsTableGone,
+		"first administrators at once":  testFirstAdminRace,
+		"first administrator, taken":    testFirstAdminTaken,
+		"first administrator, restarts": testFirstAdminRestarts,
+	}
+)
+
+func TestAdministrators(t *testing.T) {
+	t.Parallel()
+	for name, test := range adminTests {
+		t.Run("memory, "+name, func(t *testing.T) { t.Parallel(); test(t, inMemory(t)) })
+		t.Run("SQLite, "+name, func(t *testing.T) { t.Parallel(); test(t, inFile(t)) })
+	}
+	for name, test := range adminDatabaseTests {
+		t.Run("SQLite, "+name, func(t *testing.T) { t.Parallel(); test(t, inFile(t)) })
+	}
+}
+
+// testPostgresAdministrators is TestAdministrators on PostgreSQL.
+func testPostgresAdministrators(t *testing.T, c *pgtest.Cluster) {
+	for _, tests := range []map[string]func(*testing.T, place){adminTests, adminDatabaseTests} {
+		for name, test := range tests {
+			t.Run(name, func(t *testing.T) { t.Parallel(); test(t, inPostgres(t, c)) })
+		}
+	}
+}
+
+// adminRequests are the administrators' operations, with what is good, missing and wrong.
+var adminRequests = []struct{ method, path, body string }{
+	{"GET", "/users/", ""},
+	{"GET", "/users/?limit=0", ""},
+	{"GET", "/users/?limit=x&limit=y&unknown=", ""},
+	{"GET", "/users/?q=%zz", ""},
+	{"GET", "/users/?q=" + strings.Repeat("a", 5000), ""},
+	{"GET", "/users/alice/", ""},
+	{"GET", "/users/Root/", ""},
+	{"GET", "/users/nobody/", ""},
+	{"GET", "/users/%00/", ""},
+	{"GET", "/users/%ff/", ""},
+	{"GET", "/users/" + strings.Repeat("a", 3000) + "/", ""},
+	{"PATCH", "/users/alice/", `{"scopes":["admin"]}`},
+	{"PATCH", "/users/alice/", `{"disabled":false}`},
+	{"PATCH", "/users/ALICE/", `{"scopes":["admin"]}`},
+	{"PATCH", "/users/Root/", `{"disabled":true}`},
+	{"PATCH", "/users/nobody/", `{"disabled":true}`},
+	{"PATCH", "/users/Root/", `{"disbled":true}`},
+	{"PATCH", "/users/Root/", `{`},
+	{"PATCH", "/users/Root/", ``},
+	{"PATCH", "/users/Root/", `{"full_name":"` + strings.Repeat("a", 60_000) + `"}`},
+	{"DELETE", "/users/alice/", ""},
+	{"DELETE", "/users/Root/", ""},
+	{"DELETE", "/users/nobody/", ""},
+	{"GET", "/users/Root/sessions/", ""},
+	{"GET", "/users/nobody/sessions/?limit=0", ""},
+	{"DELETE", "/users/Root/sessions/", ""},
+	{"DELETE", "/users/nobody/sessions/", ""},
+	{"DELETE", "/users/Root/sessions/x", ""},
+	{"DELETE", "/users/alice/sessions/x", ""},
+	{"GET", "/events/", ""},
+	{"GET", "/events/?after=-1", ""},
+	{"GET", "/events/?username=alice", ""},
+	{"GET", "/events/?since=yesterday&since=today", ""},
+}
+
+const noPermission = "Not enough permissions"
+
+// testOnlyAdministrators: who is no administrator is told the same at every operation, byte
+// for byte, and nothing happens.
+func testOnlyAdministrators(t *testing.T, p place) {
+	s, admin := p.startWithRoot(t)
+	s.register(t, "alice")
+	alice := s.logIn(t, "alice")
+	first := ""
+	for _, r := range adminRequests {
+		for _, contentType := range []string{jsonType, "Content-Type: text/plain"} {
+			checkProblem(t, s.do(t, r.method, r.path, r.body, contentType), 401, "Not authenticated")
+			checkProblem(t, s.do(t, r.method, r.path, r.body, contentType, "Authorization: Bearer "+changed(alice, len(alice)-5)), 401, "Could not validate credentials")
+			a := s.do(t, r.method, r.path, r.body, contentType, "Authorization: Bearer "+alice)
+			checkProblem(t, a, 403, noPermission)
+			got := withoutIDs(a)
+			if first = cmp.Or(first, got); got != first {
+				t.Errorf("%s %.100s, %s: got %s; elsewhere %s", r.method, r.path, contentType, got, first)
+			}
+		}
+	}
+	if u := s.authorized(t, "GET", "/users/alice/", "", admin).user(t); u.Disabled || len(u.Scopes) != 0 {
+		t.Errorf("alice is %+v; want her as she was", u)
+	}
+	checkMe(t, s.me(t, alice), "alice")
+	checkMe(t, s.me(t, admin), root)
+}
+
+// withoutIDs is an answer as text, but for what is another each time.
+func withoutIDs(a answer) string {
+	header := a.Header.Clone()
+	header.Del("X-Request-Id")
+	header.Del("Date")
+	return fmt.Sprint(a.StatusCode, header, a.body)
+}
+
+// testAdminClaims: what a token says about scopes is not believed, and what a login asks for
+// is not granted.
+func testAdminClaims(t *testing.T, p place) {
+	s, _ := p.startWithRoot(t)
+	s.register(t, "alice")
+	elsewhere := key{algorithm: "HS256", secret: aKey}
+	for _, claims := range []string{
+		`"sub":"alice","scope":"admin"`, `"sub":"alice","scope":["admin"]`, `"sub":"alice","scopes":["admin"]`,
+		`"sub":"alice","scope":"admin","act":{"sub":"Root"}`, `"sub":"alice","roles":["admin"],"is_admin":true`,
+	} {
+		a := s.authorized(t, "GET", "/users/", "", elsewhere.mintOf(t, claims))
+		if a.StatusCode != 403 && a.StatusCode != 401 {
+			t.Errorf("a token with %s: %d %s; want 403", claims, a.StatusCode, a.body)
+		}
+	}
+	checkProblem(t, s.authorized(t, "GET", "/users/", "", elsewhere.mintOf(t, `"sub":"alice","scope":"admin"`)), 403, noPermission)
+	checkStatus(t, s.authorized(t, "GET", "/users/", "", elsewhere.mintOf(t, `"sub":"Root","scope":""`)), 200)
+
+	for _, path := range []string{"/token", "/token?scope=admin"} {
+		g := s.do(t, "POST", path, loginForm("alice")+"&scope=admin", formType).granted(t)
+		checkScope(t, g, "")
+		checkProblem(t, s.authorized(t, "GET", "/users/", "", g.Access), 403, noPermission)
+	}
+}
+
+// testOwnScopes: who registers or changes the own account cannot make an administrator of it.
+func testOwnScopes(t *testing.T, p place) {
+	s, admin := p.startWithRoot(t)
+	const extra = `"scopes":["admin"],"scope":"admin","disabled":true,"is_admin":true,"created_at":"2001-01-01T00:00:00Z"`
+	s.register(t, "bob")
+	bob := s.logIn(t, "bob")
+	for name, headers := range map[string][]string{
+		"eve-nobody": {jsonType},
+		"eve-bob":    {jsonType, "Authorization: Bearer " + bob},
+		"eve-bad":    {jsonType, "Authorization: Bearer " + changed(admin, len(admin)-5)},
+		"eve-basic":  {jsonType, "Authorization: Basic Um9vdDpwbGFpbg=="},
+	} {
+		a := s.do(t, "POST", "/users/", fmt.Sprintf(`{"username":%q,"password":%q,%s}`, name, password, extra), headers...)
+		if a.StatusCode == 401 && name == "eve-bad" {
+			continue // the contract leaves open whether a bad token is refused here
+		}
+		checkStatus(t, a, 200)
+		checkPlain(t, s, admin, name)
+		checkMe(t, s.me(t, s.logIn(t, name)), name)
+	}
+	checkStatus(t, s.authorized(t, "PATCH", "/users/me/", "{"+extra+"}", bob), 200)
+	checkPlain(t, s, admin, "bob")
+}
+
+// checkPlain reports a user who has a scope, is disabled or was there long ago.
+func checkPlain(t testing.TB, s *server, admin, name string) {
+	t.Helper()
+	u := s.authorized(t, "GET", userPath(name), "", admin).user(t)
+	if u.Username != name || u.Disabled || len(u.Scopes) != 0 || u.CreatedAt.Year() < 2020 {
+		t.Errorf("got %+v; want %s, plain", u, name)
+	}
+}
+
+// testNotOneself: administrators cannot lock themselves out, in whatever spelling, but do
+// with themselves what anybody may.
+func testNotOneself(t *testing.T, p place) {
+	s, admin := p.startWithRoot(t)
+	for _, name := range []string{"Root", "root", "ROOT", "Ｒｏｏｔ", "ＲＯＯＴ", "rOOT"} {
+		for _, body := range []string{
+			`{"disabled":true}`, `{"scopes":[]}`, `{"scopes":["reports"]}`, `{"scopes":["Admin"]}`,
+			`{"disabled":true,"scopes":["admin"]}`, `{"disabled":false,"scopes":[],"email":"r@example.org"}`,
+		} {
+			checkProblem(t, s.patch(t, admin, name, body), 400, "Ask another administrator, or use the command line")
+		}
+		checkProblem(t, s.authorized(t, "DELETE", userPath(name), "", admin), 400, "Ask another administrator, or use the command line")
+		u := s.authorized(t, "GET", userPath(name), "", admin).user(t)
+		if u.Username != root || u.Disabled || !slices.Equal(u.Scopes, []string{"admin"}) || u.Email != nil {
+			t.Fatalf("after attempts at %s: %+v", name, u)
+		}
+	}
+	u := s.patch(t, admin, "root", `{"scopes":["reports","admin"],"disabled":false,"full_name":"R"}`).user(t)
+	if !slices.Equal(u.Scopes, []string{"admin", "reports"}) || orNull(u.FullName) != "R" {
+		t.Errorf("got %+v; want the scopes admin and reports, and a full name", u)
+	}
+	checkEmpty(t, s.authorized(t, "DELETE", userPath("ROOT", "sessions", ""), "", admin), 204)
+	checkProblem(t, s.me(t, admin), 401, "Could not validate credentials")
+	admin = s.logIn(t, root)
+	checkStatus(t, s.patch(t, admin, root, `{"password":"`+nextPassword+`"}`), 200)
+	checkPassword(t, s, root, nextPassword, true)
+}
+
+// testAdminPaths: a name in a path is one name, and never another route.
+func testAdminPaths(t *testing.T, p place) {
+	s, admin := p.startWithRoot(t)
+	odd := []string{
+		"a/b", "..b", "...", "a%2Fb", "sessions", "token", "a?b", "a#b", "a b", "Größe", "日本", "🦊", "a+b", "a&b", "a;b", "@", "%", "%00", "..;", "me/x", `a\b`, "users/me",
+	}
+	for _, name := range odd {
+		if a := s.do(t, "POST", "/users/", newUser(name, password), jsonType); a.StatusCode != 200 {
+			t.Logf("%q cannot register: %d %s", name, a.StatusCode, a.body)
+			continue
+		}
+		if u := s.authorized(t, "GET", userPath(name), "", admin).user(t); u.Username != name {
+			t.Errorf("GET %s shows %q", userPath(name), u.Username)
+		}
+		list := s.authorized(t, "GET", userPath(name, "sessions", ""), "", admin)
+		if checkStatus(t, list, 200); list.body != "[]" {
+			t.Errorf("%q has the sessions %s; want none", name, list.body)
+		}
+		checkEmpty(t, s.authorized(t, "DELETE", userPath(name, "sessions", ""), "", admin), 204)
+		checkEmpty(t, s.authorized(t, "DELETE", userPath(name), "", admin), 204)
+		checkProblem(t, s.authorized(t, "GET", userPath(name), "", admin), 404, "Not Found")
+	}
+	for _, target := range []string{
+		"/users/%2e%2e/", "/users/%2e/", "/users/..%2f/", "/users/me%2f/", "/users/%6de%2fsessions/", "/users/%20/", "/users/%00/", "/users/%ff/",
+		"/users/root%20/", "/users/root%00/", "/users/root;x/", "/users/root%2fsessions/", "/users/nobody/sessions/", "/users/%2f/", "/users/" + strings.Repeat("a", 151) + "/",
+	} {
+		a := s.ask(t, head("GET "+target+" HTTP/1.1", "Host: "+s.addr, "Authorization: Bearer "+admin))
+		checkProblem(t, a, 404, "Not Found")
+	}
+	for _, target := range []string{"/users/ME/", "/users/Me/", "/users/ｍｅ/"} {
+		a := s.do(t, "GET", target, "", "Authorization: Bearer "+admin)
+		checkProblem(t, a, 404, "Not Found")
+	}
+	checkMe(t, s.me(t, admin), root)
+}
+
+// testAdminForms: what the page of another origin can send without being asked changes nothing, even
+// with cookies.
+func testAdminForms(t *testing.T, p place) {
+	s, admin := p.startWithRoot(t)
+	s.register(t, "alice")
+	requests := []struct{ method, path, body string }{
+		{"POST", "/users/", newUser("eve", password)},
+		{"POST", "/users/alice/", `{"disabled":true}`},
+		{"POST", "/users/alice/?_method=DELETE", "_method=DELETE"},
+		{"DELETE", "/users/alice/", ""},
+		{"PATCH", "/users/alice/", `{"scopes":["admin"]}`},
+		{"DELETE", "/users/alice/sessions/", ""},
+		{"GET", "/users/?access_token=" + admin, ""},
+		{"GET", "/events/?access_token=" + admin, ""},
+	}
+	for _, r := range requests {
+		for _, contentType := range []string{"text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b", "application/json"} {
+			a := s.do(t, r.method, r.path, r.body, "Origin: https://evil.example", "Content-Type: "+contentType,
+				"Cookie: token="+admin+"; access_token="+admin+"; Authorization=Bearer "+admin, "X-HTTP-Method-Override: DELETE")
+			if a.StatusCode < 400 {
+				t.Errorf("%s %.30s as %s: %d %s; want a refusal", r.method, r.path, contentType, a.StatusCode, a.body)
+			}
+			if a.Header.Get("Access-Control-Allow-Origin") != "" {
+				t.Errorf("%s %.30s: the page may read the answer", r.method, r.path)
+			}
+		}
+	}
+	if got := s.find(t, admin, ""); !slices.Equal(got, []string{"alice", root}) {
+		t.Errorf("the users are %q; want alice and root", got)
+	}
+	checkPlain(t, s, admin, "alice")
+}
+
+func testAdminCreates(t *testing.T, p place) {
+	s, admin := p.startWithRoot(t)
+	post := func(body string) answer { return s.authorized(t, "POST", "/users/", body, admin) }
+	a := post(`{"username":"ann","password":"` + password + `","email":"a@example.org","full_name":"Ann","scopes":["b","admin","b"],"disabled":false}`)
+	checkStatus(t, a, 200)
+	u := s.authorized(t, "GET", "/users/ANN/", "", admin).user(t)
+	if u.Username != "ann" || orNull(u.Email) != "a@example.org" || orNull(u.FullName) != "Ann" || u.Disabled || !slices.Equal(u.Scopes, []string{"admin", "b"}) {
+		t.Errorf("got %+v; want ann with the scopes admin and b", u)
+	}
+	checkStatus(t, s.authorized(t, "GET", "/users/", "", s.logIn(t, "ann")), 200)
+
+	checkStatus(t, post(`{"username":"dis","password":"`+password+`","disabled":true,"scopes":["admin"]}`), 200)
+	if u := s.authorized(t, "GET", "/users/dis/", "", admin).user(t); !u.Disabled {
+		t.Errorf("got %+v; want dis disabled", u)
+	}
+	checkPassword(t, s, "dis", password, false)
+	checkProblem(t, post(newUser("ANN", nextPassword)), 400, "Username already registered")
+	checkPassword(t, s, "ann", password, true)
+	for _, extra := range []string{
+		`"scopes":["a b"]`, `"scopes":["any"]`, `"scopes":[""]`, `"scopes":"admin"`, `"scopes":[1]`, `"scopes":[["admin"]]`, `"disabled":"true"`, `"disabled":1`,
+		`"scopes":["` + strings.Join(scopes(33), `","`) + `"]`, `"scopes":["` + strings.Repeat("a", 65) + `"]`, `"scopes":{"admin":true}`, `"scopes":["admin\u0000"]`,
+	} {
+		a := post(`{"username":"eve","password":"` + password + `",` + extra + `}`)
+		checkStatus(t, a, 422)
+		checkProblem(t, s.authorized(t, "GET", "/users/eve/", "", admin), 404, "Not Found")
+	}
+}
+
+// testAdminCreatesClosed: administrators create users when nobody else may, and as many as
+// they like.
+func testAdminCreatesClosed(t *testing.T, p place) {
+	s := p.start(t, withRoot("ALLOW_REGISTRATION=false")...)
+	admin := s.logIn(t, root)
+	checkStatus(t, s.do(t, "POST", "/users/", newUser("eve", password), jsonType), 403)
+	for i := range 40 {
+		checkStatus(t, s.authorized(t, "POST", "/users/", newUser(fmt.Sprint("user", i), password), admin), 200)
+	}
+	user := s.logIn(t, "user0")
+	checkStatus(t, s.authorized(t, "POST", "/users/", newUser("eve", password), user), 403)
+	checkProblem(t, s.authorized(t, "GET", "/users/eve/", "", admin), 404, "Not Found")
+}
+
+// testAdminChanges: a change does what it says and leaves the rest.
+func testAdminChanges(t *testing.T, p place) {
+	s, admin := p.startWithRoot(t)
+	s.register(t, "Alice")
+	s.register(t, "bob")
+	created := s.authorized(t, "GET", "/users/alice/", "", admin).user(t).CreatedAt
+	for _, tt := range []struct{ body, email, name, scopes string }{
+		{`{"email":"A@Example.ORG"}`, "A@example.org", "null", ""},
+		{`{"full_name":"<b>Alice</b> \u202e'--"}`, "A@example.org", "<b>Alice</b> \u202e'--", ""},
+		{`{}`, "A@example.org", "<b>Alice</b> \u202e'--", ""},
+		{`{"scopes":["z","a","z"]}`, "A@example.org", "<b>Alice</b> \u202e'--", "a z"},
+		{`{"email":null}`, "null", "<b>Alice</b> \u202e'--", "a z"},
+		{`{"email":"b@example.org","full_name":null,"scopes":["m"]}`, "b@example.org", "null", "m"},
+		{`{"scopes":[]}`, "b@example.org", "null", ""},
+		{`{"disabled":false,"full_name":""}`, "b@example.org", "", ""},
+		{`{"scopes":["` + strings.Join(scopes(32), `","`) + `"]}`, "b@example.org", "", strings.Join(slices.Sorted(slices.Values(scopes(32))), " ")},
+	} {
+		for _, a := range []answer{s.patch(t, admin, "ＡＬＩＣＥ", tt.body), s.authorized(t, "GET", "/users/alice/", "", admin)} {
+			u := a.user(t)
+			got := []string{u.Username, orNull(u.Email), orNull(u.FullName), strings.Join(u.Scopes, " "), fmt.Sprint(u.Disabled, u.CreatedAt.Equal(created))}
+			if want := []string{"Alice", tt.email, tt.name, tt.scopes, "false true"}; !slices.Equal(got, want) {
+				t.Errorf("%s: got %q; want %q", tt.body, got, want)
+			}
+		}
+	}
+	checkPlain(t, s, admin, "bob")
+	checkPassword(t, s, "alice", password, true)
+}
+
+// testAdminRefusedChanges: of a change with anything wrong in it nothing is done.
+func testAdminRefusedChanges(t *testing.T, p place) {
+	s, admin := p.startWithRoot(t)
+	s.register(t, "alice")
+	alice := s.signIn(t, "alice")
+	for _, body := range []string{
+		`{"username":"bob"}`, `{"username":"alice"}`, `{"disbled":true}`, `{"Disabled":true}`, `{"DISABLED":true}`, `{"disabled":"true"}`, `{"disabled":1}`, `{"disabled":null}`,
+		`{"scopes":null}`, `{"scopes":"admin"}`, `{"scopes":["a b"]}`, `{"scopes":["any"]}`, `{"scopes":[null]}`, `{"scopes":[""]}`, `{"scopes":["ä"]}`,
+		`{"scopes":["` + strings.Join(scopes(33), `","`) + `"]}`, `{"password":"short"}`, `{"password":"alice"}`, `{"password":"password1"}`, `{"password":null}`, `{"password":12345678}`,
+		`{"email":"nobody"}`, `{"email":""}`, `{"email":"a@example.org\r\nBcc: b@example.org"}`, `{"full_name":"a\u0000b"}`, `{"full_name":1}`,
+		`{"created_at":"2001-01-01T00:00:00Z"}`, `{"hashed_password":"x"}`, `{"password_hash":"x"}`, `{"id":1}`, `{"uid":"x"}`, `{"":1}`, `{"__proto__":{"disabled":true}}`,
+		`{"disabled":true,"disabled":false}`, `{"disabled":true,"scopes":["a b"]}`, `{"password":"` + nextPassword + `","disbled":true}`, `{"email":"e@example.org","password":"short"}`,
+		``, `null`, `[]`, `"x"`, `{`, `{} {}`, `{"disabled":true}x`, `[{"disabled":true}]`,
+	} {
+		a := s.patch(t, admin, "alice", body)
+		if body == "" {
+			a = s.do(t, "PATCH", "/users/alice/", "", "Authorization: Bearer "+admin, jsonType)
+		}
+		checkStatus(t, a, 422)
+		if strings.Contains(a.body, nextPassword) || strings.Contains(a.body, "hort") && strings.Contains(body, `"short"`) && strings.Contains(a.body, `"short"`) {
+			t.Errorf("%s: the answer repeats the password: %s", body, a.body)
+		}
+	}
+	checkStatus(t, s.do(t, "PATCH", "/users/alice/", `{"disabled":true}`, "Authorization: Bearer "+admin, "Content-Type: text/plain"), 422)
+	checkProblem(t, s.patch(t, admin, "nobody", `{"disabled":true}`), 404, "Not Found")
+	checkPlain(t, s, admin, "alice")
+	checkMe(t, s.me(t, alice.Access), "alice")
+	checkPassword(t, s, "alice", password, true)
+	checkPassword(t, s, "alice", nextPassword, false)
+}
+
+// testAdminChangesAtOnce: of two lists of scopes one stays, and it is whole; what others
+// change meanwhile is not undone.
+func testAdminChangesAtOnce(t *testing.T, p place) {
+	s, admin := p.startWithRoot(t)
+	s.register(t, "alice")
+	alice := s.logIn(t, "alice")
+	lists := []string{"a1 a2 a3", "b1 b2 b3"}
+	for round := range 10 {
+		answers := atOnce(t, 6, func(i int) (answer, error) {
+			if i%3 == 2 {
+				return s.try(t.Context(), "PATCH", "/users/me/", fmt.Sprintf(`{"full_name":"%d"}`, round), jsonType, "Authorization: Bearer "+alice)
+			}
+			list := `{"scopes":["` + strings.ReplaceAll(lists[i%3], " ", `","`) + `"]}`
+			return s.try(t.Context(), "PATCH", "/users/alice/", list, jsonType, "Authorization: Bearer "+admin)
+		})
+		for _, a := range answers {
+			checkStatus(t, a, 200)
+		}
+		u := s.authorized(t, "GET", "/users/alice/", "", admin).user(t)
+		if got := strings.Join(u.Scopes, " "); !slices.Contains(lists, got) || orNull(u.FullName) != fmt.Sprint(round) {
+			t.Errorf("got %+v, called %s; want one of %q", u, orNull(u.FullName), lists)
+		}
+	}
+}
+
+// testAdminPassword: a password that an administrator sets is the only one, ends all
+// sessions and forgets wrong guesses.
+func testAdminPassword(t *testing.T, p place) {
+	s := p.start(t, withRoot(behindProxy()...)...)
+	admin := s.logIn(t, root)
+	s.registerFrom(t, "alice", home)
+	one, two := s.signIn(t, "alice", from(home)), s.signIn(t, "alice", from(stranger(1)))
+	for n := 0; s.guess(t, "alice", stranger(2)).StatusCode != 429; n++ {
+		if n > 200 {
+			t.Fatal("nobody has to wait")
+		}
+	}
+	checkStatus(t, s.patch(t, admin, "alice", `{"password":"`+nextPassword+`"}`), 200)
+	checkEnded(t, s, one)
+	checkEnded(t, s, two)
+	form := url.Values{"username": {"alice"}, "password": {nextPassword}}.Encode()
+	s.do(t, "POST", "/token", form, formType, from(stranger(3))).granted(t)
+	checkWrong(t, s.do(t, "POST", "/token", loginForm("alice"), formType, from(home)))
+	checkMe(t, s.me(t, admin), root)
+}
+
+// testAdminDisables: who is disabled is out at once, and in again only by a new login.
+func testAdminDisables(t *testing.T, p place) {
+	s, admin := p.startWithRoot(t)
+	s.register(t, "alice")
+	g := s.signIn(t, "alice")
+	elsewhere := key{algorithm: "HS256", secret: aKey}.mint(t, "alice")
+	checkMe(t, s.me(t, elsewhere), "alice")
+	for range 2 {
+		if u := s.patch(t, admin, "ALICE", `{"disabled":true}`).user(t); !u.Disabled {
+			t.Errorf("got %+v; want her disabled", u)
+		}
+		checkEnded(t, s, g)
+		checkProblem(t, s.me(t, elsewhere), 401, "Could not validate credentials")
+		checkPassword(t, s, "alice", password, false)
+	}
+	// Both or neither: the password is set although nobody may log in with it yet.
+	checkStatus(t, s.patch(t, admin, "alice", `{"disabled":true,"password":"`+nextPassword+`"}`), 200)
+	checkPassword(t, s, "alice", nextPassword, false)
+	if u := s.patch(t, admin, "alice", `{"disabled":false}`).user(t); u.Disabled {
+		t.Errorf("got %+v; want her enabled", u)
+	}
+	checkEnded(t, s, g)
+	checkPassword(t, s, "alice", password, false)
+	checkPassword(t, s, "alice", nextPassword, true)
+}
+
+func testAdminDeletes(t *testing.T, p place) {
+	s, admin := p.startWithRoot(t)
+	s.register(t, "alice")
+	g := s.signIn(t, "alice")
+	checkStatus(t, s.patch(t, admin, "alice", `{"scopes":["admin"],"email":"a@example.org"}`), 200)
+	checkEmpty(t, s.authorized(t, "DELETE", "/users/ALICE/", "", admin), 204)
+	checkEnded(t, s, g)
+	checkPassword(t, s, "alice", password, false)
+	for _, a := range []answer{
+		s.authorized(t, "DELETE", "/users/alice/", "", admin), s.authorized(t, "GET", "/users/alice/", "", admin),
+		s.patch(t, admin, "alice", `{}`), s.authorized(t, "GET", "/users/alice/sessions/", "", admin),
+		s.authorized(t, "DELETE", "/users/alice/sessions/", "", admin), s.authorized(t, "DELETE", "/users/alice/sessions/x", "", admin),
+	} {
+		checkProblem(t, a, 404, "Not Found")
+	}
+	s.register(t, "alice")
+	checkPlain(t, s, admin, "alice")
+	checkEnded(t, s, g)
+	checkProblem(t, s.authorized(t, "GET", "/users/", "", s.logIn(t, "alice")), 403, noPermission)
+}
+
+// testAdminDeletesAtOnce: of those who delete a user at once one has done it, and no change
+// at the same time brings the user back.
+func testAdminDeletesAtOnce(t *testing.T, p place) {
+	s, admin := p.startWithRoot(t)
+	for round := range 5 {
+		name := fmt.Sprint("user", round)
+		s.register(t, name)
+		deleted := 0
+		answers := atOnce(t, 8, func(i int) (answer, error) {
+			if i%2 == 0 {
+				return s.try(t.Context(), "DELETE", "/users/"+name+"/", "", "Authorization: Bearer "+admin)
+			}
+			return s.try(t.Context(), "PATCH", "/users/"+name+"/", `{"disabled":true,"scopes":["admin"]}`, jsonType, "Authorization: Bearer "+admin)
+		})
+		for _, a := range answers {
+			switch a.StatusCode {
+			case 204:
+				deleted++
+			case 200:
+			default:
+				checkProblem(t, a, 404, "Not Found")
+			}
+		}
+		if deleted != 1 {
+			t.Errorf("%d have deleted %s; want 1", deleted, name)
+		}
+		checkProblem(t, s.authorized(t, "GET", "/users/"+name+"/", "", admin), 404, "Not Found")
+	}
+}
+
+// testAdminSessions: an administrator sees and ends the sessions of others, each under its
+// own user.
+func testAdminSessions(t *testing.T, p place) {
+	s, admin := p.startWithRoot(t)
+	s.register(t, "alice")
+	s.register(t, "bob")
+	one, two, bob := s.signIn(t, "alice", "User-Agent: Phone"), s.signIn(t, "alice"), s.signIn(t, "bob")
+	a := s.authorized(t, "GET", "/users/ALICE/sessions/", "", admin)
+	checkStatus(t, a, 200)
+	var list []session
+	strictly(t, a.body, &list)
+	if len(list) != 2 || strings.Contains(a.body, "current") || !strings.Contains(a.body, "Phone") {
+		t.Errorf("got %s; want two sessions, without current", a.body)
+	}
+	id, bobs := s.current(t, one.Access).ID, s.current(t, bob.Access).ID
+	for _, tt := range []struct{ name, id string }{{"alice", bobs}, {"bob", id}, {"alice", "x"}, {"alice", "%00"}, {"nobody", id}, {root, id}} {
+		checkProblem(t, s.authorized(t, "DELETE", userPath(tt.name, "sessions", tt.id), "", admin), 404, "Not Found")
+	}
+	checkMe(t, s.me(t, bob.Access), "bob")
+	checkEmpty(t, s.authorized(t, "DELETE", userPath("Alice", "sessions", id), "", admin), 204)
+	checkProblem(t, s.authorized(t, "DELETE", userPath("Alice", "sessions", id), "", admin), 404, "Not Found")
+	checkEnded(t, s, one)
+	two = checkGoesOn(t, s, two, "alice")
+	checkEmpty(t, s.authorized(t, "DELETE", "/users/alice/sessions/", "", admin), 204)
+	checkEnded(t, s, two)
+	checkGoesOn(t, s, bob, "bob")
+	checkStatus(t, s.authorized(t, "GET", "/users/alice/sessions/?limit=0", "", admin), 422)
+	if a := s.authorized(t, "GET", "/users/alice/sessions/", "", admin); a.body != "[]" {
+		t.Errorf("alice has the sessions %s; want none", a.body)
+	}
+}
+
+// testScopesEveryRequest: what commands and administrators grant and revoke holds from the
+// next request on, at every replica, for tokens that are in use.
+func testScopesEveryRequest(t *testing.T, p place) {
+	here, admin := p.startWithRoot(t)
+	there := p.startUnthrottled(t)
+	here.register(t, "alice")
+	g := here.signIn(t, "alice")
+	check := func(status int) {
+		t.Helper()
+		for _, s := range []*server{here, there, here} {
+			for _, path := range []string{"/users/", "/users/root/", "/events/?limit=1"} {
+				checkStatus(t, s.authorized(t, "GET", path, "", g.Access), status)
+			}
+			checkMe(t, s.me(t, g.Access), "alice")
+		}
+	}
+	check(403)
+	p.must(t, "users", "grant", "alice", "admin")
+	check(200)
+	p.must(t, "users", "revoke", "alice", "admin")
+	check(403)
+	for _, step := range []struct {
+		s      *server
+		scopes string
+		status int
+	}{{there, `["admin"]`, 200}, {here, `["administrator","ADMIN","admin.x","xadmin"]`, 403}, {here, `["a","admin"]`, 200}, {there, `[]`, 403}} {
+		checkStatus(t, step.s.patch(t, admin, "alice", `{"scopes":`+step.scopes+`}`), 200)
+		check(step.status)
+	}
+	g = checkGoesOn(t, there, g, "alice")
+	check(403)
+}
+
+// testDisabledEverywhere: who is disabled or deleted at one replica is out at the others at
+// once, in the middle of much traffic.
+func testDisabledEverywhere(t *testing.T, p place) {
+	here, admin := p.startWithRoot(t)
+	there := p.startUnthrottled(t)
+	ends := []func(name string) answer{
+		func(name string) answer { return here.patch(t, admin, name, `{"disabled":true}`) },
+		func(name string) answer { return here.patch(t, admin, name, `{"password":"`+nextPassword+`"}`) },
+		func(name string) answer { return here.authorized(t, "DELETE", userPath(name), "", admin) },
+		func(name string) answer {
+			return here.authorized(t, "DELETE", userPath(name, "sessions", ""), "", admin)
+		},
+	}
+	for i, end := range ends {
+		name := fmt.Sprint("alice", i)
+		here.register(t, name)
+		g := there.signIn(t, name)
+		checkMe(t, there.me(t, g.Access), name)
+		if a := end(name); a.StatusCode != http.StatusOK && a.StatusCode != http.StatusNoContent {
+			t.Fatalf("got %d %s", a.StatusCode, a.body)
+		}
+		checkEnded(t, there, g)
+		checkEnded(t, here, g)
+	}
+}
