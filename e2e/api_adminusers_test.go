@@ -87,6 +87,29 @@ func testAdminSearch(t *testing.T, p place) {
 	}
 }
 
+// testAdminLargeSearch: texts that grow when they are folded are found, or refused, in time.
+func testAdminLargeSearch(t *testing.T, p place) {
+	s, admin := p.startWithRoot(t)
+	const grows = "\uFDFA" // 18 letters in NFKC
+	s.create(t, admin, "long", `"full_name":"`+strings.Repeat(grows, 10_000)+`x"`)
+	for query, want := range map[string][]string{
+		strings.Repeat(grows, 150):       {"long"},
+		strings.Repeat(grows, 149) + "X": {"long"},
+		strings.Repeat(grows, 149) + "y": nil,
+		strings.Repeat("%", 150):         nil,
+		strings.Repeat(`\`, 150):         nil,
+		strings.Repeat("🦊", 150):         nil,
+	} {
+		a := promptly(t, func() answer { return s.authorized(t, "GET", "/users/?q="+url.QueryEscape(query), "", admin) })
+		if a.StatusCode == 422 {
+			continue
+		}
+		if got := a.userPage(t).names(); !slices.Equal(got, want) {
+			t.Errorf("%.10q finds %q; want %q", query, got, want)
+		}
+	}
+}
+
 // testAdminFilters: all conditions have to hold.
 func testAdminFilters(t *testing.T, p place) {
 	s, admin := p.startWithRoot(t)

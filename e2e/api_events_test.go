@@ -6,6 +6,7 @@ import (
 	"os/user"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -294,8 +295,8 @@ func testOwnEvents(t *testing.T, p place) {
 	if !strings.Contains(body, stranger(1)) || !strings.Contains(body, home) || !strings.Contains(body, "Phone") {
 		t.Errorf("the own events do not show from where one has logged in: %s", body)
 	}
-	for range 110 {
-		s.do(t, "POST", "/token", loginForm("alice"), formType, from(home))
+	for n := range 110 {
+		byAdmin(fmt.Sprintf(`{"scopes":["s%d"]}`, n))
 	}
 	checkStatus(t, s.authorized(t, "DELETE", "/users/me/events/", "", g.Access), 405)
 	waitFor(t, "the latest 100", func() bool {
@@ -368,32 +369,55 @@ func testNoEvents(t *testing.T, p place) {
 	}
 }
 
-// testEventFlood: who asks for what is refused, or changes the own name, as often as they can, does
-// not push out what others did, or how they came in.
+// testEventFlood: who asks for what is refused, or changes the own account, as often as they can,
+// does not push out what others did, or how they came in. It does not help to have many addresses.
 func testEventFlood(t *testing.T, p place) {
 	s := p.startUnthrottled(t, withRoot(behindProxy()...)...)
 	admin := s.logIn(t, root)
 	s.registerFrom(t, "alice", home)
-	s.registerFrom(t, "bob", home)
 	thief := s.signIn(t, "alice", from(stranger(1)))
 	s.awaitOwn(t, thief.Access, "authn_login_success")
-	before := len(s.feed(t, admin, ""))
-	const flood = 300
-	for i := range flood {
-		checkStatus(t, s.authorized(t, "GET", "/events/", "", thief.Access), 403)
-		checkStatus(t, s.authorized(t, "PATCH", "/users/me/", fmt.Sprintf(`{"full_name":"%d"}`, i), thief.Access), 200)
+	tests := []struct {
+		name    string
+		address func(n int) string
+		ask     func(n int, address string) answer
+		status  int
+	}{
+		{"of 403 from one address", sameStranger, func(_ int, address string) answer {
+			return s.do(t, "GET", "/events/", "", "Authorization: Bearer "+thief.Access, from(address))
+		}, 403},
+		{"of changes from one address", sameStranger, func(n int, address string) answer {
+			return s.do(t, "PATCH", "/users/me/", fmt.Sprintf(`{"full_name":"%d"}`, n), "Authorization: Bearer "+thief.Access, jsonType, from(address))
+		}, 200},
+		{"of 403 from many addresses", stranger, func(_ int, address string) answer {
+			return s.do(t, "DELETE", "/users/root/", "", "Authorization: Bearer "+thief.Access, from(address))
+		}, 403},
+		{"of changes from many addresses", stranger, func(n int, address string) answer {
+			return s.do(t, "PATCH", "/users/me/", fmt.Sprintf(`{"full_name":"%d"}`, n), "Authorization: Bearer "+thief.Access, jsonType, from(address))
+		}, 200},
+		{"of ends of no sessions", stranger, func(_ int, address string) answer {
+			return s.do(t, "DELETE", "/users/me/sessions/?keep=current", "", "Authorization: Bearer "+thief.Access, from(address))
+		}, 204},
 	}
-	checkStatus(t, s.patch(t, admin, "bob", `{"scopes":["x"]}`), 200)
-	all := s.awaitFeed(t, admin, "username=bob&event=privilege_permissions_changed", 1)
-	all = s.feed(t, admin, "")
-	if more := len(all) - before; more > flood/2 {
-		t.Errorf("a flood of %d requests makes %d events: %d of authz_fail, %d of user_updated; want few", 2*flood, more,
-			len(named(all, "authz_fail")), len(named(all, "user_updated")))
-	}
-	if own, body := s.ownEvents(t, thief.Access); !hasOwn(own, "authn_login_success") || !strings.Contains(body, stranger(1)) {
-		t.Errorf("after a flood the own events do not show the login; the first is %+v", own[0])
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			before := len(s.feed(t, admin, ""))
+			const flood = 150
+			for n := range flood {
+				checkStatus(t, tt.ask(n, tt.address(n)), tt.status)
+			}
+			if more := len(s.feed(t, admin, "")) - before; more > flood/2 {
+				t.Errorf("%d requests are %d events; want few", flood, more)
+			}
+			if own, body := s.ownEvents(t, thief.Access); !hasOwn(own, "authn_login_success") || !strings.Contains(body, stranger(1)) {
+				t.Errorf("the own events show no login any more, but %d of %s", len(own), own[0].Event)
+			}
+		})
 	}
 }
+
+// sameStranger is one address, whatever n is.
+func sameStranger(int) string { return stranger(500) }
 
 // testThrottleEvents: who has to wait is an event, once a minute for a source and account.
 func testThrottleEvents(t *testing.T, p place) {
@@ -460,5 +484,86 @@ func testCommandEvents(t *testing.T, p place) {
 	}
 	if len(got) != len(want) {
 		t.Errorf("the events are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+
+	p.must(t, "users", "grant", "carol", "x")
+	checkDone(t, p.command("users", "passwd", "carol").reading(password).run(t))
+	all, body := s.awaitOwn(t, s.logIn(t, "carol"), "authn_login_success")
+	if len(all) != 3 || strings.Contains(body, "cli:") || strings.Count(body, "by_administrator") != 2 {
+		t.Errorf("carol sees %s; want a grant and a password by an administrator, and a login", body)
+	}
+}
+
+// testEventsOfOddClients: no header of one client keeps the events of others from being
+// recorded.
+func testEventsOfOddClients(t *testing.T, p place) {
+	s := p.startUnthrottled(t, withRoot(behindProxy()...)...)
+	admin := s.logIn(t, root)
+	s.registerFrom(t, "alice", home)
+	odd := []string{
+		"User-Agent: \xff\xfe", "User-Agent: " + strings.Repeat("a", 7000), "User-Agent: a" + strings.Repeat("ä", 300), "User-Agent: a\tb",
+		"User-Agent: \xed\xa0\x80", "User-Agent: <script>alert(1)</script>", `User-Agent: '; DROP TABLE events; --`, "User-Agent: \u202e\u0085",
+		"X-Forwarded-For: \xff", "X-Forwarded-For: nowhere", "X-Forwarded-For: fe80::1%eth0", "X-Forwarded-For: ::ffff:203.0.113.1", "X-Forwarded-For: ",
+		"X-Request-ID: \xff", "X-Request-ID: " + strings.Repeat("a", 65), "X-Request-ID: a b",
+	}
+	for _, header := range odd {
+		s.do(t, "POST", "/token", guessForm("alice"), formType, header)
+		s.logInBy(t, "alice", anotherWrong()) // in the same batch
+	}
+	fails := s.awaitFeed(t, admin, "event=authn_login_fail", 2*len(odd))
+	if len(fails) != 2*len(odd) {
+		t.Errorf("%d failures are %d events", 2*len(odd), len(fails))
+	}
+	for _, e := range fails {
+		if n := len(orNull(e.UserAgent)); n > 1024 {
+			t.Errorf("an event keeps a User-Agent of %d bytes", n)
+		}
+		if strings.ContainsAny(orNull(e.RequestID), " \xff") || len(orNull(e.RequestID)) > 64 {
+			t.Errorf("an event has the request %q", orNull(e.RequestID))
+		}
+	}
+}
+
+// testEventsOfThefts: a stolen token that comes again and again is one theft.
+func testEventsOfThefts(t *testing.T, p place) {
+	s, admin := p.startWithRoot(t, "REFRESH_GRACE_SECONDS=0")
+	s.register(t, "alice")
+	g := s.signIn(t, "alice")
+	checkGoesOn(t, s, g, "alice")
+	for range 50 {
+		checkStatus(t, s.refresh(t, g.Refresh), 400)
+	}
+	s.logIn(t, "alice")
+	s.awaitFeed(t, admin, "username=alice&event=authn_login_success", 2)
+	if got := s.feed(t, admin, "event=authn_token_reuse"); len(got) != 1 {
+		t.Errorf("a token that comes 50 times is the events %v; want one", got)
+	}
+}
+
+// testImportEvents: an import that is interrupted has added users, and that is recorded. So is one of which
+// some lines were refused.
+func testImportEvents(t *testing.T, p place) {
+	makeDatabaseAt(t, p)
+	bad := newUsersFile(t, userLine("good", `"scopes":["admin"]`), userLine("bad", `"scopes":["a b"]`))
+	checkFailed(t, p.command("users", "import", bad).run(t), 1)
+	if n := p.number(t, "SELECT count(*) FROM events WHERE name = 'user_imported'"); n != 0 {
+		t.Errorf("an import that has added nobody makes %d events", n)
+	}
+	if got := p.command("users", "import", "-skip-bad", bad).run(t); got.code != 1 {
+		t.Errorf("exit code %d, %s; want 1", got.code, got.stderr)
+	}
+	if n := p.number(t, "SELECT count(*) FROM events WHERE name = 'user_imported' AND detail LIKE 'added 1, refused 1, administrators 1,%'"); n != 1 {
+		t.Errorf("%d events of an import that has added one and refused one; want 1", n)
+	}
+	p.change(t, "DELETE FROM users")
+	j := p.beginImport(t, manyUsersFile(t, 30_000))
+	j.signal(syscall.SIGINT)
+	got := j.end(t)
+	added := p.users(t)
+	if got.code != 130 || added == 30_000 {
+		t.Fatalf("exit code %d and %d users; want an interrupted import", got.code, added)
+	}
+	if n := p.number(t, fmt.Sprintf("SELECT count(*) FROM events WHERE name = 'user_imported' AND detail LIKE 'added %d,%%'", added)); n != 1 {
+		t.Errorf("an interrupted import has added %d users, and %d events say so; want 1", added, n)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -63,13 +64,14 @@ func testEventsTableGone(t *testing.T, p place) {
 	s, admin := p.startWithRoot(t)
 	s.register(t, "alice")
 	s.awaitFeed(t, admin, "username=alice", 1)
-	p.change(t, "ALTER TABLE events RENAME TO elsewhere")
+	p.change(t, "CREATE TABLE copied AS SELECT * FROM events")
+	p.change(t, "DROP TABLE events")
 	checkLogins(t, s, "alice", 10, 100*time.Millisecond)
 	checkOutage(t, promptly(t, func() answer { return s.authorized(t, "GET", "/events/", "", admin) }))
 	t.Logf("an administrator's change is answered %d meanwhile",
 		promptly(t, func() answer { return s.patch(t, admin, "alice", `{"scopes":["meanwhile"]}`) }).StatusCode)
 	checkStatus(t, s.do(t, "GET", "/readyz", ""), 200)
-	p.change(t, "ALTER TABLE elsewhere RENAME TO events")
+	p.change(t, "ALTER TABLE copied RENAME TO events")
 	if all := s.awaitFeed(t, admin, "username=alice&event=authn_login_success", 10); len(all) != 10 {
 		t.Errorf("10 logins are %d events", len(all))
 	}
@@ -93,40 +95,159 @@ func checkLogins(t testing.TB, s *server, username string, n int, pause time.Dur
 	}
 }
 
-// testEventsLocked: somebody locks the table for some seconds. Logins go on, and their events
-// are there afterwards, once each.
-func testEventsLocked(t *testing.T, c *pgtest.Cluster) {
-	p := inPostgres(t, c)
-	s, admin := p.startWithRoot(t)
-	other := p.startUnthrottled(t)
-	s.register(t, "alice")
-	s.awaitFeed(t, admin, "username=alice", 1)
-	for _, table := range []string{"events", "event_ids"} {
-		before := len(s.feed(t, admin, "username=alice&event=authn_login_success"))
-		conn := connect(t, urlOf(p))
-		tx, err := conn.Begin(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := tx.Exec(t.Context(), "LOCK TABLE "+table+" IN ACCESS EXCLUSIVE MODE"); err != nil {
-			t.Fatal(err)
-		}
-		var all sync.WaitGroup
-		for _, one := range []*server{s, other} {
-			all.Go(func() { checkLogins(t, one, "alice", 12, 500*time.Millisecond) })
-		}
-		a := promptly(t, func() answer { return s.patch(t, admin, "alice", `{"scopes":["`+table+`"]}`) })
-		t.Logf("%s is locked: an administrator's change is answered %d", table, a.StatusCode)
-		all.Wait()
+// lock locks a table by a statement in a session of its own, until the function that it
+// returns is called.
+func (p place) lock(t testing.TB, statement string) (unlock func()) {
+	t.Helper()
+	tx, err := connect(t, urlOf(p)).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), statement); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		t.Helper()
 		if err := tx.Rollback(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if got := s.awaitFeed(t, admin, "username=alice&event=authn_login_success", before+24); len(got) != before+24 {
-			t.Errorf("24 logins while %s was locked are %d events", table, len(got)-before)
+	}
+}
+
+// testEventsLocked: somebody locks a table of the events for some seconds. Logins go on, and their
+// events are there afterwards, once each. Who asks for events is told in time that it is locked.
+func testEventsLocked(t *testing.T, c *pgtest.Cluster) {
+	for name, statement := range map[string]string{
+		"the table":          "LOCK TABLE events",
+		"the table of IDs":   "LOCK TABLE event_ids",
+		"the row of the IDs": "UPDATE event_ids SET last_id = last_id",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := inPostgres(t, c)
+			s, admin := p.startWithRoot(t)
+			other := p.startUnthrottled(t)
+			s.register(t, "alice")
+			s.awaitFeed(t, admin, "username=alice", 1)
+			unlock := p.lock(t, statement)
+			var all sync.WaitGroup
+			for _, one := range []*server{s, other} {
+				all.Go(func() { checkLogins(t, one, "alice", 12, 500*time.Millisecond) })
+			}
+			a := promptly(t, func() answer { return s.patch(t, admin, "alice", `{"scopes":["granted"]}`) })
+			t.Logf("an administrator's change is answered %d", a.StatusCode)
+			for _, path := range []string{"/events/", "/users/me/events/"} {
+				all.Go(func() {
+					a := promptly(t, func() answer { return s.authorized(t, "GET", path, "", admin) })
+					if a.StatusCode != 200 {
+						checkOutage(t, a)
+					}
+				})
+			}
+			all.Wait()
+			unlock()
+			if got := s.awaitFeed(t, admin, "username=alice&event=authn_login_success", 24); len(got) != 24 {
+				t.Errorf("24 logins are %d events", len(got))
+			}
+			changed := named(s.feed(t, admin, "username=alice"), "privilege_permissions_changed")
+			if len(changed) != 1 {
+				t.Errorf("a change that was answered %d is the events %v; want one", a.StatusCode, changed)
+			}
+		})
+	}
+}
+
+// testEventReadersWhileLocked: those who ask for their events while the table is locked do not
+// keep others from logging in.
+func testEventReadersWhileLocked(t *testing.T, c *pgtest.Cluster) {
+	p := inPostgres(t, c)
+	s := p.startUnthrottled(t)
+	s.register(t, "alice")
+	s.register(t, "bob")
+	token := s.logIn(t, "bob")
+	unlock := p.lock(t, "LOCK TABLE events")
+	var stop atomic.Bool
+	var readers sync.WaitGroup
+	for range 10 {
+		readers.Go(func() {
+			for !stop.Load() {
+				s.try(t.Context(), "GET", "/users/me/events/", "", "Authorization: Bearer "+token)
+			}
+		})
+	}
+	for range 8 {
+		<-time.After(time.Second) // until the readers wait for the table
+		begin := time.Now()
+		a := s.do(t, "POST", "/token", loginForm("alice"), formType)
+		if took := time.Since(begin); a.StatusCode != 200 || took > allow(2*time.Second) {
+			t.Errorf("a login is answered %d after %v", a.StatusCode, took)
 		}
-		changed := named(s.feed(t, admin, "username=alice"), "privilege_permissions_changed")
-		if a.StatusCode == 200 && !strings.Contains(fmt.Sprint(changed), "+"+table) {
-			t.Errorf("a change that was answered 200 is no event: %v", changed)
+		begin = time.Now()
+		a = s.authorized(t, "GET", "/users/me/sessions/", "", a.token())
+		if took := time.Since(begin); a.StatusCode != 200 || took > allow(2*time.Second) {
+			t.Errorf("a list of sessions is answered %d after %v", a.StatusCode, took)
+		}
+	}
+	stop.Store(true)
+	unlock()
+	readers.Wait()
+	s.logIn(t, "alice")
+}
+
+// testCommandInterrupted: what a command has changed is recorded, though it was interrupted while
+// it had to wait for the table.
+func testCommandInterrupted(t *testing.T, c *pgtest.Cluster) {
+	p := inPostgres(t, c)
+	p.add(t, "alice")
+	unlock := p.lock(t, "UPDATE event_ids SET last_id = last_id")
+	granted := func() bool { return p.number(t, "SELECT count(*) FROM users WHERE scopes <> ''") == 1 }
+	j := p.command("users", "grant", "alice", "admin").begin(t)
+	for deadline := time.Now().Add(2 * time.Second); !granted() && time.Now().Before(deadline); {
+		<-time.After(10 * time.Millisecond)
+	}
+	j.signal(syscall.SIGINT)
+	<-time.After(200 * time.Millisecond)
+	unlock()
+	got := j.end(t)
+	t.Logf("granted: %v, exit code %d, %s", granted(), got.code, got.stderr)
+	if n := p.number(t, "SELECT count(*) FROM events WHERE detail = '+admin'"); granted() && n != 1 {
+		t.Errorf("alice is an administrator, and %d events say so: exit code %d, %s", n, got.code, got.stderr)
+	}
+}
+
+// testStopWhileLocked: a stop does not wait for ever for a table that is locked.
+func testStopWhileLocked(t *testing.T, c *pgtest.Cluster) {
+	p := inPostgres(t, c)
+	s := launchAndWait(t, invocation{env: p.with("THROTTLE=off", "SHUTDOWN_SECONDS=2"), fast: true})
+	s.register(t, "alice")
+	defer p.lock(t, "LOCK TABLE events")()
+	s.logIn(t, "alice")
+	s.client.CloseIdleConnections()
+	begin := time.Now()
+	code := s.stop(t)
+	if took := time.Since(begin); took > allow(12*time.Second) || code < 0 {
+		t.Errorf("a stop takes %v, with exit code %d", took, code)
+	} else {
+		t.Logf("a stop takes %v, with exit code %d", took, code)
+	}
+	if len(s.log.events("authn_login_success")) != 1 {
+		t.Error("the login is not even in the log")
+	}
+}
+
+// testEventsNameNobodyPostgres is TestEventsNameNobody on PostgreSQL.
+func testEventsNameNobodyPostgres(t *testing.T, c *pgtest.Cluster) {
+	p := inPostgres(t, c)
+	s := p.start(t, withRoot()...)
+	admin := s.logIn(t, root)
+	const typed = "tYped-by-Mistake-4711"
+	for _, name := range []string{typed, typed + "@example.org", typed} {
+		checkWrong(t, s.logInBy(t, name, anotherWrong()))
+	}
+	s.awaitFeed(t, admin, "event=authn_login_fail", 3)
+	for _, table := range []string{"users", "sessions", "events", "login_failures"} {
+		if n := p.number(t, "SELECT count(*) FROM "+table+" one WHERE one::text ILIKE '%mistake-4711%'"); n != 0 {
+			t.Errorf("%d rows of %s hold the name", n, table)
 		}
 	}
 }
@@ -210,7 +331,8 @@ func testEventsOfReplicas(t *testing.T, c *pgtest.Cluster) {
 func TestEventsNameNobody(t *testing.T) {
 	t.Parallel()
 	path := newFile(t)
-	s, admin := inFileAt(path).startWithRoot(t)
+	s := inFileAt(path).start(t, withRoot()...)
+	admin := s.logIn(t, root)
 	const typed = "tYped-by-Mistake-4711"
 	for _, name := range []string{typed, strings.ToUpper(typed), typed + "@example.org"} {
 		checkWrong(t, s.logInBy(t, name, anotherWrong()))

@@ -56,6 +56,10 @@ func TestPostgres(t *testing.T) {
 		"administrators":                  testPostgresAdministrators,
 		"events are locked":               testEventsLocked,
 		"events of replicas":              testEventsOfReplicas,
+		"events of what was interrupted":  testCommandInterrupted,
+		"events and a stop":               testStopWhileLocked,
+		"events and their readers":        testEventReadersWhileLocked,
+		"events name nobody":              testEventsNameNobodyPostgres,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
