@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 )
@@ -20,6 +21,48 @@ func (s *server) create(t testing.TB, admin, username string, fields ...string) 
 	}
 }
 
+// searches are texts, and whom of those in testAdminSearch they find.
+var searches = []struct {
+	name, q string
+	want    []string
+}{
+	{"a part of names", "ob", []string{"bob_b", "bobxb"}},
+	{"in capitals", "ALICE", []string{"Alice"}},
+	{"mixed case and width", "ａＬＩce", []string{"Alice"}},
+	{"wide letters in narrow ones", "wide", []string{"größe"}},
+	{"an umlaut in capitals", "GRÖ", []string{"größe"}},
+	{"an umlaut taken apart", "gro\u0308", []string{"größe"}},
+	{"a letter without its accent", "strasze", nil},
+	{"an accent", "É", []string{"größe"}},
+	{"a part of an address", "@EXAMPLE.org", []string{"Alice"}},
+	{"a part of a full name", "e adams", []string{"Alice"}},
+	{"a percent sign", "%", []string{"bob_b"}},
+	{"percent signs around", "%bob%", nil},
+	{"an underscore", "b_b", []string{"bob_b"}},
+	{"a backslash", `\`, []string{"bobxb"}},
+	{"a backslash and a percent sign", `\%`, nil},
+	{"a quote", "'", []string{"bobxb"}},
+	{"a quote and SQL", "' OR 1=1 --", nil},
+	{"HTML", "<B>", []string{"bobxb"}},
+	{"an entity", "&amp;", []string{"bobxb"}},
+	{"the right-to-left override", "\u202e", []string{"日本🦊"}},
+	{"Hebrew", "שלום", []string{"日本🦊"}},
+	{"a fox", "🦊", []string{"日本🦊"}},
+	{"patterns of shells", "*?[a]", []string{"z*?[a]^$"}},
+	{"parameters of SQL", "$1", []string{"z*?[a]^$"}},
+	{"other parameters", ":q @p1", []string{"z*?[a]^$"}},
+	{"a plus sign", "+and&", []string{"plus+and&"}},
+	{"a newline that is there", "blanks\nand", []string{"plus+and&"}},
+	{"the end of one field and the begin of the next", "alicealice@", nil},
+	{"two fields with a newline between them", "alice\nalice@", nil},
+	{"two fields with a blank between them", "alice alice@", nil},
+	{"two fields with a NUL-like separator", "alice\x1falice@", nil},
+	{"150 characters", strings.Repeat("ä", 150), nil},
+	{"a password", password, nil},
+	{"a hash", "pbkdf2", nil},
+	{"nobody", "nobody", nil},
+}
+
 // testAdminSearch: a search finds a text anywhere in the three fields, in any case and
 // width, and takes every character as it is.
 func testAdminSearch(t *testing.T, p place) {
@@ -31,47 +74,7 @@ func testAdminSearch(t *testing.T, p place) {
 	s.create(t, admin, "日本🦊", `"full_name":"\u202eright to left שלום"`)
 	s.create(t, admin, "z*?[a]^$", `"full_name":"İstanbul ÇÖ $1 :q @p1"`)
 	s.create(t, admin, "plus+and&", `"full_name":"two  blanks\nand a line"`)
-	tests := []struct {
-		name, q string
-		want    []string
-	}{
-		{"a part of names", "ob", []string{"bob_b", "bobxb"}},
-		{"in capitals", "ALICE", []string{"Alice"}},
-		{"mixed case and width", "ａＬＩce", []string{"Alice"}},
-		{"wide letters in narrow ones", "wide", []string{"größe"}},
-		{"an umlaut in capitals", "GRÖ", []string{"größe"}},
-		{"an umlaut taken apart", "gro\u0308", []string{"größe"}},
-		{"a letter without its accent", "strasze", nil},
-		{"an accent", "É", []string{"größe"}},
-		{"a part of an address", "@EXAMPLE.org", []string{"Alice"}},
-		{"a part of a full name", "e adams", []string{"Alice"}},
-		{"a percent sign", "%", []string{"bob_b"}},
-		{"percent signs around", "%bob%", nil},
-		{"an underscore", "b_b", []string{"bob_b"}},
-		{"a backslash", `\`, []string{"bobxb"}},
-		{"a backslash and a percent sign", `\%`, nil},
-		{"a quote", "'", []string{"bobxb"}},
-		{"a quote and SQL", "' OR 1=1 --", nil},
-		{"HTML", "<B>", []string{"bobxb"}},
-		{"an entity", "&amp;", []string{"bobxb"}},
-		{"the right-to-left override", "\u202e", []string{"日本🦊"}},
-		{"Hebrew", "שלום", []string{"日本🦊"}},
-		{"a fox", "🦊", []string{"日本🦊"}},
-		{"patterns of shells", "*?[a]", []string{"z*?[a]^$"}},
-		{"parameters of SQL", "$1", []string{"z*?[a]^$"}},
-		{"other parameters", ":q @p1", []string{"z*?[a]^$"}},
-		{"a plus sign", "+and&", []string{"plus+and&"}},
-		{"a newline that is there", "blanks\nand", []string{"plus+and&"}},
-		{"the end of one field and the begin of the next", "alicealice@", nil},
-		{"two fields with a newline between them", "alice\nalice@", nil},
-		{"two fields with a blank between them", "alice alice@", nil},
-		{"two fields with a NUL-like separator", "alice\x1falice@", nil},
-		{"150 characters", strings.Repeat("ä", 150), nil},
-		{"a password", password, nil},
-		{"a hash", "pbkdf2", nil},
-		{"nobody", "nobody", nil},
-	}
-	for _, tt := range tests {
+	for _, tt := range searches {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := s.find(t, admin, "q="+url.QueryEscape(tt.q)); !slices.Equal(got, tt.want) {
 				t.Errorf("got %q; want %q", got, tt.want)
@@ -245,12 +248,14 @@ func testAdminManyPages(t *testing.T, p place) {
 		}
 	}
 	var stop atomic.Bool
-	passing := make(chan int)
-	go func() { passing <- comeAndGo(t, s, admin, &stop) }()
+	var passing sync.WaitGroup
+	var came atomic.Int64
+	passing.Go(func() { came.Store(int64(comeAndGo(t, s, admin, &stop))) })
+	t.Cleanup(func() { stop.Store(true); passing.Wait() })
 	seen := make(map[string]int)
 	pages := 0
 	for after := ""; ; pages++ {
-		page := s.authorized(t, "GET", fmt.Sprintf("/users/?limit=%d&q=USER-%s", max(2, n/40), after), "", admin).userPage(t)
+		page := s.authorized(t, "GET", fmt.Sprintf("/users/?limit=%d&q=USER-%s", min(1000, max(2, n/40)), after), "", admin).userPage(t)
 		for _, u := range page.Users {
 			seen[u.Username]++
 		}
@@ -260,8 +265,8 @@ func testAdminManyPages(t *testing.T, p place) {
 		after = "&after=" + url.QueryEscape(*page.Next)
 	}
 	stop.Store(true)
-	if came := <-passing; came == 0 || pages < 20 {
-		t.Errorf("%d came and went while %d pages were read; want some", came, pages)
+	if passing.Wait(); came.Load() == 0 || pages < 20 {
+		t.Errorf("%d came and went while %d pages were read; want some", came.Load(), pages)
 	}
 	for i := range n {
 		if seen[manyName(i)] != 1 {

@@ -9,12 +9,14 @@
 //
 //	api_account_test.go      one's own account: profile, password, deletion
 //	api_admin_test.go        what administrators may do, and nobody else
+//	api_adminchanges_test.go what administrators do to other users
 //	api_adminusers_test.go   GET /users/: search and pages
 //	api_clients_test.go      generated clients and OAuth libraries; see clients/
 //	api_docs_test.go         the documentation page in a browser
 //	api_events_test.go       what happened: for administrators, and for oneself
 //	api_logout_test.go       revocation
 //	api_oauth_test.go        golang.org/x/oauth2
+//	api_ownevents_test.go    events of one's own; floods, odd clients
 //	api_sessions_test.go     sessions and refresh tokens, on every store
 //	api_throttle_test.go     limits on guessing, on every store
 //
@@ -63,6 +65,7 @@
 //
 // What the command line does:
 //
+//	cmd_events_test.go       commands are events
 //	cmd_export_test.go       users export
 //	cmd_import_test.go       users import: what becomes of good files, also when repeated
 //	cmd_importfaults_test.go users import: Ctrl-C, kill -9, a full disk, a server beside it

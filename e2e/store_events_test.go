@@ -271,7 +271,6 @@ func testEventsOfReplicas(t *testing.T, c *pgtest.Cluster) {
 	replicas := []*server{reader, p.startUnthrottled(t), mortal}
 	var stop atomic.Bool
 	var all sync.WaitGroup
-	var changes atomic.Int64 // that were answered 200
 	for i, s := range replicas {
 		name := fmt.Sprint("user", i)
 		reader.register(t, name)
@@ -280,12 +279,8 @@ func testEventsOfReplicas(t *testing.T, c *pgtest.Cluster) {
 			all.Go(func() {
 				for n := 0; !stop.Load(); n++ {
 					body := fmt.Sprintf(`{"scopes":["s%d"]}`, n%7)
-					a, err := s.try(t.Context(), "PATCH", "/users/"+name+"/", body, jsonType, "Authorization: Bearer "+admin)
-					if err != nil {
+					if _, err := s.try(t.Context(), "PATCH", userPath(name), body, jsonType, "Authorization: Bearer "+admin); err != nil {
 						return // killed
-					}
-					if a.StatusCode == 200 {
-						changes.Add(1)
 					}
 					// These are written in batches, by another goroutine.
 					s.try(t.Context(), "GET", "/users/", "", "Authorization: Bearer "+g.Access)
@@ -301,8 +296,8 @@ func testEventsOfReplicas(t *testing.T, c *pgtest.Cluster) {
 			got, after = append(got, e.ID), e.ID
 		}
 	}
-	for end, killed := time.Now().Add(3*time.Second), false; time.Now().Before(end); read() {
-		if !killed && time.Until(end) < 1500*time.Millisecond {
+	for end, killed := time.Now().Add(2*time.Second), false; time.Now().Before(end); read() {
+		if !killed && time.Until(end) < time.Second {
 			mortal.kill(t)
 			killed = true
 		}
@@ -317,13 +312,12 @@ func testEventsOfReplicas(t *testing.T, c *pgtest.Cluster) {
 		t.Error("events come twice or out of order")
 	}
 	n := p.number(t, "SELECT count(*) FROM events")
-	if len(got) != n || len(got) < 50 {
+	if len(got) != n || len(got) < 20 {
 		t.Errorf("the reader has got %d events; %d are there", len(got), n)
 	}
 	if last := p.number(t, "SELECT last_id FROM event_ids"); last != int(got[len(got)-1]) {
 		t.Errorf("the last ID is %d; the reader has got %d", last, got[len(got)-1])
 	}
-	t.Logf("%d events, %d changes", n, changes.Load())
 }
 
 // TestEventsNameNobody: what was typed as a name and is nobody's, which may be a password, is nowhere
