@@ -177,15 +177,3 @@ func (s *server) awaitFeed(t testing.TB, token, query string, n int) []event {
 	})
 	return all
 }
-
-// checkEvents reports events that are not these, in this order.
-func checkEvents(t testing.TB, all []event, want ...string) {
-	t.Helper()
-	var got []string
-	for _, e := range all {
-		got = append(got, e.String())
-	}
-	if strings.Join(got, "\n") != strings.Join(want, "\n") {
-		t.Errorf("the events are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
-	}
-}
