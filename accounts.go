@@ -16,8 +16,11 @@ type accounts struct {
 	tokens        *signer
 	refreshTokens refreshKeys
 
-	lists             *queue // of sessions and own events, which take a hundred times as long as other requests
-	searches          *queue // of administrators, which take a thousand times as long
+	// What takes long has queues of its own, so that other requests need not wait for it.
+	lists    *queue // of sessions, which take a hundred times as long as other requests
+	searches *queue // of users, which take a thousand times as long
+	readings *queue // of events
+
 	limits            sessionLimits
 	eventAge          time.Duration // at which events are deleted
 	registrationOpen  bool

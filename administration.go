@@ -175,7 +175,7 @@ func (a *accounts) endSessionOf(ctx context.Context, u User, sessionID string, b
 		return err
 	}
 	a.metrics.ended(endedByAdmin, 1)
-	return a.report(ctx, a.newEvent(tokenRevoked, u, by, "one session, by an administrator"))
+	return a.report(ctx, a.newEvent(tokenRevoked, u, by, oneByAdmin))
 }
 
 // endSessionsOf ends all sessions of u, or returns errNotFound.
@@ -185,7 +185,7 @@ func (a *accounts) endSessionsOf(ctx context.Context, u User, by client) error {
 		return err
 	}
 	a.metrics.ended(endedByAdmin, 1)
-	return a.report(ctx, a.newEvent(tokenRevoked, u, by, "all sessions, by an administrator"))
+	return a.report(ctx, a.newEvent(tokenRevoked, u, by, allByAdmin))
 }
 
 // clearFailures forgets wrong passwords of u. If that fails, the user may have to wait.
@@ -204,7 +204,7 @@ func (a *accounts) findEvents(ctx context.Context, q eventQuery, limit int) ([]E
 	if a.events == nil {
 		return nil, nil
 	}
-	a.events.flush(ctx) // which logs its failure
+	a.events.hasten(ctx)
 	return a.store.Events(ctx, q, limit)
 }
 
@@ -216,6 +216,6 @@ func (a *accounts) eventsOf(ctx context.Context, u User) ([]Event, error) {
 	if a.events == nil {
 		return nil, nil
 	}
-	a.events.flush(ctx) // which logs its failure
+	a.events.hasten(ctx)
 	return a.store.UserEvents(ctx, u.UID, ownEvents)
 }

@@ -245,7 +245,7 @@ func (g *guard) report(ctx context.Context, events ...Event) error {
 		g.logEvent(ctx, e)
 	}
 	g.events.add(events...)
-	if err := g.events.flush(ctx); err != nil {
+	if err := g.events.flush(context.WithoutCancel(ctx)); err != nil { // also if a command is interrupted
 		return fmt.Errorf("done, but not recorded yet: %w", err)
 	}
 	return nil

@@ -69,11 +69,12 @@ func (in *invocation) runImport(ctx context.Context, a *accounts, file *importFi
 	check.progress = bar.show
 	added, err := check.write(ctx)
 	bar.end()
+	recorded := check.record(ctx, added, err, cliClient())
 	if err != nil {
-		return fmt.Errorf("%w; %s added; run it again to go on", interrupted(ctx, err), thousands(added))
+		err = fmt.Errorf("%w; %s added; run it again to go on", interrupted(ctx, err), thousands(added))
+		return errors.Join(err, recorded)
 	}
-	err = check.record(context.WithoutCancel(ctx), added, cliClient())
-	return errors.Join(err, in.printf("%s", check.summary("added", added)), refusedError(check))
+	return errors.Join(recorded, in.printf("%s", check.summary("added", added)), refusedError(check))
 }
 
 // refusedError returns an error if users of a file were refused.

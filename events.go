@@ -64,14 +64,30 @@ var eventLevels = map[string]slog.Level{
 // eventNames returns the names of all events, sorted.
 func eventNames() []string { return slices.Sorted(maps.Keys(eventLevels)) }
 
-// perMinute limits how many events with the same name, source and account go into the store in a
-// minute, for those that cost a client nothing: otherwise one client could push out all others.
-// Every other event took a password hash, or a login before it.
-var perMinute = map[string]int{
-	rateExceeded:        1,
-	authorizationFailed: 10,
-	userUpdated:         10,
-	tokenRevoked:        60,
+// Details of tokenRevoked.
+const (
+	byLogout     = "logout"
+	oneByUser    = "one session, by the user"
+	allByUser    = "all sessions, by the user"
+	othersByUser = "all other sessions, by the user"
+	oneByAdmin   = "one session, by an administrator"
+	allByAdmin   = "all sessions, by an administrator"
+)
+
+// perMinute returns how many events like e go into the store in a minute, from one source and in
+// all, for the same account; 0 means any number. It limits those that cost a client nothing:
+// otherwise one client could push out all others. Each of the rest took a password hash, or a
+// login before it.
+func perMinute(e Event) (ofSource, ofAccount int) {
+	switch {
+	case e.Actor != "":
+		return 0, 0
+	case e.Name == rateExceeded:
+		return 1, 60
+	case e.Name == authorizationFailed, e.Name == userUpdated, e.Detail == allByUser, e.Detail == othersByUser:
+		return 0, 10
+	}
+	return 0, 0
 }
 
 const (
@@ -138,18 +154,24 @@ func (r *recorder) add(events ...Event) {
 
 // admitLocked counts an event, and reports whether it is within perMinute.
 func (r *recorder) admitLocked(e Event) bool {
-	limit := perMinute[e.Name]
-	if limit == 0 || e.Actor != "" {
+	ofSource, ofAccount := perMinute(e)
+	key := e.Name + " " + e.UID
+	return r.isFewLocked(key+" "+sourceOf(e.IP), e.At, ofSource) && r.isFewLocked(key, e.At, ofAccount)
+}
+
+// isFewLocked counts an event with this key, and reports whether there are at most atMost in this
+// minute.
+func (r *recorder) isFewLocked(key string, at time.Time, atMost int) bool {
+	if atMost == 0 {
 		return true
 	}
-	key := e.Name + " " + sourceOf(e.IP) + " " + e.UID
 	m, _ := r.recent.Get(key)
-	if age := e.At.Sub(m.began); age < 0 || age >= time.Minute {
-		m = minute{began: e.At}
+	if age := at.Sub(m.began); age < 0 || age >= time.Minute {
+		m = minute{began: at}
 	}
 	m.events++
 	r.recent.Add(key, m)
-	return m.events <= limit
+	return m.events <= atMost
 }
 
 // trimLocked drops the oldest of too many events.
@@ -213,6 +235,33 @@ func (r *recorder) flush(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// readerPatience is how long somebody who reads events waits for the latest to be written.
+const readerPatience = 500 * time.Millisecond
+
+// hasten has the events that wait written now, and waits until they are, but not for longer than
+// readerPatience.
+func (r *recorder) hasten(ctx context.Context) {
+	if r.isIdle() {
+		return
+	}
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		r.flushSafely(context.WithoutCancel(ctx))
+	}()
+	select {
+	case <-written:
+	case <-time.After(readerPatience):
+	}
+}
+
+// isIdle reports whether no event waits, and none is being written.
+func (r *recorder) isIdle() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.waiting) == 0 && len(r.turn) == 0
 }
 
 // take returns the next events to write, which wait no longer.

@@ -231,6 +231,10 @@ func TestPerMinute(t *testing.T) {
 		{"throttled from two sources", []Event{at(rateExceeded, "192.0.2.1", "a", 0, ""), at(rateExceeded, "192.0.2.2", "a", 0, "")}, 2},
 		{"throttled from one network", []Event{at(rateExceeded, "2001:db8::1", "a", 0, ""), at(rateExceeded, "2001:db8::2", "a", 0, "")}, 1},
 		{"refused as no administrator", slices.Repeat([]Event{at(authorizationFailed, "192.0.2.1", "a", 0, "")}, 100), 10},
+		{"refused, from many addresses", fromMany(Event{Name: authorizationFailed, UID: "a", At: testTime}), 10},
+		{"throttled as nobody, from many addresses", fromMany(Event{Name: rateExceeded, At: testTime}), 60},
+		{"sessions that are ended one by one", slices.Repeat([]Event{{Name: tokenRevoked, UID: "a", Detail: oneByUser}}, 100), 100},
+		{"all other sessions, of which there are none", slices.Repeat([]Event{{Name: tokenRevoked, UID: "a", Detail: othersByUser}}, 100), 10},
 		{"one's own profile", slices.Repeat([]Event{at(userUpdated, "192.0.2.1", "a", 0, "")}, 100), 10},
 		{"profiles by an administrator", slices.Repeat([]Event{at(userUpdated, "192.0.2.1", "a", 0, "root")}, 100), 100},
 		{"logins", slices.Repeat([]Event{at(loginSucceeded, "192.0.2.1", "a", 0, "")}, 100), 100},
@@ -241,6 +245,16 @@ func TestPerMinute(t *testing.T) {
 			t.Errorf("%s: %d events are kept; want %d", tt.name, len(r.waiting), tt.want)
 		}
 	}
+}
+
+// fromMany returns an event from each of a hundred addresses.
+func fromMany(e Event) []Event {
+	var events []Event
+	for i := range 100 {
+		e.IP = fmt.Sprint("192.0.2.", i)
+		events = append(events, e)
+	}
+	return events
 }
 
 // TestNoRecorder: without one, events are only logged.

@@ -113,7 +113,7 @@ func (a *api) readEvents(ctx context.Context, w http.ResponseWriter, r *http.Req
 	if err != nil {
 		return err
 	}
-	return sendList(w, a.accounts.searches, me, func() (any, error) {
+	return sendList(w, a.accounts.readings, me, func() (any, error) {
 		events, err := a.accounts.findEvents(ctx, wanted, limit)
 		return newEventPage(events, limit), err
 	})

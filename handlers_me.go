@@ -59,7 +59,7 @@ func (a *api) readSessions(ctx context.Context, w http.ResponseWriter, r *http.R
 
 // readOwnEvents answers with the latest events that concern the signed-in user.
 func (a *api) readOwnEvents(ctx context.Context, w http.ResponseWriter, _ *http.Request, me caller) error {
-	return sendList(w, a.accounts.lists, me, func() (any, error) {
+	return sendList(w, a.accounts.readings, me, func() (any, error) {
 		events, err := a.accounts.eventsOf(ctx, me.User)
 		return newOwnEvents(events), err
 	})

@@ -310,8 +310,11 @@ func (c *importCheck) summary(verb string, added int) string {
 	return text
 }
 
-// record records the import.
-func (c *importCheck) record(ctx context.Context, added int, by client) error {
+// record records an import that ended with err, if it was not nil.
+func (c *importCheck) record(ctx context.Context, added int, err error, by client) error {
 	detail := fmt.Sprintf("added %d, refused %d, administrators %d, sha256 %x", added, len(c.refused), c.admins, c.sum)
+	if err != nil {
+		detail = "ended early: " + detail
+	}
 	return c.accounts.report(ctx, c.accounts.newEvent(usersImported, User{}, by, detail))
 }

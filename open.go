@@ -78,6 +78,7 @@ func newAccounts(cfg config, users store, log *slog.Logger) *accounts {
 		},
 		lists:             newQueue((cores + 1) / 2), // which leaves cores to other requests
 		searches:          newQueue((cores + 1) / 2),
+		readings:          newQueue((cores + 1) / 2),
 		limits:            cfg.Sessions,
 		eventAge:          cfg.EventAge,
 		registrationOpen:  cfg.RegistrationOpen,

@@ -97,6 +97,8 @@ func (r *settingReader) firstAdmin(minPassword int) (username, password string) 
 	switch bad := checkPassword(password, username, minPassword); {
 	case !utf8.ValidString(password):
 		r.bad("ADMIN_PASSWORD", "is not UTF-8")
+	case strings.ContainsAny(password, "\r\n"):
+		r.bad("ADMIN_PASSWORD", "has a line break in it; want one line")
 	case bad != nil:
 		r.bad("ADMIN_PASSWORD", "%s", bad.reason())
 	case trimEnds(password) != password || hasQuoteAtEnd(password):

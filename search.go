@@ -27,9 +27,17 @@ func (q userQuery) matches(u User) bool {
 // fieldMark stands between the fields of a searchText. foldText returns no text that has it.
 const fieldMark = "\x1f"
 
+// maxSearched is how much of a full name is searched, in bytes: folded, it may be eleven times as
+// long.
+const maxSearched = 1024
+
 // searchText returns what of u is searched, folded.
 func searchText(u User) string {
-	return u.Key + fieldMark + foldText(deref(u.Email)) + fieldMark + foldText(deref(u.FullName))
+	fullName := deref(u.FullName)
+	if len(fullName) > maxSearched {
+		fullName = strings.ToValidUTF8(fullName[:maxSearched], "")
+	}
+	return u.Key + fieldMark + foldText(deref(u.Email)) + fieldMark + foldText(fullName)
 }
 
 // foldText returns a text that is the same for all spellings of a word, as usernameKey is.

@@ -285,9 +285,9 @@ func (a *accounts) endSession(ctx context.Context, u User, sessionID, reason str
 		return err
 	}
 	a.metrics.ended(reason, 1)
-	detail := "one session, by the user"
+	detail := oneByUser
 	if reason == endedByLogout {
-		detail = "logout"
+		detail = byLogout
 	}
 	a.note(ctx, tokenRevoked, u, from, detail)
 	return nil
@@ -300,9 +300,9 @@ func (a *accounts) endSessions(ctx context.Context, u User, keep string, from cl
 		return replaceNotFound(err, errBadToken)
 	}
 	a.metrics.ended(endedByUser, 1)
-	detail := "all sessions, by the user"
+	detail := allByUser
 	if keep != "" {
-		detail = "all other sessions, by the user"
+		detail = othersByUser
 	}
 	a.note(ctx, tokenRevoked, u, from, detail)
 	return nil

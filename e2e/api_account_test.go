@@ -135,6 +135,8 @@ var account = []struct{ method, path string }{
 	{"POST", "/users/me/password"},
 	{"GET", "/users/me/sessions/"},
 	{"HEAD", "/users/me/sessions/"},
+	{"GET", "/users/me/events/"},
+	{"HEAD", "/users/me/events/"},
 	{"DELETE", "/users/me/sessions/"},
 	{"DELETE", "/users/me/sessions/x"},
 }

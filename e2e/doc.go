@@ -8,10 +8,15 @@
 // What the API answers:
 //
 //	api_account_test.go      one's own account: profile, password, deletion
+//	api_admin_test.go        what administrators may do, and nobody else
+//	api_adminchanges_test.go what administrators do to other users
+//	api_adminusers_test.go   GET /users/: search and pages
 //	api_clients_test.go      generated clients and OAuth libraries; see clients/
 //	api_docs_test.go         the documentation page in a browser
+//	api_events_test.go       what happened: for administrators, and for oneself
 //	api_logout_test.go       revocation
 //	api_oauth_test.go        golang.org/x/oauth2
+//	api_ownevents_test.go    events of one's own; floods, odd clients
 //	api_sessions_test.go     sessions and refresh tokens, on every store
 //	api_throttle_test.go     limits on guessing, on every store
 //
@@ -32,6 +37,7 @@
 // Where the users live:
 //
 //	store_cuts_test.go          PostgreSQL: connections cut at every point of a request
+//	store_events_test.go        events: replicas, kill -9, a table that is locked or gone
 //	store_network_test.go       PostgreSQL: a network that loses, delays and says nothing
 //	store_outage_test.go        PostgreSQL: a server that goes away, and a failover
 //	store_pgbouncer_test.go     PostgreSQL behind PgBouncer
@@ -45,6 +51,7 @@
 //
 // What an operator does:
 //
+//	ops_admin_test.go        the first administrator
 //	ops_backup_test.go       backup beside a server, interrupted, on a full disk; restore
 //	ops_deploy_test.go       the units of deploy/ under systemd
 //	ops_drain_test.go        a stop with a delay
@@ -66,6 +73,7 @@
 //
 // What the command line does:
 //
+//	cmd_events_test.go       commands are events
 //	cmd_export_test.go       users export
 //	cmd_import_test.go       users import: what becomes of good files, also when repeated
 //	cmd_importfaults_test.go users import: Ctrl-C, kill -9, a full disk, a server beside it
@@ -88,6 +96,7 @@
 //
 // What the tests have in common:
 //
+//	admin_test.go            administrators, and what they are shown
 //	browser_test.go          Chromium
 //	conn_test.go             a connection, byte by byte
 //	grant_test.go            tokens and sessions

@@ -51,6 +51,13 @@ func TestPostgres(t *testing.T) {
 		"nothing is prepared":             testNothingPrepared,
 		"commands":                        testPostgresUsers,
 		"a dry run that cannot write":     testImportReadOnlyPostgres,
+		"administrators":                  testPostgresAdministrators,
+		"events are locked":               testEventsLocked,
+		"events of replicas":              testEventsOfReplicas,
+		"events of what was interrupted":  testCommandInterrupted,
+		"events and a stop":               testStopWhileLocked,
+		"events and their readers":        testEventReadersWhileLocked,
+		"events name nobody":              testEventsNameNobodyPostgres,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
