@@ -310,11 +310,14 @@ func (c *importCheck) summary(verb string, added int) string {
 	return text
 }
 
-// record records an import that ended with err, if it was not nil.
+// record records an import, which err may have ended early.
 func (c *importCheck) record(ctx context.Context, added int, err error, by client) error {
+	if err != nil && added == 0 {
+		return nil
+	}
 	detail := fmt.Sprintf("added %d, refused %d, administrators %d, sha256 %x", added, len(c.refused), c.admins, c.sum)
 	if err != nil {
-		detail = "ended early: " + detail
+		detail += ", ended early"
 	}
 	return c.accounts.report(ctx, c.accounts.newEvent(usersImported, User{}, by, detail))
 }

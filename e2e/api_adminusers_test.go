@@ -94,11 +94,11 @@ func testAdminSearch(t *testing.T, p place) {
 func testAdminLargeSearch(t *testing.T, p place) {
 	s, admin := p.startWithRoot(t)
 	const grows = "\uFDFA" // 18 letters in NFKC
-	s.create(t, admin, "long", `"full_name":"`+strings.Repeat(grows, 10_000)+`x"`)
+	s.create(t, admin, "long", `"full_name":"`+strings.Repeat(grows, 149)+"x"+strings.Repeat(grows, 10_000)+`y"`)
 	for query, want := range map[string][]string{
 		strings.Repeat(grows, 150):       {"long"},
 		strings.Repeat(grows, 149) + "X": {"long"},
-		strings.Repeat(grows, 149) + "y": nil,
+		strings.Repeat(grows, 149) + "y": nil, // too far behind
 		strings.Repeat("%", 150):         nil,
 		strings.Repeat(`\`, 150):         nil,
 		strings.Repeat("🦊", 150):         nil,
