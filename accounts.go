@@ -54,7 +54,7 @@ func (a *accounts) admitRegistration(ctx context.Context, from client) error {
 	}
 	err := a.throttle.admitRegistration(sourceOf(from.IP), a.now())
 	if err != nil {
-		a.note(ctx, rateExceeded, User{}, from, "registration")
+		a.events.note(ctx, rateExceeded, User{}, from, "registration")
 	}
 	return err
 }
@@ -80,7 +80,7 @@ func (a *accounts) register(ctx context.Context, req newUser, from client) (User
 		return User{}, err
 	}
 	a.startHistory(ctx, u, from)
-	a.note(ctx, userCreated, u, from, "")
+	a.events.note(ctx, userCreated, u, from, "")
 	return u, nil
 }
 
@@ -135,7 +135,7 @@ func (a *accounts) updateProfile(ctx context.Context, u User, change userChange,
 	if err != nil {
 		return User{}, replaceNotFound(err, errBadToken)
 	}
-	a.note(ctx, userUpdated, u, from, changedFields(change))
+	a.events.note(ctx, userUpdated, u, from, changedFields(change))
 	return changed, nil
 }
 
@@ -178,7 +178,7 @@ func (a *accounts) changePassword(ctx context.Context, u User, s Session, change
 		if err == nil {
 			a.metrics.ended(endedByPassword, 1)
 			a.forgetSources(ctx, u, sourceOf(from.IP))
-			a.note(ctx, passwordChanged, u, from, "")
+			a.events.note(ctx, passwordChanged, u, from, "")
 			return nil
 		}
 		if !errors.Is(err, errNotFound) {
@@ -191,16 +191,16 @@ func (a *accounts) changePassword(ctx context.Context, u User, s Session, change
 	return errRaced
 }
 
-// forgetSources forgets the familiar sources of u but keep, from which the password was just
-// changed, because an intruder may have logged in from the others.
+// forgetSources forgets the familiar sources of u except keep, which may be empty, because an
+// intruder may have logged in from them.
 func (a *accounts) forgetSources(ctx context.Context, u User, keep string) {
 	if err := a.store.ForgetSources(ctx, u.ID, keep); err != nil {
 		a.log.ErrorContext(ctx, "cannot forget from where a user has logged in", "username", u.Username, "err", err)
 	}
 }
 
-// lookAgain returns u as it is in the store now, or errNotFound if u is gone.
-func (a *accounts) lookAgain(ctx context.Context, u User) (User, error) {
+// refetch returns u as it is in the store now, or errNotFound if u is gone.
+func (a *accounts) refetch(ctx context.Context, u User) (User, error) {
 	fresh, err := a.store.UserByKey(ctx, u.Key)
 	if err == nil && fresh.ID != u.ID {
 		err = errNotFound // another user has the name by now
@@ -210,7 +210,7 @@ func (a *accounts) lookAgain(ctx context.Context, u User) (User, error) {
 
 // reload returns u as it is in the store now, or errBadToken if u is gone or disabled.
 func (a *accounts) reload(ctx context.Context, u User) (User, error) {
-	fresh, err := a.lookAgain(ctx, u)
+	fresh, err := a.refetch(ctx, u)
 	if err == nil && fresh.Disabled {
 		err = errBadToken
 	}
@@ -220,10 +220,10 @@ func (a *accounts) reload(ctx context.Context, u User) (User, error) {
 // deletionWindow is how long after a login an account may be deleted.
 const deletionWindow = 10 * time.Minute
 
-// deleteUser deletes u and ends all their sessions, or returns errStaleLogin if the login
+// deleteOwnAccount deletes u and ends all their sessions, or returns errStaleLogin if the login
 // of s is too long ago: somebody who finds an open page must not be able to delete the
 // account. A token made elsewhere has no login, and so is always too old.
-func (a *accounts) deleteUser(ctx context.Context, u User, s Session, from client) error {
+func (a *accounts) deleteOwnAccount(ctx context.Context, u User, s Session, from client) error {
 	if !isRecent(s.CreatedAt, a.now(), deletionWindow) {
 		return errStaleLogin
 	}
@@ -231,8 +231,16 @@ func (a *accounts) deleteUser(ctx context.Context, u User, s Session, from clien
 		return replaceNotFound(err, errBadToken)
 	}
 	a.metrics.ended(endedByUser, 1)
-	a.note(ctx, userDeleted, u, from, "")
+	a.events.note(ctx, userDeleted, u, from, "")
 	return nil
+}
+
+// ownEvents is how many of their latest events people see.
+const ownEvents = 100
+
+// eventsOf returns the latest events that concern u, latest first.
+func (a *accounts) eventsOf(ctx context.Context, u User) ([]Event, error) {
+	return a.events.read(ctx, func() ([]Event, error) { return a.store.UserEvents(ctx, u.UID, ownEvents) })
 }
 
 // allUsersTimeout is how long it may take to read all users.

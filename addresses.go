@@ -21,8 +21,8 @@ func (r *settingReader) address(name string) string {
 	return addr
 }
 
-// metricsAddress is address for a setting that may be empty.
-func (r *settingReader) metricsAddress(name string) string {
+// optionalAddress is address for a setting that may be empty.
+func (r *settingReader) optionalAddress(name string) string {
 	if r.values[name] == "" {
 		return ""
 	}
@@ -30,7 +30,7 @@ func (r *settingReader) metricsAddress(name string) string {
 }
 
 // isPrivate reports whether host is an address that cannot be reached from the Internet, or a
-// loopback name. Of other names it cannot tell.
+// loopback name. It returns false for other names.
 func isPrivate(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return isLoopback(host) || err == nil && (ip.Unmap().IsPrivate() || ip.IsLinkLocalUnicast())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 )
 
 // What an administrator does with the accounts of others. The caller says who that is in
@@ -20,7 +21,7 @@ func (a *accounts) createAccount(ctx context.Context, req newUser, by client) (U
 		return User{}, err
 	}
 	a.clearFailures(ctx, u)
-	return u, a.report(ctx, a.newEvent(userCreated, u, by, describeNewUser(req)))
+	return u, a.events.report(ctx, a.events.newEvent(userCreated, u, by, describeNewUser(req)))
 }
 
 // ensureAdmin creates an administrator, unless somebody has the name. It changes nobody: a name
@@ -35,7 +36,7 @@ func (a *accounts) ensureAdmin(ctx context.Context, username, password string) e
 		u, err = a.userByName(ctx, username)
 	}
 	if err == nil && !u.Scopes.has(scopeAdmin) {
-		a.log.WarnContext(ctx, "ADMIN_USERNAME is a user who is no administrator; want another name, or: latchkey users grant NAME admin",
+		a.log.WarnContext(ctx, "ADMIN_USERNAME names a user without the scope admin; want another name, or: latchkey users grant NAME admin",
 			"username", u.Username)
 	}
 	return err
@@ -59,10 +60,10 @@ type userEdit struct {
 	Scopes   func(scopes) (scopes, error) // makes the new ones from the old
 }
 
-// editUser makes all changes in one step, and returns the changed user. A password, and disabling
+// updateUser makes all changes in one step, and returns the changed user. A password, and disabling
 // the user, end all their sessions. It returns errNotFound if the user is gone, errOwnAccount,
 // errBusy, errRaced, and the errors of edit.Scopes.
-func (a *accounts) editUser(ctx context.Context, u User, edit userEdit, by client) (User, error) {
+func (a *accounts) updateUser(ctx context.Context, u User, edit userEdit, by client) (User, error) {
 	var hash *string
 	if edit.Password != nil {
 		made, err := a.hash(by.presence(), *edit.Password)
@@ -72,23 +73,48 @@ func (a *accounts) editUser(ctx context.Context, u User, edit userEdit, by clien
 		hash = &made
 	}
 	for range maxRaces {
-		change, events, err := a.planEdit(u, edit, hash, by)
+		change, err := edit.change(u, hash, a.now())
+		if err == nil && by.isUser(u) && locksOut(u, change) {
+			err = errOwnAccount
+		}
 		if err != nil {
 			return User{}, err
 		}
 		changed, err := a.store.UpdateUser(ctx, u.ID, change)
 		if err == nil {
 			a.followUp(ctx, u, change)
-			return changed, a.report(ctx, events...)
+			return changed, a.events.report(ctx, a.describe(u, change, by)...)
 		}
 		if !errors.Is(err, errNotFound) {
 			return User{}, err
 		}
-		if u, err = a.lookAgain(ctx, u); err != nil {
+		if u, err = a.refetch(ctx, u); err != nil {
 			return User{}, err
 		}
 	}
 	return User{}, errRaced
+}
+
+// change returns what an edit changes of u. hash is that of a new password.
+func (e userEdit) change(u User, hash *string, now time.Time) (userChange, error) {
+	change := userChange{Email: e.Email, FullName: e.FullName, PasswordHash: hash, Disabled: e.Disabled}
+	if hash != nil || e.Disabled != nil && *e.Disabled {
+		change.EndSessions = &sessionsEnd{ValidAfter: now}
+	}
+	if e.Scopes == nil {
+		return change, nil
+	}
+	granted, err := e.Scopes(u.Scopes)
+	if err == nil && granted != u.Scopes {
+		change.Scopes, change.IfScopes = &granted, &u.Scopes
+	}
+	return change, err
+}
+
+// locksOut reports whether an administrator u could not undo a change.
+func locksOut(u User, change userChange) bool {
+	return change.Disabled != nil && *change.Disabled ||
+		change.Scopes != nil && u.Scopes.has(scopeAdmin) && !change.Scopes.has(scopeAdmin)
 }
 
 // followUp does what comes after a change of u by an administrator.
@@ -102,43 +128,27 @@ func (a *accounts) followUp(ctx context.Context, u User, change userChange) {
 	}
 }
 
-// planEdit returns what an edit changes of u, and the events of that. hash is that of a new
-// password.
-func (a *accounts) planEdit(u User, edit userEdit, hash *string, by client) (userChange, []Event, error) {
-	change := userChange{Email: edit.Email, FullName: edit.FullName, PasswordHash: hash, Disabled: edit.Disabled}
+// describe returns the events of a change of u, as u was before.
+func (a *accounts) describe(u User, change userChange, by client) []Event {
 	var events []Event
-	note := func(name, detail string) { events = append(events, a.newEvent(name, u, by, detail)) }
+	add := func(name, detail string) { events = append(events, a.events.newEvent(name, u, by, detail)) }
 	if fields := changedFields(change); fields != "" {
-		note(userUpdated, fields)
+		add(userUpdated, fields)
 	}
-	if hash != nil {
-		note(passwordChanged, "")
+	if change.PasswordHash != nil {
+		add(passwordChanged, "")
 	}
-	disables := edit.Disabled != nil && *edit.Disabled
 	switch {
-	case disables && !u.Disabled:
-		note(accountDisabled, "")
-	case edit.Disabled != nil && !disables && u.Disabled:
-		note(accountEnabled, "")
+	case change.Disabled == nil || *change.Disabled == u.Disabled:
+	case *change.Disabled:
+		add(accountDisabled, "")
+	default:
+		add(accountEnabled, "")
 	}
-	if hash != nil || disables {
-		change.EndSessions = &sessionsEnd{ValidAfter: a.now()}
+	if change.Scopes != nil {
+		add(permissionsChanged, describeScopes(u.Scopes, *change.Scopes))
 	}
-	granted := u.Scopes
-	if edit.Scopes != nil {
-		var err error
-		if granted, err = edit.Scopes(u.Scopes); err != nil {
-			return userChange{}, nil, err
-		}
-	}
-	if granted != u.Scopes {
-		change.Scopes, change.IfScopes = &granted, &u.Scopes
-		note(permissionsChanged, describeScopes(u.Scopes, granted))
-	}
-	if by.isUser(u) && (disables || u.Scopes.has(scopeAdmin) && !granted.has(scopeAdmin)) {
-		return userChange{}, nil, errOwnAccount
-	}
-	return change, events, nil
+	return events
 }
 
 // describeScopes says what is granted and what is taken: "+admin -reports".
@@ -157,8 +167,8 @@ func describeScopes(before, after scopes) string {
 	return strings.Join(words, " ")
 }
 
-// removeUser deletes a user and ends all their sessions. It returns errNotFound or errOwnAccount.
-func (a *accounts) removeUser(ctx context.Context, u User, by client) error {
+// deleteUser deletes a user and ends all their sessions. It returns errNotFound or errOwnAccount.
+func (a *accounts) deleteUser(ctx context.Context, u User, by client) error {
 	if by.isUser(u) {
 		return errOwnAccount
 	}
@@ -166,7 +176,7 @@ func (a *accounts) removeUser(ctx context.Context, u User, by client) error {
 		return err
 	}
 	a.metrics.ended(endedByAdmin, 1)
-	return a.report(ctx, a.newEvent(userDeleted, u, by, ""))
+	return a.events.report(ctx, a.events.newEvent(userDeleted, u, by, ""))
 }
 
 // endSessionOf ends a session of u, or returns errNotFound.
@@ -175,7 +185,7 @@ func (a *accounts) endSessionOf(ctx context.Context, u User, sessionID string, b
 		return err
 	}
 	a.metrics.ended(endedByAdmin, 1)
-	return a.report(ctx, a.newEvent(tokenRevoked, u, by, oneByAdmin))
+	return a.events.report(ctx, a.events.newEvent(tokenRevoked, u, by, "one session"))
 }
 
 // endSessionsOf ends all sessions of u, or returns errNotFound.
@@ -185,7 +195,7 @@ func (a *accounts) endSessionsOf(ctx context.Context, u User, by client) error {
 		return err
 	}
 	a.metrics.ended(endedByAdmin, 1)
-	return a.report(ctx, a.newEvent(tokenRevoked, u, by, allByAdmin))
+	return a.events.report(ctx, a.events.newEvent(tokenRevoked, u, by, "all sessions"))
 }
 
 // clearFailures forgets wrong passwords of u. If that fails, the user may have to wait.
@@ -198,24 +208,7 @@ func (a *accounts) clearFailures(ctx context.Context, u User) {
 	}
 }
 
-// findEvents returns the first events that q asks for, oldest first. Those that wait to be written
-// come first into the store, so that nobody looks for what has just happened in vain.
+// findEvents returns the first events that q asks for, oldest first.
 func (a *accounts) findEvents(ctx context.Context, q eventQuery, limit int) ([]Event, error) {
-	if a.events == nil {
-		return nil, nil
-	}
-	a.events.hasten(ctx)
-	return a.store.Events(ctx, q, limit)
-}
-
-// ownEvents is how many of their latest events people see.
-const ownEvents = 100
-
-// eventsOf returns the latest events that concern u, latest first.
-func (a *accounts) eventsOf(ctx context.Context, u User) ([]Event, error) {
-	if a.events == nil {
-		return nil, nil
-	}
-	a.events.hasten(ctx)
-	return a.store.UserEvents(ctx, u.UID, ownEvents)
+	return a.events.read(ctx, func() ([]Event, error) { return a.store.Events(ctx, q, limit) })
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -18,7 +17,7 @@ type guard struct {
 	throttle  *throttle // nil: nobody is throttled
 	pace      pace
 	log       *slog.Logger
-	events    *recorder // nil: events are only logged
+	events    *recorder
 	now       func() time.Time
 	metrics   *metrics
 }
@@ -63,7 +62,7 @@ func (g *guard) try(ctx context.Context, t attempt) error {
 		return g.refuse(ctx, t, who)
 	case err == nil:
 		// The name only if it is one: people type their password there too.
-		g.note(ctx, t.event, t.user, t.from, "")
+		g.events.note(ctx, t.event, t.user, t.from, "")
 		err = t.wrong
 	case !errors.Is(err, errBusy):
 		return err
@@ -76,7 +75,7 @@ func (g *guard) try(ctx context.Context, t attempt) error {
 
 // refuse returns the answer to an attempt whose password was not compared.
 func (g *guard) refuse(ctx context.Context, t attempt, who standing) error {
-	g.note(ctx, rateExceeded, t.user, t.from, "")
+	g.events.note(ctx, rateExceeded, t.user, t.from, "")
 	return throttledError{who.wait}
 }
 
@@ -221,48 +220,4 @@ func (g *guard) warn(ctx context.Context, what string, u User, err error) {
 	if err != nil {
 		g.log.WarnContext(ctx, what, "username", u.Username, "err", err)
 	}
-}
-
-// newEvent returns an event that concerns u, or nobody if u is the zero User.
-func (g *guard) newEvent(name string, u User, from client, detail string) Event {
-	return Event{
-		At: g.now(), Name: name, UID: u.UID, Username: u.Username,
-		Actor: from.Actor, IP: from.IP, UserAgent: from.UserAgent, RequestID: from.RequestID, Detail: detail,
-	}
-}
-
-// note logs an event, and puts it into the store within a second or so. It neither fails nor waits.
-func (g *guard) note(ctx context.Context, name string, u User, from client, detail string) {
-	e := g.newEvent(name, u, from, detail)
-	g.logEvent(ctx, e)
-	g.events.add(e)
-}
-
-// report is note for what somebody does to the accounts of others. It returns once the events are
-// in the store, because nobody may do that unseen. If it fails, they are tried again.
-func (g *guard) report(ctx context.Context, events ...Event) error {
-	for _, e := range events {
-		g.logEvent(ctx, e)
-	}
-	g.events.add(events...)
-	if err := g.events.flush(context.WithoutCancel(ctx)); err != nil { // also if a command is interrupted
-		return fmt.Errorf("done, but not recorded yet: %w", err)
-	}
-	return nil
-}
-
-// logEvent logs an event.
-func (g *guard) logEvent(ctx context.Context, e Event) {
-	attrs := []slog.Attr{
-		slog.String("username", e.Username),
-		slog.String("source", e.IP),
-		slog.String("request_id", e.RequestID),
-	}
-	if e.Actor != "" {
-		attrs = append(attrs, slog.String("actor", e.Actor))
-	}
-	if e.Detail != "" {
-		attrs = append(attrs, slog.String("detail", e.Detail))
-	}
-	g.log.LogAttrs(ctx, eventLevels[e.Name], e.Name, attrs...)
 }

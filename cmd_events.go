@@ -13,8 +13,8 @@ import (
 // followInterval is how often events -f looks for new events.
 const followInterval = time.Second
 
-// eventsPrinted is how many events are read at once.
-const eventsPrinted = 1000
+// eventsRead is how many events are read at once.
+const eventsRead = 1000
 
 // eventsCommand prints events, each as a line of JSON, and with -f goes on with those to come.
 func eventsCommand(ctx context.Context, in *invocation) error {
@@ -40,7 +40,7 @@ func eventsCommand(ctx context.Context, in *invocation) error {
 // eventQuery returns which events the options ask for.
 func (in *invocation) eventQuery(now time.Time) (eventQuery, error) {
 	q := eventQuery{Name: in.text("event"), Key: usernameKey(in.text("user"))}
-	if _, ok := eventLevels[q.Name]; !ok && in.isSet("event") {
+	if _, ok := eventKinds[q.Name]; !ok && in.isSet("event") {
 		return q, usageErrorf("-event: there is no event %s; want one of %s", quoted(q.Name), strings.Join(eventNames(), ", "))
 	}
 	if in.isSet("user") && (q.Key == "" || !isStorable(q.Key)) {
@@ -80,7 +80,7 @@ func parseAge(text string) (time.Duration, error) {
 func printEvents(ctx context.Context, w io.Writer, store eventStore, q eventQuery) (last int64, err error) {
 	out := bufio.NewWriter(w)
 	for {
-		events, err := store.Events(ctx, q, eventsPrinted)
+		events, err := store.Events(ctx, q, eventsRead)
 		if err != nil {
 			return q.After, errors.Join(err, out.Flush())
 		}
@@ -90,7 +90,7 @@ func printEvents(ctx context.Context, w io.Writer, store eventStore, q eventQuer
 			}
 			q.After = e.ID
 		}
-		if len(events) < eventsPrinted {
+		if len(events) < eventsRead {
 			return q.After, out.Flush()
 		}
 	}

@@ -78,7 +78,7 @@ func serveHTTP(ctx context.Context, cfg config, out *logWriter) error {
 	}
 	defer acc.store.Close()
 	spareThreads()
-	acc.note(ctx, systemStarted, User{}, client{}, aboutServer(cfg))
+	acc.events.note(ctx, systemStarted, User{}, client{}, aboutServer(cfg))
 	log.Info("listening", "addr", ln.Addr().String(), "systemd_socket", cfg.Socket != nil, "tls", cfg.Certificate != nil, "version", buildVersion())
 	out.Flush() // scripts wait for this line
 	headroom := heapHeadroom()
@@ -93,8 +93,7 @@ func openAccounts(ctx context.Context, cfg config, measured *metrics, log *slog.
 	if err != nil {
 		return nil, err
 	}
-	acc := newAccounts(cfg, users, log)
-	acc.enableMetrics(measured)
+	acc := newAccounts(cfg, users, measured, log)
 	err = acc.enableTokens(cfg)
 	if err == nil && cfg.AdminUsername != "" {
 		err = acc.ensureAdmin(ctx, cfg.AdminUsername, cfg.AdminPassword)
@@ -125,7 +124,7 @@ func serveAccounts(ctx context.Context, cfg config, acc *accounts, ln net.Listen
 	go acc.events.run(serving)
 	defer acc.events.flush(serving) // which logs its failure
 	announce := func() {
-		acc.note(serving, systemStopped, User{}, client{}, aboutServer(cfg))
+		acc.events.note(serving, systemStopped, User{}, client{}, aboutServer(cfg))
 		acc.stop()
 		notifySystemd(stoppingState(cfg.ShutdownDelay+cfg.Shutdown), log)
 	}

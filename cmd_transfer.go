@@ -38,7 +38,7 @@ func importUsersCommand(ctx context.Context, in *invocation) error {
 // withReadOnlyAccounts is withAccounts for a command that only reads. A SQLite file that does not
 // exist is an empty store, and so is a database without tables.
 func (in *invocation) withReadOnlyAccounts(ctx context.Context, do func(*accounts) error) error {
-	withNoUsers := func() error { return do(newAccounts(in.cfg, newMemStore(), slog.New(slog.DiscardHandler))) }
+	withNoUsers := func() error { return do(newAccounts(in.cfg, newMemStore(), nil, slog.New(slog.DiscardHandler))) }
 	if path, ok := sqlitePath(in.cfg.DatabaseURL); ok {
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 			return withNoUsers()
@@ -138,7 +138,7 @@ func exportUsersCommand(ctx context.Context, in *invocation) error {
 	}
 	return in.withAccounts(ctx, readOnly, func(a *accounts) error {
 		// Before it is done, so that nobody gets hashes unseen. A copy of a database may be read-only.
-		if err := a.report(ctx, a.newEvent(usersExported, User{}, cliClient(), "")); err != nil {
+		if err := a.events.report(ctx, a.events.newEvent(usersExported, User{}, cliClient(), "")); err != nil {
 			fmt.Fprintln(in.stderr, "warning: the export is not recorded as an event:", err)
 		}
 		n := 0

@@ -194,7 +194,7 @@ func setPasswordCommand(ctx context.Context, in *invocation) error {
 		if err != nil {
 			return err
 		}
-		if _, err := a.editUser(ctx, u, userEdit{Password: &password}, cliClient()); err != nil {
+		if _, err := a.updateUser(ctx, u, userEdit{Password: &password}, cliClient()); err != nil {
 			return err
 		}
 		return in.printf("changed the password of %s", quoted(u.Username))
@@ -217,7 +217,7 @@ func (in *invocation) editScopes(ctx context.Context, edit func(now scopes, name
 	}
 	return in.withUser(ctx, func(a *accounts, u User) error {
 		next := func(now scopes) (scopes, error) { return edit(now, names...) }
-		u, err := a.editUser(ctx, u, userEdit{Scopes: next}, cliClient())
+		u, err := a.updateUser(ctx, u, userEdit{Scopes: next}, cliClient())
 		if err != nil {
 			return err
 		}
@@ -227,7 +227,7 @@ func (in *invocation) editScopes(ctx context.Context, edit func(now scopes, name
 
 func disableUserCommand(ctx context.Context, in *invocation) error {
 	return in.withUser(ctx, func(a *accounts, u User) error {
-		if _, err := a.editUser(ctx, u, userEdit{Disabled: new(true)}, cliClient()); err != nil {
+		if _, err := a.updateUser(ctx, u, userEdit{Disabled: new(true)}, cliClient()); err != nil {
 			return err
 		}
 		return in.printf("disabled %s", quoted(u.Username))
@@ -236,7 +236,7 @@ func disableUserCommand(ctx context.Context, in *invocation) error {
 
 func enableUserCommand(ctx context.Context, in *invocation) error {
 	return in.withUser(ctx, func(a *accounts, u User) error {
-		if _, err := a.editUser(ctx, u, userEdit{Disabled: new(false)}, cliClient()); err != nil {
+		if _, err := a.updateUser(ctx, u, userEdit{Disabled: new(false)}, cliClient()); err != nil {
 			return err
 		}
 		return in.printf("enabled %s", quoted(u.Username))
@@ -253,7 +253,7 @@ func deleteUserCommand(ctx context.Context, in *invocation) error {
 				return err
 			}
 		}
-		if err := a.removeUser(ctx, u, cliClient()); err != nil {
+		if err := a.deleteUser(ctx, u, cliClient()); err != nil {
 			return err
 		}
 		return in.printf("deleted %s", quoted(u.Username))

@@ -39,56 +39,38 @@ const (
 	sessionRenewed = "session_renewed"
 )
 
-// eventLevels has every name of an event that is kept, and the level of its log line.
-var eventLevels = map[string]slog.Level{
-	loginSucceeded:       slog.LevelInfo,
-	loginFailed:          slog.LevelWarn,
-	rateExceeded:         slog.LevelWarn,
-	tokenReused:          slog.LevelWarn,
-	tokenRevoked:         slog.LevelInfo,
-	passwordChanged:      slog.LevelInfo,
-	passwordChangeFailed: slog.LevelWarn,
-	userCreated:          slog.LevelInfo,
-	userUpdated:          slog.LevelInfo,
-	userDeleted:          slog.LevelInfo,
-	usersImported:        slog.LevelInfo,
-	usersExported:        slog.LevelInfo,
-	permissionsChanged:   slog.LevelInfo,
-	accountDisabled:      slog.LevelInfo,
-	accountEnabled:       slog.LevelInfo,
-	authorizationFailed:  slog.LevelWarn,
-	systemStarted:        slog.LevelInfo,
-	systemStopped:        slog.LevelInfo,
+// An eventKind says how an event is logged, and how many like it are kept in a minute for one
+// account: from one source, and in all. 0 means any number.
+type eventKind struct {
+	level                 slog.Level
+	perSource, perAccount int
 }
 
-// eventNames returns the names of all events, sorted.
-func eventNames() []string { return slices.Sorted(maps.Keys(eventLevels)) }
-
-// Details of tokenRevoked.
-const (
-	byLogout     = "logout"
-	oneByUser    = "one session, by the user"
-	allByUser    = "all sessions, by the user"
-	othersByUser = "all other sessions, by the user"
-	oneByAdmin   = "one session, by an administrator"
-	allByAdmin   = "all sessions, by an administrator"
-)
-
-// perMinute returns how many events like e go into the store in a minute, from one source and in
-// all, for the same account; 0 means any number. It limits those that cost a client nothing:
-// otherwise one client could push out all others. Each of the rest took a password hash, or a
-// login before it.
-func perMinute(e Event) (ofSource, ofAccount int) {
-	switch {
-	case e.Actor != "":
-		return 0, 0
-	case e.Name == rateExceeded:
-		return 1, 60
-	case e.Name == authorizationFailed, e.Name == userUpdated, e.Detail == allByUser, e.Detail == othersByUser:
-		return 0, 10
-	}
-	return 0, 0
+// eventKinds has every event that is kept. The numbers limit the events that a client can repeat
+// without hashing a password: otherwise one client could push out all other events.
+var eventKinds = map[string]eventKind{
+	loginSucceeded:       {},
+	loginFailed:          {level: slog.LevelWarn},
+	rateExceeded:         {level: slog.LevelWarn, perSource: 1, perAccount: 60},
+	tokenReused:          {level: slog.LevelWarn},
+	tokenRevoked:         {perAccount: 60},
+	passwordChanged:      {},
+	passwordChangeFailed: {level: slog.LevelWarn},
+	userCreated:          {},
+	userUpdated:          {perAccount: 10},
+	userDeleted:          {},
+	usersImported:        {},
+	usersExported:        {},
+	permissionsChanged:   {},
+	accountDisabled:      {},
+	accountEnabled:       {},
+	authorizationFailed:  {level: slog.LevelWarn, perAccount: 10},
+	systemStarted:        {},
+	systemStopped:        {},
 }
+
+// eventNames returns the names of all events that are kept, sorted.
+func eventNames() []string { return slices.Sorted(maps.Keys(eventKinds)) }
 
 const (
 	eventDelay       = time.Second // in which events gather
@@ -96,13 +78,14 @@ const (
 	maxWaitingEvents = 10_000      // while the store takes none
 )
 
-// A recorder puts events into the store, many together. A crash loses the last ones, which the log
-// has. If the store takes none, the oldest are dropped: no login waits for them, or fails.
-// A nil recorder does nothing.
+// A recorder logs events, and puts them into the store, many together. A crash loses the last ones,
+// which the log has. If the store takes none, the oldest are dropped: no login waits for them, or
+// fails.
 type recorder struct {
-	store   eventStore
+	store   eventStore // nil: events are only logged
 	metrics *metrics
 	log     *slog.Logger
+	now     func() time.Time
 	full    chan struct{} // eventBatch events wait
 	turn    chan struct{} // has an element while a batch is written
 
@@ -119,20 +102,65 @@ type minute struct {
 	events int
 }
 
-// maxRecent is how many kinds of events perMinute distinguishes. One takes some 200 bytes.
+// maxRecent is how many kinds of repeated events are counted. One takes some 200 bytes.
 const maxRecent = 10_000
 
-func newRecorder(store eventStore, log *slog.Logger) *recorder {
+func newRecorder(store eventStore, measured *metrics, log *slog.Logger, now func() time.Time) *recorder {
 	return &recorder{
-		store: store, log: log,
+		store: store, metrics: measured, log: log, now: now,
 		full: make(chan struct{}, 1), turn: make(chan struct{}, 1),
 		recent: newCache[string, minute](maxRecent),
 	}
 }
 
+// newEvent returns an event that concerns u, or nobody if u is the zero User.
+func (r *recorder) newEvent(name string, u User, from client, detail string) Event {
+	return Event{
+		At: r.now(), Name: name, UID: u.UID, Username: u.Username,
+		Actor: from.Actor, IP: from.IP, UserAgent: from.UserAgent, RequestID: from.RequestID, Detail: detail,
+	}
+}
+
+// note logs an event, and puts it into the store within a second or so. It neither fails nor waits.
+func (r *recorder) note(ctx context.Context, name string, u User, from client, detail string) {
+	e := r.newEvent(name, u, from, detail)
+	r.logEvent(ctx, e)
+	r.add(e)
+}
+
+// report is note for what somebody does to the accounts of others, which must not happen unseen. It
+// returns after the events are stored, also if ctx ends meanwhile. If it fails, the events wait to
+// be stored later.
+func (r *recorder) report(ctx context.Context, events ...Event) error {
+	for _, e := range events {
+		r.logEvent(ctx, e)
+	}
+	r.add(events...)
+	if err := r.flush(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("done, but not recorded yet: %w", err)
+	}
+	return nil
+}
+
+// logEvent logs an event.
+func (r *recorder) logEvent(ctx context.Context, e Event) {
+	attrs := []slog.Attr{
+		slog.String("username", e.Username),
+		slog.String("source", e.IP),
+		slog.String("request_id", e.RequestID),
+	}
+	if e.Actor != "" {
+		attrs = append(attrs, slog.String("actor", e.Actor))
+	}
+	if e.Detail != "" {
+		attrs = append(attrs, slog.String("detail", e.Detail))
+	}
+	r.log.LogAttrs(ctx, eventKinds[e.Name].level, e.Name, attrs...)
+}
+
 // add has events wait for the next batch, except those that come too often.
 func (r *recorder) add(events ...Event) {
-	if r == nil {
+	if r.store == nil {
 		return
 	}
 	r.mu.Lock()
@@ -152,11 +180,14 @@ func (r *recorder) add(events ...Event) {
 	r.trimLocked()
 }
 
-// admitLocked counts an event, and reports whether it is within perMinute.
+// admitLocked counts an event, and reports whether it is within the limits of its kind. They do
+// not hold for administrators.
 func (r *recorder) admitLocked(e Event) bool {
-	ofSource, ofAccount := perMinute(e)
-	key := e.Name + " " + e.UID
-	return r.isFewLocked(key+" "+sourceOf(e.IP), e.At, ofSource) && r.isFewLocked(key, e.At, ofAccount)
+	if e.Actor != "" {
+		return true
+	}
+	kind, key := eventKinds[e.Name], e.Name+" "+e.UID
+	return r.isFewLocked(key+" "+sourceOf(e.IP), e.At, kind.perSource) && r.isFewLocked(key, e.At, kind.perAccount)
 }
 
 // isFewLocked counts an event with this key, and reports whether there are at most atMost in this
@@ -178,15 +209,12 @@ func (r *recorder) isFewLocked(key string, at time.Time, atMost int) bool {
 func (r *recorder) trimLocked() {
 	if excess := len(r.waiting) - maxWaitingEvents; excess > 0 {
 		r.dropped += excess
-		r.waiting = append([]Event(nil), r.waiting[excess:]...)
+		r.waiting = slices.Clone(r.waiting[excess:])
 	}
 }
 
 // run writes the events that wait, until ctx is done.
 func (r *recorder) run(ctx context.Context) {
-	if r == nil {
-		return
-	}
 	tick := time.NewTicker(eventDelay)
 	defer tick.Stop()
 	for {
@@ -213,9 +241,6 @@ func (r *recorder) flushSafely(ctx context.Context) {
 // flush writes all events that wait. Others that write at the same time are waited for, so that
 // events stay in order. If it fails, the events go on waiting.
 func (r *recorder) flush(ctx context.Context) error {
-	if r == nil {
-		return nil
-	}
 	patience, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	select {
@@ -239,6 +264,16 @@ func (r *recorder) flush(ctx context.Context) error {
 
 // readerPatience is how long somebody who reads events waits for the latest to be written.
 const readerPatience = 500 * time.Millisecond
+
+// read returns the events that find finds in the store, or none if none are kept. Those that wait
+// are written first, so that nobody looks for what has just happened in vain.
+func (r *recorder) read(ctx context.Context, find func() ([]Event, error)) ([]Event, error) {
+	if r.store == nil {
+		return nil, nil
+	}
+	r.hasten(ctx)
+	return find()
+}
 
 // hasten has the events that wait written now, and waits until they are, but not for longer than
 // readerPatience.

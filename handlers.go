@@ -20,15 +20,15 @@ type caller struct {
 	Session Session
 }
 
-// acting returns an administrator who acts on the accounts of others.
+// acting returns me as the actor of a change to another account.
 func (me caller) acting() caller {
 	me.Actor, me.ActorID = me.User.Username, me.User.ID
 	return me
 }
 
 // createUser registers a user. An administrator may do so at any time, and may also give the user
-// scopes. From anybody else such members are ignored, unless a token that has expired, for
-// example, shows that an administrator may have sent them.
+// scopes. In other requests such members are ignored; with an invalid token they are refused,
+// because an administrator may have sent them.
 func (a *api) createUser(ctx context.Context, w http.ResponseWriter, r *http.Request, from client) error {
 	u, err := a.createByBody(ctx, r, from)
 	a.accounts.metrics.registration(registrationResult(err))
@@ -53,7 +53,7 @@ func (a *api) createByBody(ctx context.Context, r *http.Request, from client) (U
 	if err != nil {
 		return User{}, err
 	}
-	if badToken != nil && wantsAdministrator(members) {
+	if badToken != nil && hasAdminMembers(members) {
 		return User{}, badToken
 	}
 	if isAdmin {
@@ -71,7 +71,7 @@ func (a *api) register(ctx context.Context, members []member, from client) (User
 }
 
 func (a *api) createAccount(ctx context.Context, members []member, by client) (User, error) {
-	req, err := parseAdministratorsUser(members, a.accounts.minPasswordLength)
+	req, err := parseNewUserByAdmin(members, a.accounts.minPasswordLength)
 	if err != nil {
 		return User{}, err
 	}
@@ -175,10 +175,13 @@ func (a *api) readUsers(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	return writeJSON(w, http.StatusOK, newExposedUsers(users))
 }
 
+// A userHandlerFunc is a handlerFunc for requests of a signed-in user.
+type userHandlerFunc func(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller) error
+
 // signedIn is for operations of a signed-in user: it calls h with the user and the session
 // that the request's bearer token names. It reads the body first, so that a session that
 // ends while the client is slow to send its body has ended for this request, too.
-func (a *api) signedIn(h func(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller) error) handlerFunc {
+func (a *api) signedIn(h userHandlerFunc) handlerFunc {
 	return func(ctx context.Context, w http.ResponseWriter, r *http.Request, from client) error {
 		token, err := bearerToken(r.Header["Authorization"])
 		if err != nil {

@@ -7,10 +7,10 @@ import (
 
 // administrator is for operations of administrators: it is signedIn for users who have the scope
 // admin now. Others learn nothing: they get the same answer whatever they ask for.
-func (a *api) administrator(h func(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller) error) handlerFunc {
+func (a *api) administrator(h userHandlerFunc) handlerFunc {
 	return a.signedIn(func(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller) error {
 		if !me.User.Scopes.has(scopeAdmin) {
-			a.accounts.note(ctx, authorizationFailed, me.User, me.client, r.Pattern)
+			a.accounts.events.note(ctx, authorizationFailed, me.User, me.client, r.Pattern)
 			return errNotPermitted
 		}
 		return h(ctx, w, r, me.acting())
@@ -57,7 +57,7 @@ func (a *api) updateUser(ctx context.Context, w http.ResponseWriter, r *http.Req
 	if err != nil {
 		return err
 	}
-	u, err = a.accounts.editUser(ctx, u, edit, me.client)
+	u, err = a.accounts.updateUser(ctx, u, edit, me.client)
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (a *api) deleteUser(ctx context.Context, w http.ResponseWriter, r *http.Req
 	if err != nil {
 		return err
 	}
-	return noContent(w, a.accounts.removeUser(ctx, u, me.client))
+	return noContent(w, a.accounts.deleteUser(ctx, u, me.client))
 }
 
 // readUserSessions answers with the sessions of a user.
@@ -79,13 +79,13 @@ func (a *api) readUserSessions(ctx context.Context, w http.ResponseWriter, r *ht
 	if err != nil {
 		return err
 	}
-	limit, err := parseLimit(r.URL.RawQuery)
+	limit, err := parseLimitOnly(r.URL.RawQuery)
 	if err != nil {
 		return err
 	}
 	return sendList(w, a.accounts.lists, me, func() (any, error) {
 		sessions, err := a.accounts.listSessions(ctx, u, Session{}, limit)
-		return newOthersSessions(sessions), err
+		return newUserSessions(sessions), err
 	})
 }
 

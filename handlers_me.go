@@ -42,7 +42,7 @@ func (a *api) updatePassword(ctx context.Context, w http.ResponseWriter, r *http
 
 // deleteUsersMe deletes the signed-in user.
 func (a *api) deleteUsersMe(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller) error {
-	return noContent(w, a.accounts.deleteUser(ctx, me.User, me.Session, me.client))
+	return noContent(w, a.accounts.deleteOwnAccount(ctx, me.User, me.Session, me.client))
 }
 
 // readSessions answers with the sessions of the signed-in user.

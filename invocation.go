@@ -54,8 +54,7 @@ type option struct {
 	repeated             bool
 }
 
-// isForDatabase reports whether a command is of no use to the users of a server without a
-// database, who exist only in its memory.
+// isForDatabase reports whether a command needs a database.
 func (c command) isForDatabase() bool {
 	return c.needs&(forUsers|forDatabase) != 0 && c.needs&forServer == 0
 }
@@ -154,7 +153,7 @@ func (in *invocation) withAccounts(ctx context.Context, mode openMode, do func(*
 		return interrupted(ctx, explainMissing(in.cfg.DatabaseURL, err))
 	}
 	defer db.Close()
-	return interrupted(ctx, do(newAccounts(in.cfg, sqlStore{db}, log)))
+	return interrupted(ctx, do(newAccounts(in.cfg, sqlStore{db}, nil, log)))
 }
 
 // warn prints the warnings about the settings, and returns a log for those that come later.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,7 +28,9 @@ func startMeasured(t testing.TB, set ...func(*accounts)) *testServer {
 		for _, f := range set {
 			f(acc)
 		}
-		acc.enableMetrics(newMetrics("v1.2.3", func() int64 { return 7 }))
+		acc.metrics = newMetrics("v1.2.3", func() int64 { return 7 })
+		acc.store = acc.metrics.measure(acc.store)
+		acc.metrics.watch(acc.hashes)
 	})
 }
 
@@ -214,15 +217,24 @@ var countedEnds = []countedStep{
 		s.begin("alice")
 		u, err := acc.store.UserByKey(ctx, "alice")
 		for _, edit := range []userEdit{{Password: new("another password")}, {Disabled: new(true)}, {Disabled: new(false)}} {
-			_, editErr := acc.editUser(ctx, u, edit, by)
+			_, editErr := acc.updateUser(ctx, u, edit, by)
 			err = errors.Join(err, editErr)
 		}
-		if err = errors.Join(err, acc.endSessionsOf(ctx, u, by), acc.removeUser(ctx, u, by)); err != nil {
+		if err = errors.Join(err, acc.endSessionsOf(ctx, u, by), acc.deleteUser(ctx, u, by)); err != nil {
 			t.Error(err)
 		}
 	}, scraped{loggedIn: 1, hashedOurs: 2, `sessions_ended_total{reason="admin"}`: 4}, nil},
-	{"events that are dropped", func(_ *testing.T, s *testServer) { s.acc.metrics.eventsDropped(3) }, scraped{"events_dropped_total": 3}, nil},
+	{"events that are dropped", func(_ *testing.T, s *testServer) {
+		s.acc.events.store = eventFault{}
+		s.acc.events.add(slices.Repeat([]Event{{Name: loginSucceeded}}, maxWaitingEvents+3)...)
+		s.acc.events.flush(s.t.Context())
+	}, scraped{"events_dropped_total": 3}, nil},
 }
+
+// An eventFault is a store that takes no events.
+type eventFault struct{ eventStore }
+
+func (eventFault) AddEvents(context.Context, []Event) error { return errUnavailable }
 
 // TestCounts: each thing that happens is counted once, and nothing else is.
 func TestCounts(t *testing.T) {

@@ -243,9 +243,9 @@ func FuzzLogLine(f *testing.F) {
 	f.Fuzz(func(t *testing.T, method, path, id, forwarded, username string) {
 		log := new(safeBuffer)
 		logger := slog.New(slog.NewJSONHandler(log, nil))
-		acc := &accounts{guard: guard{log: logger, now: time.Now}}
+		events := newRecorder(nil, nil, logger, time.Now)
 		h := identified(logger, []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}, logged(logger, nil, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			acc.note(r.Context(), loginFailed, User{Username: username}, sender(r), path)
+			events.note(r.Context(), loginFailed, User{Username: username}, sender(r), path)
 			writeError(w, r, logger, errors.New(path))
 		})))
 		r := httptest.NewRequest("GET", "/", nil)

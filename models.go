@@ -49,7 +49,7 @@ type Session struct {
 type Event struct {
 	ID        int64 // later ones are greater; the store gives it
 	At        time.Time
-	Name      string // one of eventKinds
+	Name      string // of OWASP's logging vocabulary; see events.go
 	UID       string // of the user concerned
 	Username  string // of the user concerned, by then
 	Actor     string // who did it, if not the user
@@ -108,7 +108,7 @@ type client struct {
 	request   context.Context // ends when the client hangs up; may be nil
 }
 
-// isUser reports whether it is the administrator u who acts.
+// isUser reports whether u is the administrator who acts.
 func (c client) isUser(u User) bool { return c.ActorID != 0 && c.ActorID == u.ID }
 
 // presence returns a context that ends when the client hangs up.

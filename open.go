@@ -57,23 +57,27 @@ func openReadOnly(ctx context.Context, url string, log *slog.Logger) (*database,
 }
 
 // newAccounts returns accounts that make no tokens yet; see enableTokens.
-func newAccounts(cfg config, users store, log *slog.Logger) *accounts {
+func newAccounts(cfg config, users store, measured *metrics, log *slog.Logger) *accounts {
 	var limiter *throttle
 	if cfg.Throttled {
 		limiter = newThrottle(cfg.Secret, cfg.SecretFallbacks)
 	}
-	var events *recorder
+	users = measured.measure(users)
+	var kept eventStore
 	if cfg.EventAge > 0 {
-		events = newRecorder(users, log)
+		kept = users
 	}
+	hashes := newQueue(cores)
+	measured.watch(hashes)
 	return &accounts{
 		guard: guard{
 			store:     users,
 			passwords: newHasher(cfg.Rounds),
-			hashes:    newQueue(cores),
+			hashes:    hashes,
 			throttle:  limiter,
+			metrics:   measured,
 			log:       log,
-			events:    events,
+			events:    newRecorder(kept, measured, log, time.Now),
 			now:       time.Now,
 		},
 		lists:             newQueue((cores + 1) / 2), // which leaves cores to other requests
@@ -84,15 +88,6 @@ func newAccounts(cfg config, users store, log *slog.Logger) *accounts {
 		registrationOpen:  cfg.RegistrationOpen,
 		minPasswordLength: cfg.MinPasswordLength,
 	}
-}
-
-// enableMetrics makes the accounts count what they do. It does nothing if m is nil.
-func (a *accounts) enableMetrics(m *metrics) {
-	a.metrics, a.store = m, m.measure(a.store)
-	if a.events != nil {
-		a.events.store, a.events.metrics = a.store, m
-	}
-	m.watch(a.hashes)
 }
 
 // enableTokens makes the accounts issue and accept tokens.

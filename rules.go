@@ -56,7 +56,8 @@ func (r *settingReader) applyRules(c *config) {
 	}
 }
 
-// checkMetrics refuses metrics at the address of the API. It lets port 0 stand for two ports.
+// checkMetrics refuses metrics at the address of the API. Port 0 may be used for both. It
+// also warns about public addresses.
 func (r *settingReader) checkMetrics(c *config) {
 	host, port, _ := net.SplitHostPort(c.MetricsAddr)
 	switch {

@@ -19,8 +19,8 @@ type edgeSettings struct {
 }
 
 // An operation is one line of the API: a pattern of http.ServeMux, whether the body is read,
-// and the handler. A handler that is wrapped in signedIn needs a user, and one in administrator a
-// user who is one; the others need nobody.
+// and the handler. signedIn requires a user, and administrator the scope admin. Other
+// handlers require no token.
 type operation struct {
 	pattern string
 	body    func(handlerFunc) handlerFunc // readsBody or ignoresBody

@@ -81,7 +81,7 @@ func startServer(t testing.TB, set ...func(*accounts, *edgeSettings)) *testServe
 	for _, f := range set {
 		f(acc, &cfg)
 	}
-	acc.events = newRecorder(acc.store, logger)
+	acc.events = newRecorder(acc.store, acc.metrics, logger, clock.Now)
 	srv := httptest.NewUnstartedServer(nil)
 	srv.Config = newServer(newHandler(cfg, acc, logger), time.Minute, logger)
 	srv.Start()

@@ -29,7 +29,7 @@ func TestLastEventWins(t *testing.T) {
 func quietAccounts(t testing.TB, s store) *accounts {
 	t.Helper()
 	return &accounts{
-		guard:            guard{store: s, passwords: newHasher(1), hashes: newQueue(4), log: slog.New(slog.DiscardHandler), now: time.Now},
+		guard:            guard{store: s, passwords: newHasher(1), hashes: newQueue(4), log: slog.New(slog.DiscardHandler), now: time.Now, events: newRecorder(nil, nil, slog.New(slog.DiscardHandler), time.Now)},
 		tokens:           secretSigner(t),
 		refreshTokens:    newRefreshKeys([]byte(testSecret), nil),
 		lists:            newQueue(4),
@@ -59,7 +59,7 @@ var sessionEnds = []sessionEnd{
 		return disableUser(ctx, acc.store, u.ID, acc.now())
 	}, true},
 	{"delete", func(ctx context.Context, acc *accounts, u User, _ issuedTokens, own Session) error {
-		return acc.deleteUser(ctx, u, own, client{})
+		return acc.deleteOwnAccount(ctx, u, own, client{})
 	}, true},
 }
 

@@ -44,7 +44,7 @@ func (a *accounts) login(ctx context.Context, given credentials, from client) (i
 		if err != nil {
 			return issuedTokens{}, err
 		}
-		a.note(ctx, loginSucceeded, u, from, "")
+		a.events.note(ctx, loginSucceeded, u, from, "")
 		return tokens, nil
 	}
 	return issuedTokens{}, errRaced
@@ -192,7 +192,7 @@ func (a *accounts) refresh(ctx context.Context, token string, from client) (issu
 		next, err := a.nextGeneration(ctx, s, generation, now)
 		switch {
 		case err == nil:
-			a.logEvent(ctx, a.newEvent(sessionRenewed, u, from, "")) // too many to keep
+			a.events.logEvent(ctx, a.events.newEvent(sessionRenewed, u, from, "")) // too many to keep
 			tokens, err := a.tokensOf(u, next, now)
 			tokens.Repeated = next.Generation == s.Generation
 			return tokens, err
@@ -236,7 +236,7 @@ func (a *accounts) endReused(ctx context.Context, u User, s Session, from client
 		return replaceNotFound(err, errSessionEnded)
 	}
 	a.metrics.ended(endedByReuse, 1)
-	a.note(ctx, tokenReused, u, from, "")
+	a.events.note(ctx, tokenReused, u, from, "")
 	return errRefreshReused
 }
 
@@ -285,11 +285,11 @@ func (a *accounts) endSession(ctx context.Context, u User, sessionID, reason str
 		return err
 	}
 	a.metrics.ended(reason, 1)
-	detail := oneByUser
+	detail := "one session"
 	if reason == endedByLogout {
-		detail = byLogout
+		detail = "logout"
 	}
-	a.note(ctx, tokenRevoked, u, from, detail)
+	a.events.note(ctx, tokenRevoked, u, from, detail)
 	return nil
 }
 
@@ -300,10 +300,10 @@ func (a *accounts) endSessions(ctx context.Context, u User, keep string, from cl
 		return replaceNotFound(err, errBadToken)
 	}
 	a.metrics.ended(endedByUser, 1)
-	detail := allByUser
+	detail := "all sessions"
 	if keep != "" {
-		detail = othersByUser
+		detail = "all other sessions"
 	}
-	a.note(ctx, tokenRevoked, u, from, detail)
+	a.events.note(ctx, tokenRevoked, u, from, detail)
 	return nil
 }

@@ -315,11 +315,11 @@ func TestFreshLoginClock(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.clock.Advance(-time.Hour)
-	if err := s.acc.deleteUser(t.Context(), u, session, client{}); !errors.Is(err, errStaleLogin) {
+	if err := s.acc.deleteOwnAccount(t.Context(), u, session, client{}); !errors.Is(err, errStaleLogin) {
 		t.Errorf("%v; want errStaleLogin", err)
 	}
 	s.clock.Advance(time.Hour)
-	if err := s.acc.deleteUser(t.Context(), u, session, client{}); err != nil {
+	if err := s.acc.deleteOwnAccount(t.Context(), u, session, client{}); err != nil {
 		t.Errorf("by the right time: %v", err)
 	}
 }

@@ -10,7 +10,7 @@ import (
 var settings = []setting{
 	{name: "ADDR", flag: "addr", fallback: "localhost:8000", needs: forServer | forReady, kind: as((*settingReader).address, func(c *config) *string { return &c.Addr }),
 		meaning: "listen address; port 0 picks one, which the \"listening\" log line names"},
-	{name: "METRICS_ADDR", needs: forServer, kind: as((*settingReader).metricsAddress, func(c *config) *string { return &c.MetricsAddr }),
+	{name: "METRICS_ADDR", needs: forServer, kind: as((*settingReader).optionalAddress, func(c *config) *string { return &c.MetricsAddr }),
 		meaning: "address that serves /metrics for Prometheus, over plain HTTP. Empty: nothing is measured"},
 	{name: "DATABASE_URL", flag: "db", secret: true, needs: forUsers | forTokens | forDatabase, kind: as((*settingReader).databaseURL, func(c *config) *string { return &c.DatabaseURL }),
 		meaning: "empty: memory. sqlite:path/to/file.db. postgres://... (any libpq URL, several hosts allowed). SQLAlchemy's spelling works"},

@@ -34,6 +34,7 @@ type store interface {
 	sessionStore
 	historyStore
 	eventStore
+	sweepStore
 
 	// Ping returns nil if the store can be read.
 	Ping(ctx context.Context) error
@@ -68,10 +69,6 @@ type userStore interface {
 	// most limit. Its Text and Scope have no NUL.
 	FindUsers(ctx context.Context, q userQuery, limit int) ([]User, error)
 
-	// FoldUsers prepares at most limit users for FindUsers, which finds the others, too, but
-	// more slowly. It returns how many: fewer than limit means that nothing is left to do.
-	FoldUsers(ctx context.Context, limit int) (int, error)
-
 	// Users yields every user of one moment, in the order of their creation. It may take as
 	// long as ctx allows. After an error it yields nothing more.
 	Users(ctx context.Context) iter.Seq2[User, error]
@@ -105,15 +102,6 @@ type sessionStore interface {
 	// EndSession deletes a session of this user, or returns errNotFound if there
 	// is none, or none any more.
 	EndSession(ctx context.Context, userID int64, sessionID string) error
-
-	// DeleteExpiredSessions deletes at most limit sessions that have expired at
-	// now, and returns how many it has deleted.
-	DeleteExpiredSessions(ctx context.Context, now time.Time, limit int) (int, error)
-
-	// DeleteEndedSessions deletes rows of sessions that UpdateUser has ended. It handles at
-	// most limit sessions or users and returns how many; fewer than limit means that nothing
-	// is left to do.
-	DeleteEndedSessions(ctx context.Context, limit int) (int, error)
 }
 
 // A historyStore remembers failed logins, and where users have logged in from.
@@ -137,10 +125,6 @@ type historyStore interface {
 
 	// ForgetSources forgets from where a user has logged in, except from the source keep.
 	ForgetSources(ctx context.Context, userID int64, keep string) error
-
-	// DeleteOldFailures forgets at most limit accounts without a wrong password since
-	// before, and returns how many.
-	DeleteOldFailures(ctx context.Context, before time.Time, limit int) (int, error)
 }
 
 // An eventStore keeps what has happened, for some time.
@@ -154,10 +138,27 @@ type eventStore interface {
 
 	// UserEvents returns the latest events that concern the user with this UID, latest first.
 	UserEvents(ctx context.Context, uid string, limit int) ([]Event, error)
+}
+
+// A sweepStore does in batches what can wait. Each method returns how many rows or users it has
+// handled: fewer than limit means that nothing is left to do.
+type sweepStore interface {
+	// DeleteExpiredSessions deletes sessions that have expired at now.
+	DeleteExpiredSessions(ctx context.Context, now time.Time, limit int) (int, error)
+
+	// DeleteEndedSessions deletes rows of sessions that UpdateUser has ended.
+	DeleteEndedSessions(ctx context.Context, limit int) (int, error)
+
+	// DeleteOldFailures forgets accounts without a wrong password since before.
+	DeleteOldFailures(ctx context.Context, before time.Time, limit int) (int, error)
 
 	// DeleteOldEvents deletes those of the oldest limit events that are from before a time, or
-	// more than maxEvents behind the latest. It returns how many.
+	// more than maxEvents behind the latest.
 	DeleteOldEvents(ctx context.Context, before time.Time, limit int) (int, error)
+
+	// FoldUsers writes the texts that FindUsers searches, of users who lack them. FindUsers
+	// finds those users before that, too, but more slowly.
+	FoldUsers(ctx context.Context, limit int) (int, error)
 }
 
 // maxEvents is how many events a database keeps: 200 to 400 MB.

@@ -53,8 +53,8 @@ func newTokenResponse(tokens issuedTokens, fields form) tokenResponse {
 	return tokenResponse{tokens.AccessToken, "bearer", wholeSeconds(tokens.Life), tokens.RefreshToken, grantedScope(tokens.Scopes, fields)}
 }
 
-// An othersSession is what an administrator sees of a session.
-type othersSession struct {
+// A listedSession is what administrators and the user see of a session.
+type listedSession struct {
 	ID         string    `json:"id"`
 	CreatedAt  time.Time `json:"created_at"`
 	LastUsedAt time.Time `json:"last_used_at"`
@@ -63,13 +63,13 @@ type othersSession struct {
 	UserAgent  string    `json:"user_agent"`
 }
 
-func newOthersSession(s Session) othersSession {
-	return othersSession{s.ID, s.CreatedAt, s.LastUsedAt, s.ExpiresAt, s.IP, s.UserAgent}
+func newListedSession(s Session) listedSession {
+	return listedSession{s.ID, s.CreatedAt, s.LastUsedAt, s.ExpiresAt, s.IP, s.UserAgent}
 }
 
 // A sessionResponse is what users see of their sessions.
 type sessionResponse struct {
-	othersSession
+	listedSession
 	Current bool `json:"current"`
 }
 
@@ -77,7 +77,7 @@ type sessionResponse struct {
 func newSessionList(sessions []Session, current string) []sessionResponse {
 	list := make([]sessionResponse, 0, len(sessions))
 	for _, s := range sessions {
-		list = append(list, sessionResponse{newOthersSession(s), s.ID == current})
+		list = append(list, sessionResponse{newListedSession(s), s.ID == current})
 	}
 	return list
 }

@@ -41,11 +41,11 @@ func newUserPage(users []User, limit int) userPage {
 	return page
 }
 
-// newOthersSessions returns what an administrator sees of a user's sessions.
-func newOthersSessions(sessions []Session) []othersSession {
-	list := make([]othersSession, 0, len(sessions))
+// newUserSessions returns what an administrator sees of a user's sessions.
+func newUserSessions(sessions []Session) []listedSession {
+	list := make([]listedSession, 0, len(sessions))
 	for _, s := range sessions {
-		list = append(list, newOthersSession(s))
+		list = append(list, newListedSession(s))
 	}
 	return list
 }
@@ -122,16 +122,16 @@ func newOwnEvents(events []Event) []ownEvent {
 	return list
 }
 
-// A query is the query string of a URL, of which each parameter may come once.
-type query struct {
+// params are the query string of a URL, of which each parameter may come once.
+type params struct {
 	values map[string]string
 	bad    fieldErrors
 }
 
-// parseQuery reads a query string that may have these parameters. It notes any others, and those
+// parseParams reads a query string that may have these parameters. It notes any others, and those
 // that are repeated, because ignoring them would look like success.
-func parseQuery(text string, names ...string) *query {
-	q := &query{values: make(map[string]string)}
+func parseParams(text string, names ...string) *params {
+	q := &params{values: make(map[string]string)}
 	all, err := url.ParseQuery(text)
 	if err != nil {
 		q.bad = append(q.bad, fieldError{Type: "value_error", Loc: []any{"query"}, Msg: "Value error, malformed query string"})
@@ -139,9 +139,9 @@ func parseQuery(text string, names ...string) *query {
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		switch {
 		case !slices.Contains(names, name):
-			q.note(name, extraForbidden())
+			q.add(name, extraForbidden())
 		case len(all[name]) > 1:
-			q.note(name, valueError("the parameter must not be repeated"))
+			q.add(name, valueError("the parameter must not be repeated"))
 		default:
 			q.values[name] = all[name][0]
 		}
@@ -149,8 +149,8 @@ func parseQuery(text string, names ...string) *query {
 	return q
 }
 
-// note notes what is wrong with a parameter. It does nothing if bad is nil.
-func (q *query) note(name string, bad *fieldError) {
+// add notes what is wrong with a parameter. It does nothing if bad is nil.
+func (q *params) add(name string, bad *fieldError) {
 	if bad != nil {
 		bad.Loc = []any{"query", name}
 		q.bad = append(q.bad, *bad)
@@ -158,7 +158,7 @@ func (q *query) note(name string, bad *fieldError) {
 }
 
 // text returns a parameter of 1 to maxUsername code points, or "" if it is not there.
-func (q *query) text(name string) string {
+func (q *params) text(name string) string {
 	text, ok := q.values[name]
 	if !ok {
 		return ""
@@ -168,58 +168,64 @@ func (q *query) text(name string) string {
 		bad = valueError("the text must be UTF-8 without NUL characters")
 	}
 	if bad != nil {
-		q.note(name, bad)
+		q.add(name, bad)
 		return ""
 	}
 	return text
 }
 
 // key returns the usernameKey of a parameter.
-func (q *query) key(name string) string {
+func (q *params) key(name string) string {
 	text := q.text(name)
 	if expands(text) {
-		q.note(name, valueError("the name is too long when its characters are written out"))
+		q.add(name, valueError("the name is too long when its characters are written out"))
 		return ""
 	}
 	return usernameKey(text)
 }
 
-func (q *query) limit() int {
+func (q *params) limit() int {
 	text, ok := q.values["limit"]
 	if !ok {
 		return rowsShown
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
-	q.note("limit", checkLimit(n, err))
+	q.add("limit", checkLimit(n, err))
 	return int(n)
 }
 
 // number returns a parameter that is an ID, or 0.
-func (q *query) number(name string) int64 {
+func (q *params) number(name string) int64 {
 	text, ok := q.values[name]
 	if !ok {
 		return 0
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < 0 {
-		q.note(name, &fieldError{Type: "int_parsing", Msg: "Input should be a valid integer, not negative"})
+		q.add(name, &fieldError{Type: "int_parsing", Msg: "Input should be a valid integer, not negative"})
 	}
 	return n
 }
 
+// parseLimitOnly reads the query string of a list that has no other parameter.
+func parseLimitOnly(text string) (int, error) {
+	q := parseParams(text, "limit")
+	return q.limit(), q.bad.err()
+}
+
 // parseUserQuery reads the query string of a list of users.
 func parseUserQuery(text string) (wanted userQuery, limit int, err error) {
-	q := parseQuery(text, "q", "email", "disabled", "scope", "limit", "after")
+	q := parseParams(text, "q", "email", "disabled", "scope", "limit", "after")
 	wanted = userQuery{Text: foldText(q.text("q")), Email: q.text("email"), Scope: q.text("scope"), After: q.key("after")}
 	if wanted.Scope != "" {
 		if _, err := newScopes(wanted.Scope); err != nil {
-			q.note("scope", valueError(err.Error()))
+			q.add("scope", valueError(err.Error()))
 		}
 	}
 	if text, ok := q.values["disabled"]; ok {
 		disabled, err := strconv.ParseBool(text)
 		if err != nil {
-			q.note("disabled", &fieldError{Type: "bool_parsing", Msg: "Input should be a valid boolean, unable to interpret input"})
+			q.add("disabled", &fieldError{Type: "bool_parsing", Msg: "Input should be a valid boolean, unable to interpret input"})
 		}
 		wanted.Disabled = &disabled
 	}
@@ -228,25 +234,25 @@ func parseUserQuery(text string) (wanted userQuery, limit int, err error) {
 
 // parseEventQuery reads the query string of a list of events.
 func parseEventQuery(text string) (wanted eventQuery, limit int, err error) {
-	q := parseQuery(text, "username", "event", "since", "limit", "after")
+	q := parseParams(text, "username", "event", "since", "limit", "after")
 	wanted = eventQuery{Key: q.key("username"), Name: q.text("event"), After: q.number("after")}
-	if _, ok := eventLevels[wanted.Name]; !ok && wanted.Name != "" {
+	if _, ok := eventKinds[wanted.Name]; !ok && wanted.Name != "" {
 		known := strings.Join(eventNames(), ", ")
-		q.note("event", &fieldError{Type: "enum", Msg: "Input should be one of " + known, Ctx: map[string]any{"expected": known}})
+		q.add("event", &fieldError{Type: "enum", Msg: "Input should be one of " + known, Ctx: map[string]any{"expected": known}})
 	}
 	if text, ok := q.values["since"]; ok {
 		since, err := time.Parse(time.RFC3339, strings.Replace(text, " ", "+", 1)) // a + that was not escaped
 		if err != nil {
-			q.note("since", &fieldError{Type: "datetime_from_date_parsing", Msg: "Input should be a valid datetime with a zone, such as 2026-11-25T08:30:00Z"})
+			q.add("since", &fieldError{Type: "datetime_from_date_parsing", Msg: "Input should be a valid datetime with a zone, such as 2026-11-25T08:30:00Z"})
 		}
 		wanted.Since = since
 	}
 	return wanted, q.limit(), q.bad.err()
 }
 
-// parseAdministratorsUser is parseNewUser for an administrator, who may also give scopes and
+// parseNewUserByAdmin is parseNewUser for an administrator, who may also give scopes and
 // disable the user.
-func parseAdministratorsUser(members []member, minPassword int) (newUser, error) {
+func parseNewUserByAdmin(members []member, minPassword int) (newUser, error) {
 	var bad fieldErrors
 	fields := memberValues(members)
 	u := bad.newUser(fields, minPassword)
@@ -255,9 +261,9 @@ func parseAdministratorsUser(members []member, minPassword int) (newUser, error)
 	return u, bad.err()
 }
 
-// wantsAdministrator reports whether a registration has members that only an administrator may
+// hasAdminMembers reports whether a registration has members that only an administrator may
 // send.
-func wantsAdministrator(members []member) bool {
+func hasAdminMembers(members []member) bool {
 	return slices.ContainsFunc(members, func(m member) bool { return m.name == "scopes" || m.name == "disabled" })
 }
 
