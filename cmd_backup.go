@@ -32,7 +32,8 @@ func backupCommand(ctx context.Context, in *invocation) error {
 
 // backUp copies the database that the settings name to an empty file.
 func (in *invocation) backUp(ctx context.Context, file *os.File) (snapshot, error) {
-	db, err := openDatabase(in.cfg.DatabaseURL, readOnly, in.warn())
+	in.printWarnings()
+	db, err := openDatabase(in.cfg.DatabaseURL, leaveSchema, in.newLog())
 	if err != nil {
 		return snapshot{}, explainMissing(in.cfg.DatabaseURL, err)
 	}

@@ -269,7 +269,7 @@ func TestBackupInterrupted(t *testing.T) {
 // TestInspectCopy: a copy that was damaged on its way is found, and is not called a backup.
 func TestInspectCopy(t *testing.T) {
 	c, path := newBackedUp(t)
-	db, err := openDatabase(c.url, readOnly, slog.New(slog.DiscardHandler))
+	db, err := openDatabase(c.url, leaveSchema, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

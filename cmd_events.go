@@ -22,7 +22,7 @@ func eventsCommand(ctx context.Context, in *invocation) error {
 	if err != nil {
 		return err
 	}
-	return in.withAccounts(ctx, readOnly, func(a *accounts) error {
+	return in.withAccounts(ctx, leaveSchema, func(a *accounts) error {
 		for {
 			if wanted.After, err = printEvents(ctx, in.stdout, a.store, wanted); err != nil {
 				return err

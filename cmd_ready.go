@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// readyPatience is how long ready waits in all: less than the timeouts of health checks, so
+	// readyCheckTimeout is how long ready waits in all: less than the timeouts of health checks, so
 	// that it can say why.
-	readyPatience = 2 * time.Second
+	readyCheckTimeout = 2 * time.Second
 
 	// maxReadyAnswer is how much it reads of the answer, in bytes. Latchkey's has fewer than 100.
 	maxReadyAnswer = 4 << 10
@@ -26,31 +26,31 @@ const (
 // readyCommand asks the server at ADDR whether it is ready. It prints nothing if it is, because
 // health checks run every few seconds and keep what they print.
 func readyCommand(ctx context.Context, in *invocation) error {
-	places, err := dialedFor(in.cfg.Addr)
+	targets, err := targetsOf(in.cfg.Addr)
 	if err != nil {
 		return err
 	}
-	limited, cancel := context.WithTimeout(ctx, readyPatience)
+	limited, cancel := context.WithTimeout(ctx, readyCheckTimeout)
 	defer cancel()
-	err = askReady(limited, places, in.cfg.ServerCert)
+	err = askReady(limited, targets, in.cfg.ServerCert)
 	switch {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
 		return errInterrupted
 	case limited.Err() != nil:
-		return fmt.Errorf("not ready: nothing answers at %s within %v", in.cfg.Addr, readyPatience)
+		return fmt.Errorf("not ready: nothing answers at %s within %v", in.cfg.Addr, readyCheckTimeout)
 	}
 	return fmt.Errorf("not ready: %w", err)
 }
 
-// A place is a network and an address, as a net.Dialer takes them.
-type place struct{ network, addr string }
+// A target is a network and an address, as a net.Dialer takes them.
+type target struct{ network, addr string }
 
-// dialedFor returns where to look for the server that listens on addr, the best first. An address
+// targetsOf returns where to look for the server that listens on addr, the best first. An address
 // that means all networks is this machine. For a name Listen takes an IPv4 address if there is
 // one, so this does, too: another program may have the same port of ::1.
-func dialedFor(addr string) ([]place, error) {
+func targetsOf(addr string) ([]target, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, err
@@ -58,24 +58,24 @@ func dialedFor(addr string) ([]place, error) {
 	if n, _ := net.LookupPort("tcp", port); n == 0 {
 		return nil, usageErrorf("ADDR: with port 0 the server chooses the port; want the one that its \"listening\" log line names")
 	}
-	v4, v6 := place{"tcp4", net.JoinHostPort("127.0.0.1", port)}, place{"tcp6", net.JoinHostPort("::1", port)}
+	v4, v6 := target{"tcp4", net.JoinHostPort("127.0.0.1", port)}, target{"tcp6", net.JoinHostPort("::1", port)}
 	switch ip, err := netip.ParseAddr(host); {
 	case host == "":
-		return []place{v4, v6}, nil
+		return []target{v4, v6}, nil
 	case err != nil:
-		return []place{{"tcp4", addr}, {"tcp6", addr}}, nil
+		return []target{{"tcp4", addr}, {"tcp6", addr}}, nil
 	case ip.Is4() && ip.IsUnspecified():
-		return []place{v4}, nil
+		return []target{v4}, nil
 	case ip.IsUnspecified():
-		return []place{v6, v4}, nil
+		return []target{v6, v4}, nil
 	}
-	return []place{{"tcp", addr}}, nil
+	return []target{{"tcp", addr}}, nil
 }
 
-// askReady asks the server at the first of the places where anything listens. It returns why the
+// askReady asks the server at the first of the targets where anything listens. It returns why the
 // server is not ready, in words that hold nothing of the answer. If the server has a certificate,
 // it must show this one.
-func askReady(ctx context.Context, places []place, serverCert []byte) error {
+func askReady(ctx context.Context, targets []target, serverCert []byte) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost/readyz", nil)
 	if err != nil {
 		return err
@@ -84,8 +84,8 @@ func askReady(ctx context.Context, places []place, serverCert []byte) error {
 		req.URL.Scheme = "https"
 	}
 	transport := &http.Transport{ // without a Proxy
-		DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return dialFirst(ctx, places) },
-		TLSClientConfig:        trusting(serverCert),
+		DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return dialFirst(ctx, targets) },
+		TLSClientConfig:        pinnedTo(serverCert),
 		DisableKeepAlives:      true,
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: maxReadyAnswer,
@@ -99,12 +99,12 @@ func askReady(ctx context.Context, places []place, serverCert []byte) error {
 	if err != nil {
 		return explainNoAnswer(err)
 	}
-	return judgeReady(resp.StatusCode, body)
+	return readinessOf(resp.StatusCode, body)
 }
 
-// dialFirst connects to the first of the places where anything listens.
-func dialFirst(ctx context.Context, places []place) (conn net.Conn, err error) {
-	for _, p := range places {
+// dialFirst connects to the first of the targets where anything listens.
+func dialFirst(ctx context.Context, targets []target) (conn net.Conn, err error) {
+	for _, p := range targets {
 		var failed error
 		if conn, failed = new(net.Dialer).DialContext(ctx, p.network, p.addr); failed == nil {
 			return conn, nil
@@ -116,11 +116,11 @@ func dialFirst(ctx context.Context, places []place) (conn net.Conn, err error) {
 	return nil, err
 }
 
-var errOtherCert = errors.New("the server shows another certificate than that of TLS_CERT_FILE: want the file that the server reads; after a renewal it follows within seconds")
+var errOtherCert = errors.New("the server's certificate is not the one in TLS_CERT_FILE; want the file that the server reads, and after a renewal a few seconds")
 
-// trusting returns a configuration that trusts only this certificate. It does not look at names,
+// pinnedTo returns a configuration that trusts only this certificate. It does not look at names,
 // which are those that clients use, and not where the server listens.
-func trusting(serverCert []byte) *tls.Config {
+func pinnedTo(serverCert []byte) *tls.Config {
 	return &tls.Config{
 		InsecureSkipVerify: true, // VerifyConnection is stricter
 		VerifyConnection: func(state tls.ConnectionState) error {
@@ -149,8 +149,8 @@ func explainNoAnswer(err error) error {
 
 var errNotLatchkey = errors.New("what listens at ADDR does not answer as Latchkey does; want the server's ADDR, and its TLS_CERT_FILE if it has one")
 
-// judgeReady returns why the server is not ready, by its answer.
-func judgeReady(status int, body []byte) error {
+// readinessOf returns why the server is not ready, by its answer.
+func readinessOf(status int, body []byte) error {
 	var answer struct{ Status, Detail string }
 	isJSON := json.Unmarshal(body, &answer) == nil
 	_, stopping, _ := describe(errStopping)

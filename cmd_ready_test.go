@@ -18,21 +18,21 @@ import (
 func TestDialedFor(t *testing.T) {
 	for _, tt := range []struct {
 		addr string
-		want []place
+		want []target
 	}{
-		{":8000", []place{{"tcp4", "127.0.0.1:8000"}, {"tcp6", "[::1]:8000"}}},
-		{"0.0.0.0:8000", []place{{"tcp4", "127.0.0.1:8000"}}},
-		{"[::]:8000", []place{{"tcp6", "[::1]:8000"}, {"tcp4", "127.0.0.1:8000"}}},
-		{"localhost:8000", []place{{"tcp4", "localhost:8000"}, {"tcp6", "localhost:8000"}}},
-		{"127.0.0.2:8000", []place{{"tcp", "127.0.0.2:8000"}}},
-		{"[fe80::1%eth0]:8000", []place{{"tcp", "[fe80::1%eth0]:8000"}}},
+		{":8000", []target{{"tcp4", "127.0.0.1:8000"}, {"tcp6", "[::1]:8000"}}},
+		{"0.0.0.0:8000", []target{{"tcp4", "127.0.0.1:8000"}}},
+		{"[::]:8000", []target{{"tcp6", "[::1]:8000"}, {"tcp4", "127.0.0.1:8000"}}},
+		{"localhost:8000", []target{{"tcp4", "localhost:8000"}, {"tcp6", "localhost:8000"}}},
+		{"127.0.0.2:8000", []target{{"tcp", "127.0.0.2:8000"}}},
+		{"[fe80::1%eth0]:8000", []target{{"tcp", "[fe80::1%eth0]:8000"}}},
 	} {
-		if got, err := dialedFor(tt.addr); err != nil || !reflect.DeepEqual(got, tt.want) {
+		if got, err := targetsOf(tt.addr); err != nil || !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%s: %v, %v; want %v", tt.addr, got, err, tt.want)
 		}
 	}
 	for _, addr := range []string{":0", "localhost:0", "[::1]:00"} {
-		if got, err := dialedFor(addr); err == nil || exitCode(err) != 2 {
+		if got, err := targetsOf(addr); err == nil || exitCode(err) != 2 {
 			t.Errorf("%s: %v, %v; want a usage error", addr, got, err)
 		}
 	}
@@ -122,7 +122,7 @@ func TestReadyOverTLS(t *testing.T) {
 		says string
 	}{
 		{"the certificate", secure.Listener.Addr(), file("own.pem", shown, other), 0, ""},
-		{"another", secure.Listener.Addr(), file("other.pem", other, shown), 1, "another certificate"},
+		{"another", secure.Listener.Addr(), file("other.pem", other, shown), 1, "certificate is not the one in TLS_CERT_FILE"},
 		{"no file", secure.Listener.Addr(), "", 1, "does not answer as Latchkey"},
 		{"a server without TLS", plain.Listener.Addr(), file("plain.pem", shown), 1, "does not speak HTTPS"},
 		{"a file without a certificate", secure.Listener.Addr(), file("none.pem"), 2, "has no certificate"},
@@ -169,7 +169,7 @@ func TestReadyOnHostileServers(t *testing.T) {
 			addr := serveRaw(t, tt.serve)
 			begin := time.Now()
 			checkReadiness(t, runReady(t, addr), 1, tt.says)
-			if took := time.Since(begin); took > readyPatience+time.Second {
+			if took := time.Since(begin); took > readyCheckTimeout+time.Second {
 				t.Errorf("it took %v", took)
 			}
 		})
@@ -188,8 +188,8 @@ func TestReadyOnSilentServers(t *testing.T) {
 			})
 			start := time.Now()
 			checkReadiness(t, runReady(t, addr), 1, "nothing answers at "+addr+" within 2s")
-			if took := time.Since(start); took < readyPatience || took > readyPatience+2*time.Second {
-				t.Errorf("it took %v; want %v", took, readyPatience)
+			if took := time.Since(start); took < readyCheckTimeout || took > readyCheckTimeout+2*time.Second {
+				t.Errorf("it took %v; want %v", took, readyCheckTimeout)
 			}
 		})
 	}

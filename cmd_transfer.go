@@ -44,7 +44,7 @@ func (in *invocation) withReadOnlyAccounts(ctx context.Context, do func(*account
 			return withNoUsers()
 		}
 	}
-	err := in.withAccounts(ctx, readOnly, do)
+	err := in.withAccounts(ctx, leaveSchema, do)
 	if errors.Is(err, errNoSchema) {
 		return withNoUsers()
 	}
@@ -136,7 +136,7 @@ func exportUsersCommand(ctx context.Context, in *invocation) error {
 	if path == "" && isTerminal(in.stdout) {
 		return usageErrorf("refusing to print password hashes on a terminal; give -o FILE")
 	}
-	return in.withAccounts(ctx, readOnly, func(a *accounts) error {
+	return in.withAccounts(ctx, leaveSchema, func(a *accounts) error {
 		// Before it is done, so that nobody gets hashes unseen. A copy of a database may be read-only.
 		if err := a.events.report(ctx, a.events.newEvent(usersExported, User{}, cliClient(), "")); err != nil {
 			fmt.Fprintln(in.stderr, "warning: the export is not recorded as an event:", err)

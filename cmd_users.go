@@ -21,7 +21,7 @@ func listUsersCommand(ctx context.Context, in *invocation) error {
 	if err != nil {
 		return err
 	}
-	return in.withAccounts(ctx, readOnly, func(a *accounts) error {
+	return in.withAccounts(ctx, leaveSchema, func(a *accounts) error {
 		out := bufio.NewWriter(in.stdout)
 		list := printTable
 		if in.isSet("json") {

@@ -109,7 +109,7 @@ func (p *program) invoke(ctx context.Context, c command, parsed *cli.Command) er
 		}
 	}
 	if c.isForDatabase() && in.cfg.DatabaseURL == "" {
-		in.warn() // the name of the variable may be misspelt
+		in.printWarnings() // the name of the variable may be misspelt
 		return errInMemory
 	}
 	return c.run(ctx, in)

@@ -93,8 +93,8 @@ type connections interface {
 type openMode int
 
 const (
-	// readOnly changes nothing, and refuses a schema of another version.
-	readOnly openMode = iota
+	// leaveSchema refuses a schema of another version instead of changing it.
+	leaveSchema openMode = iota
 
 	// readWrite brings the schema up to date. A SQLite file must exist, so that a misspelt path
 	// does not look like success.

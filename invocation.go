@@ -141,10 +141,11 @@ var errInMemory = configError{"no database: set DATABASE_URL or give -db; withou
 
 // withAccounts calls do with the accounts in the database that the settings name.
 func (in *invocation) withAccounts(ctx context.Context, mode openMode, do func(*accounts) error) error {
-	log := in.warn()
+	in.printWarnings()
+	log := in.newLog()
 	var db *database
 	var err error
-	if mode == readOnly {
+	if mode == leaveSchema {
 		db, err = openReadOnly(ctx, in.cfg.DatabaseURL, log)
 	} else {
 		db, err = openMigrated(ctx, in.cfg.DatabaseURL, mode, commandPatience, log)
@@ -156,11 +157,15 @@ func (in *invocation) withAccounts(ctx context.Context, mode openMode, do func(*
 	return interrupted(ctx, do(newAccounts(in.cfg, sqlStore{db}, nil, log)))
 }
 
-// warn prints the warnings about the settings, and returns a log for those that come later.
-func (in *invocation) warn() *slog.Logger {
+// printWarnings prints the warnings about the settings.
+func (in *invocation) printWarnings() {
 	for _, warning := range in.cfg.Warnings {
 		fmt.Fprintln(in.stderr, "warning:", warning)
 	}
+}
+
+// newLog returns the log of a command: it has only what somebody at a terminal should know.
+func (in *invocation) newLog() *slog.Logger {
 	return slog.New(slog.NewTextHandler(in.stderr, &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: withoutTime}))
 }
 

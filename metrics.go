@@ -80,44 +80,44 @@ const (
 func newMetrics(version string, linesLost func() int64) *metrics {
 	m := &metrics{registry: prometheus.NewRegistry()}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	m.describeRequests()
-	m.describeAccounts()
-	m.describeHashing()
+	m.registerRequestMetrics()
+	m.registerAccountMetrics()
+	m.registerHashMetrics()
 	m.storeDurations = promauto.With(m.registry).NewHistogramVec(prometheus.HistogramOpts{ // not native: most requests observe one
 		Namespace: namespace, Name: "store_duration_seconds", Help: "How long an operation of the store took.", Buckets: storeBuckets,
 	}, []string{"operation"})
 	m.storeFaults = m.counter("store_errors_total", "Operations of the store that failed.", "operation")
 	m.droppedEvents = m.counter("events_dropped_total", "Security events that the store did not take. The log has them.").WithLabelValues()
-	m.function("log_lines_dropped_total", "Log lines that were lost because nobody read them, or because they could not be written.", linesLost)
+	m.counterFunc("log_lines_dropped_total", "Log lines that were lost because nobody read them, or because they could not be written.", linesLost)
 	m.gauge("build_info", "1, with the version of the program.", "version", "goversion").WithLabelValues(version, runtime.Version()).Set(1)
 	return m
 }
 
-func (m *metrics) describeRequests() {
+func (m *metrics) registerRequestMetrics() {
 	m.inFlight = m.gauge("http_requests_in_flight", "Requests that are being answered.").WithLabelValues()
 	m.requests = m.counter("http_requests_total", "Requests that were answered.", "route", "method", "code")
 	m.requestDurations = m.histogram("http_request_duration_seconds", "How long it took to answer a request.", requestBuckets, "route", "method")
 }
 
-func (m *metrics) describeAccounts() {
+func (m *metrics) registerAccountMetrics() {
 	m.logins = m.counter("logins_total", "Logins, by how they went.", "result")
-	create(m.logins, resultSuccess, resultFailure, resultThrottled, resultBusy, resultError)
+	createSeries(m.logins, resultSuccess, resultFailure, resultThrottled, resultBusy, resultError)
 	m.refreshes = m.counter("refreshes_total", "Uses of refresh tokens, by how they went.", "result")
-	create(m.refreshes, resultSuccess, resultGrace, resultReuse, resultExpired, resultEnded, resultInvalid, resultError)
+	createSeries(m.refreshes, resultSuccess, resultGrace, resultReuse, resultExpired, resultEnded, resultInvalid, resultError)
 	m.registrations = m.counter("registrations_total", "Registrations, by how they went.", "result")
-	create(m.registrations, resultSuccess, resultTaken, resultInvalid, resultClosed, resultThrottled, resultBusy, resultError)
+	createSeries(m.registrations, resultSuccess, resultTaken, resultInvalid, resultClosed, resultThrottled, resultBusy, resultError)
 	m.sessionsEnded = m.counter("sessions_ended_total", "Ends of sessions, by reason. All sessions of a user that end together count once.", "reason")
-	create(m.sessionsEnded, endedByLogout, endedByUser, endedByAdmin, endedByReuse, endedByPassword, endedByExpiry)
+	createSeries(m.sessionsEnded, endedByLogout, endedByUser, endedByAdmin, endedByReuse, endedByPassword, endedByExpiry)
 }
 
-func (m *metrics) describeHashing() {
+func (m *metrics) registerHashMetrics() {
 	m.hashDurations = m.histogram("password_hash_duration_seconds", "How long it took to hash a password, by the scheme of the stored hash.", hashBuckets, "scheme")
 	m.upgrades = m.counter("password_upgrades_total", "Hashes that a login has replaced by a stronger one, by the scheme of the old one.", "scheme")
-	create(m.upgrades, hashFamilies...)
+	createSeries(m.upgrades, hashFamilies...)
 	for _, family := range append([]string{familyDecoy}, hashFamilies...) {
 		m.hashDurations.WithLabelValues(family)
 	}
-	m.hashWaits = m.histogram("hash_queue_wait_seconds", "How long a password waited to be hashed, or for nothing.", waitBuckets).WithLabelValues().(prometheus.Histogram)
+	m.hashWaits = m.histogram("hash_queue_wait_seconds", "How long a password waited until it was hashed or refused.", waitBuckets).WithLabelValues().(prometheus.Histogram)
 	m.queueGauge("hash_queue_running", "Passwords that are being hashed.", func(q *queue) int { return int(q.running.Load()) })
 	m.queueGauge("hash_queue_waiting", "Passwords that wait to be hashed.", func(q *queue) int { return len(q.waiting) })
 }
@@ -133,8 +133,8 @@ func (m *metrics) gauge(name, help string, labels ...string) *prometheus.GaugeVe
 	return promauto.With(m.registry).NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, labels)
 }
 
-// function adds a counter that count counts.
-func (m *metrics) function(name, help string, count func() int64) {
+// counterFunc adds a counter that count counts.
+func (m *metrics) counterFunc(name, help string, count func() int64) {
 	promauto.With(m.registry).NewCounterFunc(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help},
 		func() float64 { return float64(count()) })
 }
@@ -161,8 +161,8 @@ func (m *metrics) histogram(name, help string, buckets []float64, labels ...stri
 	}, labels)
 }
 
-// create makes children of a counter with one label.
-func create(counter *prometheus.CounterVec, values ...string) {
+// createSeries makes the series of a counter with one label.
+func createSeries(counter *prometheus.CounterVec, values ...string) {
 	for _, value := range values {
 		counter.WithLabelValues(value)
 	}

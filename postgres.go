@@ -31,7 +31,7 @@ func openPostgres(url string, mode openMode, log *slog.Logger) (*database, error
 	if err != nil {
 		return nil, err
 	}
-	if mode == readOnly && !strings.Contains(url, "target_session_attrs=") {
+	if mode == leaveSchema && !strings.Contains(url, "target_session_attrs=") {
 		cfg.ConnConfig.ValidateConnect = nil // a standby will do
 	}
 	connections, err := newPGConnections(cfg, log)

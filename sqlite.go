@@ -44,7 +44,7 @@ func openSQLite(path string, mode openMode, log *slog.Logger) (*database, error)
 	c.writer.SetMaxOpenConns(1)
 	readerDSN := sqliteDSN(path, busy, "query_only(on)")
 	schemaDSN := sqliteDSN(path, busyTimeout(connectTimeout), "foreign_keys(on)")
-	if mode == readOnly && isSealed(path) {
+	if mode == leaveSchema && isSealed(path) {
 		readerDSN, schemaDSN = sealedDSN(path), sealedDSN(path)
 	}
 	c.reader, err = driver.Open(readerDSN, c.beginReader)

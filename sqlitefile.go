@@ -19,12 +19,12 @@ import (
 func prepareFile(path string, mode openMode) (warnings []string, err error) {
 	flags, want := os.O_RDWR, "read and write"
 	switch mode {
-	case readOnly:
+	case leaveSchema:
 		flags, want = os.O_RDONLY, "read"
 	case readWriteCreate:
 		flags |= os.O_CREATE
 	}
-	if mode != readOnly {
+	if mode != leaveSchema {
 		if err := checkDirectory(filepath.Dir(path)); err != nil {
 			return nil, err
 		}

@@ -108,7 +108,7 @@ func TestReadyTLS(t *testing.T) {
 	checkReady(t, ready("ADDR="+r.addr, "TLS_CERT_FILE=/nowhere/cert.pem"), 2, "TLS_CERT_FILE")
 	other := filepath.Join(t.TempDir(), "cert.pem")
 	writeFile(t, other, newCert(t).pem(t, time.Now().Add(time.Hour)))
-	checkReady(t, ready("ADDR="+r.addr, "TLS_CERT_FILE="+other), 1, "another certificate")
+	checkReady(t, ready("ADDR="+r.addr, "TLS_CERT_FILE="+other), 1, "certificate is not the one in TLS_CERT_FILE")
 	next := r.renew(t)
 	waitFor(t, "the new certificate", func() bool { return r.shows(t, next) })
 	checkReady(t, mine, 0, "")
