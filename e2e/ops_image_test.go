@@ -105,6 +105,11 @@ func TestImage(t *testing.T) {
 	if version := s.log.events("listening")[0]["version"]; version != "v1.2.3" {
 		t.Errorf("the version is %v; want the argument of the build", version)
 	}
+	health := exec.CommandContext(t.Context(), "chroot", append([]string{"--userspec=65532:65532", "--groups=", root}, config.Healthcheck.Test[1:]...)...)
+	health.Env = []string{"ADDR=" + s.addr}
+	if out, err := health.CombinedOutput(); err != nil {
+		t.Errorf("the health check: %v\n%s", err, out)
+	}
 }
 
 // inImage runs the image whose root is $0. It ignores the program in $1.
