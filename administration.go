@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 )
@@ -21,7 +22,7 @@ func (a *accounts) createAccount(ctx context.Context, req newUser, by client) (U
 		return User{}, err
 	}
 	a.clearFailures(ctx, u)
-	return u, a.events.report(ctx, a.events.newEvent(userCreated, u, by, describeNewUser(req)))
+	return u, a.record(ctx, a.events.newEvent(userCreated, u, by, describeNewUser(req)))
 }
 
 // ensureAdmin creates an administrator, unless somebody has the name. It changes nobody: a name
@@ -83,7 +84,7 @@ func (a *accounts) updateUser(ctx context.Context, u User, edit userEdit, by cli
 		changed, err := a.store.UpdateUser(ctx, u.ID, change)
 		if err == nil {
 			a.followUp(ctx, u, change)
-			return changed, a.events.report(ctx, a.describe(u, change, by)...)
+			return changed, a.record(ctx, a.describe(u, change, by)...)
 		}
 		if !errors.Is(err, errNotFound) {
 			return User{}, err
@@ -97,8 +98,11 @@ func (a *accounts) updateUser(ctx context.Context, u User, edit userEdit, by cli
 
 // change returns what an edit changes of u. hash is that of a new password.
 func (e userEdit) change(u User, hash *string, now time.Time) (userChange, error) {
-	change := userChange{Email: e.Email, FullName: e.FullName, PasswordHash: hash, Disabled: e.Disabled}
-	if hash != nil || e.Disabled != nil && *e.Disabled {
+	change := userChange{Email: e.Email, FullName: e.FullName, PasswordHash: hash}
+	if e.Disabled != nil {
+		change.Disabled, change.IfDisabled = e.Disabled, &u.Disabled
+	}
+	if hash != nil || e.Disabled != nil && *e.Disabled && !u.Disabled {
 		change.EndSessions = &sessionsEnd{ValidAfter: now}
 	}
 	if e.Scopes == nil {
@@ -176,7 +180,7 @@ func (a *accounts) deleteUser(ctx context.Context, u User, by client) error {
 		return err
 	}
 	a.metrics.ended(endedByAdmin, 1)
-	return a.events.report(ctx, a.events.newEvent(userDeleted, u, by, ""))
+	return a.record(ctx, a.events.newEvent(userDeleted, u, by, ""))
 }
 
 // endSessionOf ends a session of u, or returns errNotFound.
@@ -185,7 +189,7 @@ func (a *accounts) endSessionOf(ctx context.Context, u User, sessionID string, b
 		return err
 	}
 	a.metrics.ended(endedByAdmin, 1)
-	return a.events.report(ctx, a.events.newEvent(tokenRevoked, u, by, "one session"))
+	return a.record(ctx, a.events.newEvent(tokenRevoked, u, by, "one session"))
 }
 
 // endSessionsOf ends all sessions of u, or returns errNotFound.
@@ -195,7 +199,15 @@ func (a *accounts) endSessionsOf(ctx context.Context, u User, by client) error {
 		return err
 	}
 	a.metrics.ended(endedByAdmin, 1)
-	return a.events.report(ctx, a.events.newEvent(tokenRevoked, u, by, "all sessions"))
+	return a.record(ctx, a.events.newEvent(tokenRevoked, u, by, "all sessions"))
+}
+
+// record is report for what has been done.
+func (a *accounts) record(ctx context.Context, events ...Event) error {
+	if err := a.events.report(ctx, events...); err != nil {
+		return fmt.Errorf("done, but not recorded yet: %w", err)
+	}
+	return nil
 }
 
 // clearFailures forgets wrong passwords of u. If that fails, the user may have to wait.

@@ -122,7 +122,7 @@ func serveAccounts(ctx context.Context, cfg config, acc *accounts, ln net.Listen
 	defer done()
 	go watchCertificate(serving, cfg.Certificate, hangups, log)
 	go acc.events.run(serving)
-	defer acc.events.flush(serving) // which logs its failure
+	defer acc.events.close(serving)
 	announce := func() {
 		acc.events.note(serving, systemStopped, User{}, client{}, aboutServer(cfg))
 		acc.stop()

@@ -2,17 +2,13 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
-	"regexp"
 	"strings"
 	"text/tabwriter"
-	"unicode/utf8"
 )
 
 // listUsersCommand prints users as a table, or as JSON Lines.
@@ -66,27 +62,6 @@ func printJSON(w *bufio.Writer, users iter.Seq2[User, error]) error {
 	}
 	return nil
 }
-
-// writeLine writes a value as a line of JSON that is safe on a terminal.
-func writeLine(w io.Writer, value any) error {
-	var line bytes.Buffer
-	if err := newLineEncoder(&line).Encode(value); err != nil {
-		return err
-	}
-	_, err := w.Write(escapeControls(line.Bytes()))
-	return err
-}
-
-// escapeControls escapes the characters of a JSON text that a terminal obeys and package json
-// leaves as they are: DEL, C1 controls, and what changes the direction of writing.
-func escapeControls(text []byte) []byte {
-	return controls.ReplaceAllFunc(text, func(c []byte) []byte {
-		r, _ := utf8.DecodeRune(c)
-		return fmt.Appendf(nil, `\u%04x`, r)
-	})
-}
-
-var controls = regexp.MustCompile(`[\x{7f}-\x{9f}\x{200e}\x{200f}\x{202a}-\x{202e}\x{2066}-\x{2069}]`)
 
 // tableRows is how many rows are aligned with each other, because a table of all users might not
 // fit into memory.

@@ -39,25 +39,22 @@ func register(s *statement) *statement {
 	return s
 }
 
-// An executor carries out statements.
-type executor interface {
+// connections is a pool that carries out statements, and what it knows of its database.
+type connections interface {
 	// exec returns how many rows the statement concerned.
 	exec(ctx context.Context, s *statement, args ...any) (int64, error)
 
 	// queryRow returns the only row, whose Scan returns sql.ErrNoRows if there is
 	// none.
 	queryRow(ctx context.Context, s *statement, args ...any) row
-}
-
-// connections is a pool that carries out statements, and what it knows of its database.
-type connections interface {
-	executor
 
 	// queryAll calls scan for every row.
 	queryAll(ctx context.Context, scan func(row) error, s *statement, args ...any) error
 
-	// transact carries out in one transaction the statements that op sends to tx.
-	transact(ctx context.Context, op func(tx executor) error) error
+	// addEvents adds events with the next IDs, in one transaction. It first changes the row of
+	// event_ids, for which other transactions then wait until this one is over. It returns
+	// sql.ErrNoRows if there is no such row.
+	addEvents(ctx context.Context, events []Event) error
 
 	// addUsers does what AddUsers of the store does: SQLite in several transactions, so that
 	// others can write in between, and PostgreSQL in one.

@@ -39,18 +39,18 @@ const (
 	sessionRenewed = "session_renewed"
 )
 
-// An eventKind says how an event is logged, and how many like it are kept in a minute for one
-// account: from one source, and in all. 0 means any number.
+// An eventKind says how an event is logged, and how many like it are kept in a minute: for one
+// account from one source, for one account in all, and where it concerns nobody. 0 means any number.
 type eventKind struct {
-	level                 slog.Level
-	perSource, perAccount int
+	level                            slog.Level
+	perSource, perAccount, perNobody int
 }
 
 // eventKinds has every event that is kept. The numbers limit the events that a client can repeat
 // without hashing a password: otherwise one client could push out all other events.
 var eventKinds = map[string]eventKind{
 	loginSucceeded:       {},
-	loginFailed:          {level: slog.LevelWarn},
+	loginFailed:          {level: slog.LevelWarn, perNobody: 600},
 	rateExceeded:         {level: slog.LevelWarn, perSource: 1, perAccount: 60},
 	tokenReused:          {level: slog.LevelWarn},
 	tokenRevoked:         {perAccount: 60},
@@ -116,7 +116,7 @@ func newRecorder(store eventStore, measured *metrics, log *slog.Logger, now func
 // newEvent returns an event that concerns u, or nobody if u is the zero User.
 func (r *recorder) newEvent(name string, u User, from client, detail string) Event {
 	return Event{
-		At: r.now(), Name: name, UID: u.UID, Username: u.Username,
+		At: r.now(), Name: name, UID: u.UID, Username: u.Username, Key: u.Key,
 		Actor: from.Actor, IP: from.IP, UserAgent: from.UserAgent, RequestID: from.RequestID, Detail: detail,
 	}
 }
@@ -136,10 +136,7 @@ func (r *recorder) report(ctx context.Context, events ...Event) error {
 		r.logEvent(ctx, e)
 	}
 	r.add(events...)
-	if err := r.flush(context.WithoutCancel(ctx)); err != nil {
-		return fmt.Errorf("done, but not recorded yet: %w", err)
-	}
-	return nil
+	return r.flush(context.WithoutCancel(ctx))
 }
 
 // logEvent logs an event.
@@ -169,6 +166,10 @@ func (r *recorder) add(events ...Event) {
 		if !r.admitLocked(e) {
 			continue
 		}
+		if checkEvents([]Event{e}) != nil { // or the store would refuse it with all others
+			r.dropped++
+			continue
+		}
 		r.waiting = append(r.waiting, e)
 		if len(r.waiting) == eventBatch {
 			select {
@@ -187,7 +188,11 @@ func (r *recorder) admitLocked(e Event) bool {
 		return true
 	}
 	kind, key := eventKinds[e.Name], e.Name+" "+e.UID
-	return r.isFewLocked(key+" "+sourceOf(e.IP), e.At, kind.perSource) && r.isFewLocked(key, e.At, kind.perAccount)
+	inAll := kind.perAccount
+	if e.UID == "" {
+		inAll = max(inAll, kind.perNobody)
+	}
+	return r.isFewLocked(key+" "+sourceOf(e.IP), e.At, kind.perSource) && r.isFewLocked(key, e.At, inAll)
 }
 
 // isFewLocked counts an event with this key, and reports whether there are at most atMost in this
@@ -205,12 +210,21 @@ func (r *recorder) isFewLocked(key string, at time.Time, atMost int) bool {
 	return m.events <= atMost
 }
 
-// trimLocked drops the oldest of too many events.
+// trimLocked drops the oldest of too many events, but those of administrators last.
 func (r *recorder) trimLocked() {
-	if excess := len(r.waiting) - maxWaitingEvents; excess > 0 {
-		r.dropped += excess
-		r.waiting = slices.Clone(r.waiting[excess:])
+	excess := len(r.waiting) - maxWaitingEvents
+	if excess <= 0 {
+		return
 	}
+	r.dropped += excess
+	r.waiting = slices.DeleteFunc(slices.Clone(r.waiting), func(e Event) bool {
+		drop := excess > 0 && e.Actor == ""
+		if drop {
+			excess--
+		}
+		return drop
+	})
+	r.waiting = r.waiting[max(0, excess):]
 }
 
 // run writes the events that wait, until ctx is done.
@@ -224,42 +238,55 @@ func (r *recorder) run(ctx context.Context) {
 		case <-tick.C:
 		case <-r.full:
 		}
-		r.flushSafely(ctx)
+		r.flush(ctx) // which logs its failure
 	}
 }
 
-// flushSafely is flush for a goroutine of its own: if the store panics, the process goes on.
-func (r *recorder) flushSafely(ctx context.Context) {
-	defer func() {
-		if p := recover(); p != nil {
-			r.log.ErrorContext(ctx, "cannot record events", "panic", p, "stack", string(debug.Stack()))
-		}
-	}()
+// close writes the events that wait. It logs how many could not be written.
+func (r *recorder) close(ctx context.Context) {
 	r.flush(ctx) // which logs its failure
+	if left := r.take(maxWaitingEvents); len(left) > 0 {
+		r.log.ErrorContext(ctx, "events dropped: the store did not take them before the stop", "events", len(left))
+		r.metrics.eventsDropped(len(left))
+	}
 }
 
-// flush writes all events that wait. Others that write at the same time are waited for, so that
-// events stay in order. If it fails, the events go on waiting.
+// flush writes all events that wait, within storeTimeout. Others that write at the same time are
+// waited for, so that events stay in order. If it fails, the events go on waiting.
 func (r *recorder) flush(ctx context.Context) error {
-	patience, cancel := context.WithTimeout(ctx, storeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	select {
 	case r.turn <- struct{}{}:
 		defer func() { <-r.turn }()
-	case <-patience.Done():
+	case <-ctx.Done():
 		return fmt.Errorf("%w: it is slow to take events", errUnavailable)
 	}
 	for {
-		batch := r.take()
+		batch := r.take(eventBatch)
 		if len(batch) == 0 {
 			return nil
 		}
-		err := r.store.AddEvents(ctx, batch)
-		r.noteOutcome(ctx, batch, err)
+		err := r.write(ctx, batch)
+		r.settle(batch, err)
 		if err != nil {
 			return err
 		}
 	}
+}
+
+// write writes events. If the store panics, the process goes on.
+func (r *recorder) write(ctx context.Context, events []Event) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: panic: %v at %s", errUnavailable, p, debug.Stack())
+		}
+	}()
+	err = r.store.AddEvents(ctx, events)
+	if err != nil && !errors.Is(err, errUnavailable) {
+		err = fmt.Errorf("%w: %w", errUnavailable, err)
+	}
+	return err
 }
 
 // readerPatience is how long somebody who reads events waits for the latest to be written.
@@ -279,12 +306,12 @@ func (r *recorder) read(ctx context.Context, find func() ([]Event, error)) ([]Ev
 // readerPatience.
 func (r *recorder) hasten(ctx context.Context) {
 	if r.isIdle() {
-		return
+		return // there is nothing to wait for, or no sense in it
 	}
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
-		r.flushSafely(context.WithoutCancel(ctx))
+		r.flush(context.WithoutCancel(ctx)) // which logs its failure
 	}()
 	select {
 	case <-written:
@@ -292,45 +319,42 @@ func (r *recorder) hasten(ctx context.Context) {
 	}
 }
 
-// isIdle reports whether no event waits, and none is being written.
+// isIdle reports whether no event waits and none is being written, or the store takes none.
 func (r *recorder) isIdle() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.waiting) == 0 && len(r.turn) == 0
+	return r.isFaulty || len(r.waiting) == 0 && len(r.turn) == 0
 }
 
-// take returns the next events to write, which wait no longer.
-func (r *recorder) take() []Event {
+// take returns the next events to write, at most atMost, which wait no longer.
+func (r *recorder) take(atMost int) []Event {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n := min(eventBatch, len(r.waiting))
+	n := min(atMost, len(r.waiting))
 	batch := r.waiting[:n:n]
 	r.waiting = r.waiting[n:]
 	return batch
 }
 
-// noteOutcome puts events back that were not written, and logs once that the store takes none, and
-// once that it does again. What no store can ever hold is dropped.
-func (r *recorder) noteOutcome(ctx context.Context, batch []Event, err error) {
+// settle puts events back that were not written, and logs once that the store takes none, and once
+// that it does again.
+func (r *recorder) settle(batch []Event, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	switch {
-	case errors.Is(err, errUnstorable):
-		r.dropped += len(batch)
-	case err != nil:
+	if err != nil {
 		r.waiting = append(batch, r.waiting...)
 		r.trimLocked()
 	}
-	if faulty := err != nil; faulty != r.isFaulty && ctx.Err() == nil {
+	if faulty := err != nil; faulty != r.isFaulty {
 		r.isFaulty = faulty
 		if faulty {
-			r.log.ErrorContext(ctx, "cannot record events; they wait", "err", err)
+			r.log.Error("cannot record events; they wait", "err", err)
 		} else {
-			r.log.InfoContext(ctx, "events are recorded again")
+			r.log.Info("events are recorded again")
 		}
 	}
 	if r.dropped > 0 {
-		r.log.ErrorContext(ctx, "events dropped: the store does not take them", "events", r.dropped)
+		r.log.Error("events dropped: the store does not take them", "events", r.dropped)
 		r.metrics.eventsDropped(r.dropped)
 		r.dropped = 0
 	}

@@ -149,21 +149,16 @@ func TestRecorderOutage(t *testing.T) {
 func TestRecorderBadEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, sink, log := startRecorder(t)
-		sink.set(errUnstorable, false)
-		r.add(logins(0, 1)...)
+		r.add(slices.Concat([]Event{{Name: loginFailed, Detail: "\x00"}}, logins(0, 1))...)
 		time.Sleep(eventDelay)
-		synctest.Wait()
-		sink.set(nil, false)
-		r.add(logins(1, 1)...)
-		time.Sleep(eventDelay)
-		checkWritten(t, "after a bad event", sink, 1, 1, 1)
+		checkWritten(t, "beside a bad event", sink, 0, 1, 1)
 		if !strings.Contains(log.String(), "events=1") {
 			t.Errorf("the log of dropped events: %s", log)
 		}
 	})
 }
 
-// TestRecorderPanic: if the store panics, the process goes on, and so do later events.
+// TestRecorderPanic: if the store panics, the process goes on, and no event is lost.
 func TestRecorderPanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, sink, log := startRecorder(t)
@@ -174,11 +169,39 @@ func TestRecorderPanic(t *testing.T) {
 		sink.set(nil, false)
 		r.add(logins(1, 1)...)
 		time.Sleep(eventDelay)
-		synctest.Wait()
-		if details, _ := sink.written(); !slices.Contains(details, "1") || !strings.Contains(log.String(), "on fire") {
-			t.Errorf("written are %q, and the log has %s", details, log)
+		checkWritten(t, "after a panic", sink, 0, 2, 1)
+		if !strings.Contains(log.String(), "on fire") {
+			t.Errorf("the log has %s", log)
 		}
 	})
+}
+
+// TestRecorderClose: events that cannot be written before a stop are counted and logged.
+func TestRecorderClose(t *testing.T) {
+	for fault, want := range map[error]string{nil: "", errUnavailable: "events=3\n"} {
+		log, sink := new(safeBuffer), new(eventSink)
+		sink.set(fault, false)
+		r := newRecorder(sink, nil, slog.New(slog.NewTextHandler(log, nil)), time.Now)
+		r.add(logins(0, 3)...)
+		r.close(t.Context())
+		if details, _ := sink.written(); (len(details) == 3) != (fault == nil) || !strings.HasSuffix(log.String(), want) || want == "" && log.String() != "" {
+			t.Errorf("%v: %d events are written, and the log has %s", fault, len(details), log)
+		}
+	}
+}
+
+// TestRecorderKeepsAdministrators: if events are dropped, those of administrators go last.
+func TestRecorderKeepsAdministrators(t *testing.T) {
+	r := newRecorder(new(eventSink), nil, slog.New(slog.DiscardHandler), time.Now)
+	r.add(Event{Name: userDeleted, Actor: "root"})
+	r.add(logins(0, maxWaitingEvents+1)...)
+	if len(r.waiting) != maxWaitingEvents || r.waiting[0].Actor != "root" || r.waiting[1].Detail != "2" || r.dropped != 2 {
+		t.Errorf("%d events wait, the first by %q, then login %s, and %d are dropped", len(r.waiting), r.waiting[0].Actor, r.waiting[1].Detail, r.dropped)
+	}
+	r.add(slices.Repeat([]Event{{Name: userDeleted, Actor: "root"}}, 2*maxWaitingEvents)...)
+	if len(r.waiting) != maxWaitingEvents || r.waiting[0].Actor != "root" {
+		t.Errorf("%d events wait, the first by %q", len(r.waiting), r.waiting[0].Actor)
+	}
 }
 
 // TestReport: what an administrator does is written before it is answered, after what happened
@@ -194,7 +217,7 @@ func TestReport(t *testing.T) {
 
 		sink.set(errUnavailable, false)
 		err := r.report(t.Context(), r.newEvent(userDeleted, User{}, client{Actor: "root"}, "2"))
-		if !errors.Is(err, errUnavailable) || !strings.Contains(err.Error(), "done, but not recorded yet") {
+		if !errors.Is(err, errUnavailable) {
 			t.Errorf("report = %v", err)
 		}
 		sink.set(nil, false)
@@ -230,6 +253,8 @@ func TestPerMinute(t *testing.T) {
 		{"refused, from many addresses", fromMany(Event{Name: authorizationFailed, UID: "a", At: testTime}), 10},
 		{"throttled as nobody, from many addresses", fromMany(Event{Name: rateExceeded, At: testTime}), 60},
 		{"sessions that are ended", slices.Repeat([]Event{{Name: tokenRevoked, UID: "a"}}, 100), 60},
+		{"failed logins at nobody's names", slices.Repeat([]Event{{Name: loginFailed}}, 1000), 600},
+		{"failed logins at a user's name", slices.Repeat([]Event{{Name: loginFailed, UID: "a"}}, 1000), 1000},
 		{"one's own profile", slices.Repeat([]Event{at(userUpdated, "192.0.2.1", "a", 0, "")}, 100), 10},
 		{"profiles by an administrator", slices.Repeat([]Event{at(userUpdated, "192.0.2.1", "a", 0, "root")}, 100), 100},
 		{"logins", slices.Repeat([]Event{at(loginSucceeded, "192.0.2.1", "a", 0, "")}, 100), 100},

@@ -180,10 +180,19 @@ func encodeJSON(v any) (*encoder, error) {
 
 // send answers with what e holds. e is not used after that.
 func (e *encoder) send(w http.ResponseWriter, status int) {
-	defer encoders.Put(e)
+	defer e.reuse()
 	w.Header()["Content-Type"] = jsonContentType
 	w.WriteHeader(status)
 	w.Write(bytes.TrimSuffix(e.buf.Bytes(), []byte("\n")))
+}
+
+// maxReused is how large a buffer may be that waits for the next answer, in bytes.
+const maxReused = 1 << 20
+
+func (e *encoder) reuse() {
+	if e.buf.Cap() <= maxReused {
+		encoders.Put(e)
+	}
 }
 
 // noContent answers 204 if err is nil. Otherwise it returns err.

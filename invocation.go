@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,8 +11,10 @@ import (
 	"log/slog"
 	"os"
 	"os/user"
+	"regexp"
 	"runtime/debug"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 )
@@ -124,6 +127,27 @@ func newLineEncoder(w io.Writer) *json.Encoder {
 	return enc
 }
 
+// writeLine writes a value as a line of JSON that is safe on a terminal.
+func writeLine(w io.Writer, value any) error {
+	var line bytes.Buffer
+	if err := newLineEncoder(&line).Encode(value); err != nil {
+		return err
+	}
+	_, err := w.Write(escapeControls(line.Bytes()))
+	return err
+}
+
+// escapeControls escapes the characters of a JSON text that a terminal obeys and package json
+// leaves as they are: DEL, C1 controls, and what changes the direction of writing.
+func escapeControls(text []byte) []byte {
+	return controls.ReplaceAllFunc(text, func(c []byte) []byte {
+		r, _ := utf8.DecodeRune(c)
+		return fmt.Appendf(nil, `\u%04x`, r)
+	})
+}
+
+var controls = regexp.MustCompile(`[\x{7f}-\x{9f}\x{061c}\x{200e}\x{200f}\x{202a}-\x{202e}\x{2066}-\x{2069}]`)
+
 // cliClient says who runs a command, for the record.
 func cliClient() client {
 	name := "unknown"
@@ -154,7 +178,13 @@ func (in *invocation) withAccounts(ctx context.Context, mode openMode, do func(*
 		return interrupted(ctx, explainMissing(in.cfg.DatabaseURL, err))
 	}
 	defer db.Close()
-	return interrupted(ctx, do(newAccounts(in.cfg, sqlStore{db}, nil, log)))
+	acc := newAccounts(in.cfg, sqlStore{db}, nil, log)
+	err = interrupted(ctx, do(acc))
+	for _, e := range acc.events.take(maxWaitingEvents) {
+		fmt.Fprint(in.stderr, "an event that is not recorded: ")
+		writeLine(in.stderr, newEventResponse(e))
+	}
+	return err
 }
 
 // printWarnings prints the warnings about the settings.

@@ -42,7 +42,7 @@ func (m *memStore) Events(ctx context.Context, q eventQuery, limit int) ([]Event
 // matches reports whether the query asks for e.
 func (q eventQuery) matches(e Event) bool {
 	return e.ID > q.After && !e.At.Before(storedTime(q.Since)) &&
-		(q.Key == "" || usernameKey(e.Username) == q.Key) && (q.Name == "" || e.Name == q.Name)
+		(q.Key == "" || e.Key == q.Key) && (q.Name == "" || e.Name == q.Name)
 }
 
 func (m *memStore) UserEvents(ctx context.Context, uid string, limit int) ([]Event, error) {
@@ -63,8 +63,13 @@ func (m *memStore) DeleteOldEvents(ctx context.Context, before time.Time, limit 
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	oldest := min(limit, len(m.events))
-	left := slices.DeleteFunc(slices.Clone(m.events[:oldest]), func(e Event) bool { return e.At.Before(before) })
-	m.events = slices.Replace(m.events, 0, oldest, left...)
-	return oldest - len(left), nil
+	n := 0
+	m.events = slices.DeleteFunc(m.events, func(e Event) bool {
+		isOld := n < limit && e.At.Before(before)
+		if isOld {
+			n++
+		}
+		return isOld
+	})
+	return n, nil
 }

@@ -155,6 +155,9 @@ func (m *memStore) UpdateUser(ctx context.Context, userID int64, change userChan
 	if change.IfScopes != nil && u.Scopes != *change.IfScopes {
 		return User{}, errNotFound
 	}
+	if change.IfDisabled != nil && u.Disabled != *change.IfDisabled {
+		return User{}, errNotFound
+	}
 	change.applyTo(&u)
 	if end := change.EndSessions; end != nil {
 		m.sessions.deleteOf(u.ID, func(s *memSession) bool { return s.ID != end.Keep })

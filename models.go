@@ -52,6 +52,7 @@ type Event struct {
 	Name      string // of OWASP's logging vocabulary; see events.go
 	UID       string // of the user concerned
 	Username  string // of the user concerned, by then
+	Key       string // usernameKey of Username
 	Actor     string // who did it, if not the user
 	IP        string
 	UserAgent string
@@ -130,9 +131,10 @@ type userChange struct {
 	// EndSessions ends sessions of the user in the same step.
 	EndSessions *sessionsEnd
 
-	// IfPasswordHash and IfScopes make the change only if these are still the user's.
+	// IfPasswordHash, IfScopes and IfDisabled make the change only if the user still has these.
 	IfPasswordHash *string
 	IfScopes       *scopes
+	IfDisabled     *bool
 }
 
 // An optionalText is a text that stays as it is (Set is false), is cleared (Value is nil), or

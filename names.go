@@ -55,6 +55,9 @@ func checkUsername(name string) *fieldError {
 	if expands(name) || len(usernameKey(name)) > maxUsernameKey {
 		return valueError("the username is too long when its characters are written out")
 	}
+	if key := usernameKey(name); strings.HasPrefix(key, "cli:") || strings.HasPrefix(key, "env:") {
+		return valueError("the username must not begin with 'cli:' or 'env:', by which events name other actors")
+	}
 	if usernameKey(name) == "me" {
 		return valueError("the username must not be 'me', which the API uses itself")
 	}

@@ -29,14 +29,15 @@ func TestPlans(t *testing.T) {
 				args  []any
 				index string // or what names it
 			}{
-				{"a change of a user", updateUser, []any{true, "e", false, nil, nil, nil, nil, true, "s", 1, 1, nil, nil}, "users_pkey|INTEGER PRIMARY KEY"},
+				{"a change of a user", updateUser, []any{true, "e", false, nil, nil, nil, nil, true, "s", 1, 1, nil, nil, nil}, "users_pkey|INTEGER PRIMARY KEY"},
 				{"many names", selectUsersByKeyOrUID, slices.Repeat([]any{"k"}, 2*maxLookup), "users_uid"},
 				{"a part of a text", selectUsersByText, []any{"", nil, "%", "%kim%", 100}, "COVERING INDEX users_list|users_username_key_key"},
 				{"users to fold", selectUnfolded, []any{1000}, "users_unfolded"},
 				{"the events of a user", selectUserEvents, []any{"u", 100}, "events_uid"},
 				{"the events of a name", selectEventsOfName, []any{"k", 0, 0, "", 100}, "events_username"},
 				{"all events", selectEvents, []any{0, 0, "", 100}, "events_pkey|INTEGER PRIMARY KEY"},
-				{"the deletion of old events", deleteOldEvents, []any{1, 1000000, 1000}, "events_pkey|INTEGER PRIMARY KEY"},
+				{"the deletion of old events", deleteOldEvents, []any{1, 1000}, "events_at"},
+				{"the deletion of too many events", deleteExcessEvents, []any{1000000, 1000}, "events_pkey|INTEGER PRIMARY KEY"},
 				{"the list of sessions", selectSessions, []any{1, 1, 100}, "sessions_last_used"},
 				{"the end of those unused for longest", deleteUnusedSessions, []any{1, "s", 1, 1000, 999}, "sessions_last_used"},
 				{"the deletion of ended sessions", deleteEndedSessions, []any{1000}, "users_unswept"},

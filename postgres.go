@@ -165,27 +165,6 @@ func (c *pgConnections) queryAll(ctx context.Context, scan func(row) error, s *s
 	})
 }
 
-func (c *pgConnections) transact(ctx context.Context, op func(executor) error) error {
-	return c.use(ctx, func(conn *pgxpool.Conn) error {
-		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return op(pgTx{c, tx}) })
-	})
-}
-
-// A pgTx is a transaction.
-type pgTx struct {
-	*pgConnections
-	tx pgx.Tx
-}
-
-func (t pgTx) exec(ctx context.Context, s *statement, args ...any) (int64, error) {
-	tag, err := t.tx.Exec(ctx, s.text, t.withMode(args)...)
-	return tag.RowsAffected(), err
-}
-
-func (t pgTx) queryRow(ctx context.Context, s *statement, args ...any) row {
-	return t.tx.QueryRow(ctx, s.text, t.withMode(args)...)
-}
-
 // use calls op with a connection that is believed to be alive.
 func (c *pgConnections) use(ctx context.Context, op func(*pgxpool.Conn) error) error {
 	conn, err := c.acquire(ctx)

@@ -125,3 +125,31 @@ func queryAdded(ctx context.Context, db interface {
 	}
 	return added, nil
 }
+
+// insertEvents takes the IDs and uses them in one statement, so that no server keeps others waiting
+// for longer than that takes, however far the database is.
+var insertEvents = `
+	WITH ids AS (UPDATE event_ids SET last_id = last_id + $1 WHERE only_row = 1 RETURNING last_id - $1 AS last_before)
+	INSERT INTO events (` + eventColumns + `)
+	SELECT ids.last_before + e.place, ` + eventColumnsButID + `
+	FROM ids, unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[],
+		$7::text[], $8::text[], $9::text[], $10::text[], $11::text[])
+		WITH ORDINALITY AS e (` + eventColumnsButID + `, place)`
+
+func (c *pgConnections) addEvents(ctx context.Context, events []Event) error {
+	rows := make([][]any, len(events))
+	for i, e := range events {
+		rows[i] = eventValues(e)
+	}
+	args := []any{pgx.QueryExecModeExec, int64(len(events)), column[int64](rows, 0)}
+	for i := 1; i < len(rows[0]); i++ {
+		args = append(args, column[string](rows, i))
+	}
+	return c.use(ctx, func(conn *pgxpool.Conn) error {
+		tag, err := conn.Exec(ctx, insertEvents, args...)
+		if err == nil && tag.RowsAffected() == 0 {
+			err = pgx.ErrNoRows
+		}
+		return err
+	})
+}

@@ -53,7 +53,7 @@ func lowerASCII(text string) string {
 	}, text)
 }
 
-// containing returns the pattern of SQL's LIKE, with \ as its ESCAPE, for texts that contain word.
+// containing returns the pattern of SQL's LIKE, with ! as its ESCAPE, for texts that contain word.
 func containing(word string) string {
-	return "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(word) + "%"
+	return "%" + strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(word) + "%"
 }

@@ -50,6 +50,7 @@ func testStoreFind(t *testing.T, s store) {
 		{"a percent sign", userQuery{Text: "%"}, 9, "ÄRGER"},
 		{"an underscore", userQuery{Text: "_"}, 9, "ÄRGER"},
 		{"a backslash", userQuery{Text: `\`}, 9, "bob"},
+		{"an exclamation mark", userQuery{Text: "!"}, 9, ""},
 		{"a quote", userQuery{Text: `'`}, 9, "o'neil"},
 		{"the mark between fields", userQuery{Text: "line\x1fmark"}, 9, "Éva"},
 		{"no text across fields", userQuery{Text: "zoe\x1fkim"}, 9, ""},
@@ -178,7 +179,7 @@ func TestFoldUsers(t *testing.T) {
 
 func TestContaining(t *testing.T) {
 	t.Parallel()
-	for word, want := range map[string]string{"": "%%", "a": "%a%", `50%_\`: `%50\%\_\\%`} {
+	for word, want := range map[string]string{"": "%%", "a": "%a%", "50%_!": "%50!%!_!!%"} {
 		if got := containing(word); got != want {
 			t.Errorf("containing(%q) = %q; want %q", word, got, want)
 		}

@@ -232,51 +232,6 @@ func (c *sqliteConnections) queryAll(ctx context.Context, scan func(row) error, 
 	return scanAll(rows, scan)
 }
 
-func (c *sqliteConnections) transact(ctx context.Context, op func(executor) error) error {
-	tx, err := c.writer.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback()
-	if err := op(sqliteTx{tx, make(map[*statement]*sql.Stmt)}); err != nil {
-		return err
-	}
-	return cmp.Or(tx.Commit(), c.watch.look())
-}
-
-// A sqliteTx is a transaction, with the statements that it has prepared.
-type sqliteTx struct {
-	tx       *sql.Tx
-	prepared map[*statement]*sql.Stmt
-}
-
-func (t sqliteTx) exec(ctx context.Context, s *statement, args ...any) (int64, error) {
-	stmt, err := t.stmt(ctx, s)
-	if err != nil {
-		return 0, err
-	}
-	result, err := stmt.ExecContext(ctx, args...)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
-}
-
-func (t sqliteTx) queryRow(ctx context.Context, s *statement, args ...any) row {
-	stmt, err := t.stmt(ctx, s)
-	if err != nil {
-		return failedRow{err}
-	}
-	return stmt.QueryRowContext(ctx, args...)
-}
-
-func (t sqliteTx) stmt(ctx context.Context, s *statement) (stmt *sql.Stmt, err error) {
-	if t.prepared[s] == nil {
-		t.prepared[s], err = t.tx.PrepareContext(ctx, s.text)
-	}
-	return t.prepared[s], err
-}
-
 // stmt returns s, prepared, if the file is still there. It prepares a statement when it is
 // first used, because there may be no tables when the pool opens.
 func (c *sqliteConnections) stmt(ctx context.Context, s *statement) (*sql.Stmt, error) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -105,4 +106,34 @@ func bindAll(s *sqlite3.Stmt, values []any) error {
 		}
 	}
 	return nil
+}
+
+const (
+	updateLastEventID = `UPDATE event_ids SET last_id = last_id + ? WHERE only_row = 1 RETURNING last_id`
+
+	insertEvent = `INSERT INTO events (` + eventColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+)
+
+func (c *sqliteConnections) addEvents(ctx context.Context, events []Event) error {
+	tx, err := c.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	var last int64
+	if err := tx.QueryRowContext(ctx, updateLastEventID, len(events)).Scan(&last); err != nil {
+		return err
+	}
+	insert, err := tx.PrepareContext(ctx, insertEvent)
+	if err != nil {
+		return err
+	}
+	defer insert.Close()
+	for i, e := range events {
+		id := last - int64(len(events)-1-i)
+		if _, err := insert.ExecContext(ctx, append([]any{id}, eventValues(e)...)...); err != nil {
+			return err
+		}
+	}
+	return cmp.Or(tx.Commit(), c.watch.look())
 }

@@ -2,56 +2,42 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
-var (
-	updateLastEventID = writing(`UPDATE event_ids SET last_id = last_id + $1 WHERE only_row = 1 RETURNING last_id`)
-
-	insertEvent = writing(`
-		INSERT INTO events (` + eventColumns + `, username_key)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`)
-)
-
 // eventColumns are the columns of an Event, in the order of eventFields.
-const eventColumns = `id, at, name, uid, username, actor, ip, user_agent, request_id, detail`
+const eventColumns = `id, ` + eventColumnsButID
+
+const eventColumnsButID = `at, name, uid, username, username_key, actor, ip, user_agent, request_id, detail`
 
 // eventFields returns where the eventColumns of a row go.
 func eventFields(e *Event) []any {
 	return []any{
-		&e.ID, (*micros)(&e.At), &e.Name, &e.UID, &e.Username, &e.Actor, &e.IP, &e.UserAgent, &e.RequestID, &e.Detail,
+		&e.ID, (*micros)(&e.At), &e.Name, &e.UID, &e.Username, &e.Key, &e.Actor, &e.IP, &e.UserAgent, &e.RequestID, &e.Detail,
 	}
 }
 
-// AddEvents first changes the row of event_ids, for which other transactions then wait until this
-// one is over.
+// eventValues returns the values of the eventColumnsButID of e.
+func eventValues(e Event) []any {
+	return []any{e.At.UnixMicro(), e.Name, e.UID, e.Username, e.Key, e.Actor, e.IP, e.UserAgent, e.RequestID, e.Detail}
+}
+
 func (s sqlStore) AddEvents(ctx context.Context, events []Event) error {
 	if err := checkEvents(events); err != nil || len(events) == 0 {
 		return err
 	}
-	return s.write(ctx, func(ctx context.Context) error {
-		return s.transact(ctx, func(tx executor) error {
-			var last int64
-			if err := tx.queryRow(ctx, updateLastEventID, len(events)).Scan(&last); err != nil {
-				return err
-			}
-			first := last - int64(len(events)) + 1
-			for i, e := range events {
-				_, err := tx.exec(ctx, insertEvent, first+int64(i), e.At.UnixMicro(), e.Name, e.UID, e.Username,
-					e.Actor, e.IP, e.UserAgent, e.RequestID, e.Detail, usernameKey(e.Username))
-				if err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	})
+	err := s.write(ctx, func(ctx context.Context) error { return s.addEvents(ctx, events) })
+	return replaceNotFound(err, errNoEventIDs)
 }
+
+// errNoEventIDs means that the only row of event_ids is not there.
+var errNoEventIDs = fmt.Errorf("%w: the table event_ids is empty; want its row, as the migration made it", errUnavailable)
 
 var (
 	selectEvents = reading(`
 		SELECT ` + eventColumns + ` FROM events
-		WHERE id > $1 AND at >= $2 AND ($3 = '' OR name = $3)
+		WHERE id > $1 AND at + 0 >= $2 AND ($3 = '' OR name = $3) -- + 0: not by the index of times, which is in another order
 		ORDER BY id LIMIT $4`)
 
 	selectEventsOfName = reading(`
@@ -90,13 +76,20 @@ func (s sqlStore) readEvents(ctx context.Context, what *statement, args ...any) 
 	return events, err
 }
 
-// It looks at the oldest only, because there is no index by time.
-var deleteOldEvents = writing(`
-	DELETE FROM events
-	WHERE (at < $1 OR id <= (SELECT last_id FROM event_ids WHERE only_row = 1) - $2)
-		AND id IN (SELECT id FROM events ORDER BY id LIMIT $3)`)
+var (
+	deleteOldEvents = writing(`
+		DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at < $1 ORDER BY at LIMIT $2)`)
+
+	deleteExcessEvents = writing(`
+		DELETE FROM events WHERE id IN (
+			SELECT id FROM events WHERE id <= (SELECT last_id FROM event_ids WHERE only_row = 1) - $1 ORDER BY id LIMIT $2)`)
+)
 
 func (s sqlStore) DeleteOldEvents(ctx context.Context, before time.Time, limit int) (int, error) {
-	n, err := s.writeMany(ctx, deleteOldEvents, before.UnixMicro(), maxEvents, limit)
-	return int(n), err
+	old, err := s.writeMany(ctx, deleteOldEvents, before.UnixMicro(), limit)
+	if err != nil || old == int64(limit) {
+		return int(old), err
+	}
+	excess, err := s.writeMany(ctx, deleteExcessEvents, maxEvents, limit-int(old))
+	return int(old + excess), err
 }

@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strings"
 )
 
 // selectUsersByText finds more users than asked for, because databases do not agree on case:
@@ -10,8 +13,8 @@ var selectUsersByText = reading(`
 	SELECT ` + userColumns + ` FROM users WHERE username_key IN (
 		SELECT username_key FROM users
 		WHERE username_key > $1 AND disabled = COALESCE($2, disabled)
-			AND ' ' || scopes || ' ' LIKE $3 ESCAPE '\'
-			AND (search LIKE $4 ESCAPE '\' OR search IS NULL)
+			AND ' ' || scopes || ' ' LIKE $3 ESCAPE '!'
+			AND (search LIKE $4 ESCAPE '!' OR search IS NULL)
 		ORDER BY username_key LIMIT $5)
 	ORDER BY username_key`)
 
@@ -22,13 +25,17 @@ var selectUsersByEmail = reading(`
 	WHERE lower(email) = lower($1) AND email IS NOT NULL AND username_key > $2
 	ORDER BY username_key || '' LIMIT $3`)
 
+// leastRead is how many users are read at once, at least: most of them may turn out not to match.
+const leastRead = 100
+
 // FindUsers reads on until it has enough users, or storeTimeout is over.
 func (s sqlStore) FindUsers(ctx context.Context, q userQuery, limit int) ([]User, error) {
 	var found []User
 	err := s.read(ctx, func(ctx context.Context) error {
 		found = nil // of an attempt that failed
+		some := max(limit, leastRead)
 		for rest := q; ; {
-			rows, err := s.usersAfter(ctx, rest, limit)
+			rows, err := s.usersAfter(ctx, rest, some)
 			if err != nil {
 				return err
 			}
@@ -37,7 +44,7 @@ func (s sqlStore) FindUsers(ctx context.Context, q userQuery, limit int) ([]User
 					found = append(found, u)
 				}
 			}
-			if len(rows) < limit || len(found) == limit {
+			if len(rows) < some || len(found) == limit {
 				return nil
 			}
 			rest.After = rows[len(rows)-1].Key
@@ -63,29 +70,45 @@ func (s sqlStore) usersAfter(ctx context.Context, q userQuery, limit int) ([]Use
 
 var selectUnfolded = reading(`SELECT ` + userColumns + ` FROM users WHERE search IS NULL ORDER BY id LIMIT $1`)
 
-// It changes nothing if the fields are no longer those that were read.
-var updateSearch = writing(`
-	UPDATE users SET search = $1
-	WHERE id = $2 AND search IS NULL AND email IS NOT DISTINCT FROM $3 AND full_name IS NOT DISTINCT FROM $4`)
+// foldedAtOnce is how many users one statement folds.
+const foldedAtOnce = 100
 
-func (s sqlStore) FoldUsers(ctx context.Context, limit int) (n int, err error) {
+// updateSearch changes nobody whose fields are no longer those that were read.
+var updateSearch = writing(`
+	UPDATE users SET search = folded.column1
+	FROM (VALUES ` + foldedValues() + `) AS folded
+	WHERE users.id = folded.column2 AND users.search IS NULL
+		AND users.email IS NOT DISTINCT FROM folded.column3 AND users.full_name IS NOT DISTINCT FROM folded.column4`)
+
+// foldedValues returns the parameters of foldedAtOnce users. Values alone would have no types.
+func foldedValues() string {
+	var rows []string
+	for i := range foldedAtOnce {
+		rows = append(rows, fmt.Sprintf("(CAST($%d AS TEXT), CAST($%d AS BIGINT), CAST($%d AS TEXT), CAST($%d AS TEXT))", 4*i+1, 4*i+2, 4*i+3, 4*i+4))
+	}
+	return strings.Join(rows, ", ")
+}
+
+func (s sqlStore) FoldUsers(ctx context.Context, limit int) (int, error) {
 	var users []User
-	err = s.read(ctx, func(ctx context.Context) error {
+	err := s.read(ctx, func(ctx context.Context) (err error) {
 		users, err = s.queryUsers(ctx, selectUnfolded, limit)
 		return err
 	})
-	if err != nil || len(users) == 0 {
+	if err != nil {
 		return 0, err
 	}
-	err = s.write(ctx, func(ctx context.Context) error {
-		return s.transact(ctx, func(tx executor) error {
-			for _, u := range users {
-				if _, err := tx.exec(ctx, updateSearch, searchText(u), u.ID, u.Email, u.FullName); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	})
-	return len(users), err
+	for some := range slices.Chunk(users, foldedAtOnce) {
+		args := make([]any, 0, 4*foldedAtOnce)
+		for _, u := range some {
+			args = append(args, searchText(u), u.ID, u.Email, u.FullName)
+		}
+		for len(args) < cap(args) {
+			args = append(args, "", int64(0), (*string)(nil), (*string)(nil)) // nobody
+		}
+		if _, err := s.writeMany(ctx, updateSearch, args...); err != nil {
+			return 0, err
+		}
+	}
+	return len(users), nil
 }

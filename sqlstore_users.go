@@ -201,6 +201,7 @@ var updateUser = writing(`
 		) ELSE kept_session END,
 		tokens_valid_after = CASE WHEN $8 AND tokens_valid_after < $10 THEN $10 ELSE tokens_valid_after END
 	WHERE id = $11 AND password_hash = COALESCE($12, password_hash) AND scopes = COALESCE($13, scopes)
+		AND disabled = COALESCE($14, disabled)
 	RETURNING ` + userColumns)
 
 func (s sqlStore) UpdateUser(ctx context.Context, userID int64, change userChange) (User, error) {
@@ -219,7 +220,7 @@ func (s sqlStore) UpdateUser(ctx context.Context, userID int64, change userChang
 		change.Email.Set, change.Email.Value, change.FullName.Set, change.FullName.Value,
 		change.PasswordHash, change.Disabled, (*string)(change.Scopes),
 		change.EndSessions != nil, end.Keep, end.ValidAfter.UnixMicro(),
-		userID, change.IfPasswordHash, (*string)(change.IfScopes))
+		userID, change.IfPasswordHash, (*string)(change.IfScopes), change.IfDisabled)
 	if err != nil {
 		return User{}, err
 	}

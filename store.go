@@ -152,8 +152,8 @@ type sweepStore interface {
 	// DeleteOldFailures forgets accounts without a wrong password since before.
 	DeleteOldFailures(ctx context.Context, before time.Time, limit int) (int, error)
 
-	// DeleteOldEvents deletes those of the oldest limit events that are from before a time, or
-	// more than maxEvents behind the latest.
+	// DeleteOldEvents deletes events from before a time, and those that are more than maxEvents
+	// behind the latest.
 	DeleteOldEvents(ctx context.Context, before time.Time, limit int) (int, error)
 
 	// FoldUsers writes the texts that FindUsers searches, of users who lack them. FindUsers

@@ -69,8 +69,8 @@ func (a *accounts) sweepOnce(ctx context.Context) {
 	})
 }
 
-// inBatches calls do until it does less than it was allowed to. If it panics, the process goes
-// on, and the next sweep tries again. what says what it does.
+// inBatches calls do until it does less than it was allowed to. If it fails or panics, the next
+// sweep tries again. what says what it does.
 func (a *accounts) inBatches(ctx context.Context, what string, do func(limit int) (int, error)) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -82,7 +82,7 @@ func (a *accounts) inBatches(ctx context.Context, what string, do func(limit int
 		if err != nil && ctx.Err() == nil { // a stop is no failure
 			a.log.ErrorContext(ctx, "cannot "+what, "err", err)
 		}
-		if n < sweepBatch {
+		if err != nil || n < sweepBatch {
 			return
 		}
 	}

@@ -29,14 +29,21 @@ type userPage struct {
 	Next  *string     `json:"next"`
 }
 
-// newUserPage returns a page of at most limit users.
+// maxPageNames is about how long the full names on a page may be in all, in bytes: they have no
+// limit of their own but that of a request.
+const maxPageNames = 1 << 20
+
+// newUserPage returns a page of at most limit users. It has fewer if their full names are too long.
 func newUserPage(users []User, limit int) userPage {
 	page := userPage{Users: make([]adminUser, 0, len(users))}
+	names := 0
 	for _, u := range users {
 		page.Users = append(page.Users, newAdminUser(u))
-	}
-	if len(users) == limit {
-		page.Next = &users[limit-1].Username
+		names += len(deref(u.FullName))
+		if len(page.Users) == limit || names > maxPageNames {
+			page.Next = &u.Username
+			break
+		}
 	}
 	return page
 }

@@ -27,6 +27,7 @@ CREATE TABLE events (
     request_id   TEXT NOT NULL,
     detail       TEXT NOT NULL
 );
+CREATE INDEX events_at ON events (at);
 CREATE INDEX events_uid ON events (uid, id) WHERE uid <> '';
 CREATE INDEX events_username ON events (username_key, id) WHERE username_key <> '';
 
