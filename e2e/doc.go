@@ -49,7 +49,9 @@
 //	store_sqlite_test.go        SQLite: files, modes, two servers
 //	store_sqlitefaults_test.go  SQLite: kill -9, power cuts, a full disk, a file that goes away
 //
-// What an operator does:
+// What an operator does. The units run under systemd in a container of systemd-nspawn, with a
+// filter that kills at any other system call. Buildah builds the image, with a busybox and this
+// machine's Go in place of golang:1.26. Nothing here needs a Docker daemon or a registry.
 //
 //	ops_admin_test.go        the first administrator
 //	ops_backup_test.go       backup beside a server, interrupted, on a full disk; restore

@@ -126,7 +126,7 @@ func TestReadmeAdministration(t *testing.T) {
 	}
 	db := "sqlite:" + filepath.Join(dir, "users.db")
 	setUp := []string{"cd " + dir, "export DATABASE_URL=" + db}
-	out := shell(t, append(setUp, readBlock(t, page, "The first one", "sh", ""))...)
+	out := shell(t, append(setUp, readBlock(t, page, "The first administrator", "sh", ""))...)
 	if out != "added \"root\"\n" {
 		t.Fatalf("the first administrator: %s", out)
 	}
