@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -23,18 +24,30 @@ func eventsCommand(ctx context.Context, in *invocation) error {
 		return err
 	}
 	return in.withAccounts(ctx, leaveSchema, func(a *accounts) error {
-		for {
-			if wanted.After, err = printEvents(ctx, in.stdout, a.store, wanted); err != nil {
-				return err
-			}
-			if !in.isSet("f") {
-				return nil
-			}
-			if !sleep(ctx, followInterval) {
-				return errInterrupted
-			}
+		if !in.isSet("f") {
+			_, err := printEvents(ctx, in.stdout, a.store, wanted, wanted)
+			return err
 		}
+		return in.followEvents(ctx, a.store, wanted)
 	})
+}
+
+// followEvents prints the events that wanted asks for, and those to come, until ctx ends. It goes on
+// when the database is back after an outage. It reads all other events, too: otherwise the store
+// would look through them again each time.
+func (in *invocation) followEvents(ctx context.Context, store eventStore, wanted eventQuery) (err error) {
+	read := eventQuery{After: wanted.After, Since: wanted.Since}
+	for {
+		read.After, err = printEvents(ctx, in.stdout, store, read, wanted)
+		if errors.Is(err, errUnavailable) {
+			fmt.Fprintln(in.stderr, "warning:", err)
+		} else if err != nil {
+			return err
+		}
+		if !sleep(ctx, followInterval) {
+			return errInterrupted
+		}
+	}
 }
 
 // eventQuery returns which events the options ask for.
@@ -76,8 +89,9 @@ func parseAge(text string) (time.Duration, error) {
 	return age, err
 }
 
-// printEvents prints the events that q asks for, and returns the ID of the last, or q.After.
-func printEvents(ctx context.Context, w io.Writer, store eventStore, q eventQuery) (last int64, err error) {
+// printEvents reads the events that q asks for, prints those that wanted asks for, and returns the
+// ID of the last that it has read, or q.After.
+func printEvents(ctx context.Context, w io.Writer, store eventStore, q, wanted eventQuery) (last int64, err error) {
 	out := bufio.NewWriter(w)
 	for {
 		events, err := store.Events(ctx, q, eventsRead)
@@ -85,10 +99,13 @@ func printEvents(ctx context.Context, w io.Writer, store eventStore, q eventQuer
 			return q.After, errors.Join(err, out.Flush())
 		}
 		for _, e := range events {
+			q.After = e.ID
+			if !wanted.matches(e) {
+				continue
+			}
 			if err := writeLine(out, newEventResponse(e)); err != nil {
 				return q.After, err
 			}
-			q.After = e.ID
 		}
 		if len(events) < eventsRead {
 			return q.After, out.Flush()

@@ -39,12 +39,6 @@ func (m *memStore) Events(ctx context.Context, q eventQuery, limit int) ([]Event
 	return found, ctx.Err()
 }
 
-// matches reports whether the query asks for e.
-func (q eventQuery) matches(e Event) bool {
-	return e.ID > q.After && !e.At.Before(storedTime(q.Since)) &&
-		(q.Key == "" || e.Key == q.Key) && (q.Name == "" || e.Name == q.Name)
-}
-
 func (m *memStore) UserEvents(ctx context.Context, uid string, limit int) ([]Event, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()

@@ -24,6 +24,12 @@ func (q userQuery) matches(u User) bool {
 	return q.Text == "" || strings.Contains(searchText(u), q.Text)
 }
 
+// matches reports whether the query asks for e.
+func (q eventQuery) matches(e Event) bool {
+	return e.ID > q.After && !e.At.Before(storedTime(q.Since)) &&
+		(q.Key == "" || e.Key == q.Key) && (q.Name == "" || e.Name == q.Name)
+}
+
 // fieldMark stands between the fields of a searchText. foldText returns no text that has it.
 const fieldMark = "\x1f"
 
