@@ -217,7 +217,7 @@ func (r *recorder) trimLocked() {
 		return
 	}
 	r.dropped += excess
-	r.waiting = slices.DeleteFunc(slices.Clone(r.waiting), func(e Event) bool {
+	r.waiting = slices.DeleteFunc(r.waiting, func(e Event) bool {
 		drop := excess > 0 && e.Actor == ""
 		if drop {
 			excess--
