@@ -32,6 +32,7 @@ func TestPlans(t *testing.T) {
 				{"a change of a user", updateUser, []any{true, "e", false, nil, nil, nil, nil, true, "s", 1, 1, nil, nil, nil}, "users_pkey|INTEGER PRIMARY KEY"},
 				{"many names", selectUsersByKeyOrUID, slices.Repeat([]any{"k"}, 2*maxLookup), "users_uid"},
 				{"a part of a text", selectUsersByText, []any{"", nil, "%", "%kim%", 100}, "COVERING INDEX users_list|users_username_key_key"},
+				{"the next users", selectNextUsers, []any{"", nextUsers, nil, "%", "%kim%", 100}, "COVERING INDEX users_list|Subquery Scan on next(.*\n)*.*Index Scan using users_username_key_key"},
 				{"users to fold", selectUnfolded, []any{1000}, "users_unfolded"},
 				{"the events of a user", selectUserEvents, []any{"u", 100}, "events_uid"},
 				{"the events of a name", selectEventsOfName, []any{"k", 0, 0, "", 100}, "events_username"},

@@ -177,6 +177,28 @@ func TestFoldUsers(t *testing.T) {
 	}
 }
 
+// TestFindFar: somebody is found whom more users precede than are read by name at first.
+func TestFindFar(t *testing.T) {
+	t.Parallel()
+	for name, empty := range everyDatabase {
+		t.Run(name, func(t *testing.T) {
+			s := mustOpen(t, empty(t)).(sqlStore)
+			mustCreate(t, s, testUser("zoe"))
+			_, err := s.schemaDB.ExecContext(t.Context(), fmt.Sprintf(`
+				WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i <= %d)
+				INSERT INTO users (uid, username, username_key, search, password_hash, disabled, created_at, tokens_valid_after)
+				SELECT 'u' || CAST(i AS TEXT), 'u' || CAST(i AS TEXT), 'u' || CAST(i AS TEXT), 'u', '', false, 0, 0 FROM n`, nextUsers))
+			if err != nil {
+				t.Fatal(err)
+			}
+			users, err := s.FindUsers(t.Context(), userQuery{Text: "zoe"}, 1)
+			if names := namesOf(users); err != nil || names != "zoe" {
+				t.Errorf("found %q, %v; want zoe", names, err)
+			}
+		})
+	}
+}
+
 func TestContaining(t *testing.T) {
 	t.Parallel()
 	for word, want := range map[string]string{"": "%%", "a": "%a%", "50%_!": "%50!%!_!!%"} {

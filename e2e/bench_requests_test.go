@@ -245,7 +245,7 @@ func startQuiet(b *testing.B, settings ...string) *quiet {
 	}
 	b.Cleanup(p.kill)
 	listening := regexp.MustCompile(`"msg":"listening","addr":"([^"]+)"`)
-	for p.addr == "" {
+	for ; p.addr == ""; time.Sleep(100 * time.Microsecond) {
 		text, err := os.ReadFile(log.Name())
 		if err != nil {
 			b.Fatal(err)

@@ -89,9 +89,12 @@
 //
 // How fast it is (make bench):
 //
+//	bench_events_test.go     logins with and without events
 //	bench_flood_test.go      others during a flood of logins; failed logins
 //	bench_import_test.go     users import and users export
+//	bench_lists_test.go      GET /users/ of many users, also by many at once
 //	bench_metrics_test.go    GET /users/me/ with and without METRICS_ADDR
+//	bench_migration_test.go  a start with a database from before events
 //	bench_refresh_test.go    refreshes
 //	bench_requests_test.go   GET /users/me/, logins, the start
 //	bench_stores_test.go     GET /users/me/ on databases

@@ -1,0 +1,48 @@
+package e2e
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// BenchmarkLoginEvents compares logins of a server that keeps events with one that does not, each
+// with a database of its own.
+func BenchmarkLoginEvents(b *testing.B) {
+	b.Run("SQLite", func(b *testing.B) {
+		dir := b.TempDir()
+		compareEvents(b, inFileAt(filepath.Join(dir, "with.db")), inFileAt(filepath.Join(dir, "without.db")))
+	})
+	b.Run("PostgreSQL", func(b *testing.B) {
+		c := startPostgres(b)
+		compareEvents(b, inPostgres(b, c), inPostgres(b, c))
+	})
+}
+
+func compareEvents(b *testing.B, with, without place) {
+	b.Helper()
+	kept := loginsAt(b, startQuiet(b, with.with("EVENTS_DAYS=90")...))
+	dropped := loginsAt(b, startQuiet(b, without.with("EVENTS_DAYS=0")...))
+	for b.Loop() {
+		reportPairs(b, "logins/s", "of-none-kept", 12, kept, dropped)
+	}
+	const query = "SELECT count(*) FROM events"
+	if n, none := with.number(b, query), without.number(b, query); n < 100 || none > 0 {
+		b.Errorf("%d events were kept, and %d by the server that keeps none", n, none)
+	}
+}
+
+// loginsAt returns a function that measures how many logins a second a server answers. Events are
+// written once a second. Therefore the first second does not count, and in the last one those that
+// are left are written, so that the other server's turn does not pay for them.
+func loginsAt(b *testing.B, p *quiet) func() float64 {
+	b.Helper()
+	p.signIn(b)
+	request := []string{postForm(p.addr, "/token", loginForm("bench"))}
+	return func() float64 {
+		loadFor(b, p.addr, request, time.Second)
+		rate := loadFor(b, p.addr, request, 3*time.Second)
+		time.Sleep(1200 * time.Millisecond)
+		return rate
+	}
+}
