@@ -106,7 +106,8 @@ var updateSearch = writing(`
 	UPDATE users SET search = folded.column1
 	FROM (VALUES ` + foldedValues() + `) AS folded
 	WHERE users.id = folded.column2 AND users.search IS NULL
-		AND users.email IS NOT DISTINCT FROM folded.column3 AND users.full_name IS NOT DISTINCT FROM folded.column4`)
+		AND users.email IS NOT DISTINCT FROM folded.column3 AND users.full_name IS NOT DISTINCT FROM folded.column4
+		AND users.id BETWEEN ` + fmt.Sprintf("$%d AND $%d", 4*foldedAtOnce+1, 4*foldedAtOnce+2) + ` -- of all who are not folded, or PostgreSQL would read them all`)
 
 // foldedValues returns the parameters of foldedAtOnce users. Values alone would have no types.
 func foldedValues() string {
@@ -127,13 +128,14 @@ func (s sqlStore) FoldUsers(ctx context.Context, limit int) (int, error) {
 		return 0, err
 	}
 	for some := range slices.Chunk(users, foldedAtOnce) {
-		args := make([]any, 0, 4*foldedAtOnce)
+		var args []any
 		for _, u := range some {
 			args = append(args, searchText(u), u.ID, u.Email, u.FullName)
 		}
-		for len(args) < cap(args) {
+		for len(args) < 4*foldedAtOnce {
 			args = append(args, "", int64(0), (*string)(nil), (*string)(nil)) // nobody
 		}
+		args = append(args, some[0].ID, some[len(some)-1].ID)
 		if _, err := s.writeMany(ctx, updateSearch, args...); err != nil {
 			return 0, err
 		}
