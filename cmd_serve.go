@@ -32,31 +32,25 @@ const (
 	byMetricsAddr = "METRICS_ADDR"
 )
 
-// listenFor returns the socket that systemd has passed, or else listens on Addr.
-func listenFor(cfg config) (net.Listener, error) {
-	if cfg.Socket != nil {
-		return cfg.Socket, nil
-	}
-	return listen(cfg.Addr, byAddr)
-}
-
 // serveCommand runs the server. Its log outlives the signal that stops it.
 func serveCommand(ctx context.Context, in *invocation) error {
 	signal.Ignore(syscall.SIGPIPE) // writing to a pipe that nobody reads is an error, and not the end
 	out := startLogWriter(context.WithoutCancel(ctx), in.stderr)
 	defer out.Flush()
-	return serveHTTP(ctx, in.cfg, out)
+	return serveHTTP(ctx, in.cfg, in.socket, out)
 }
 
-// serveHTTP serves until ctx is done. It listens before it does anything else, so that a busy
-// port is noticed at once.
-func serveHTTP(ctx context.Context, cfg config, out *logWriter) error {
+// serveHTTP serves on ln until ctx is done. If ln is nil, it listens before it does anything else,
+// so that a busy port is noticed at once.
+func serveHTTP(ctx context.Context, cfg config, ln net.Listener, out *logWriter) (err error) {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP) // from here on the signal does not end the process
 	defer signal.Stop(hangups)
-	ln, err := listenFor(cfg)
-	if err != nil {
-		return err
+	isInherited := ln != nil
+	if !isInherited {
+		if ln, err = listen(cfg.Addr, byAddr); err != nil {
+			return err
+		}
 	}
 	defer ln.Close()
 	log := newLogger(cfg, out)
@@ -79,7 +73,7 @@ func serveHTTP(ctx context.Context, cfg config, out *logWriter) error {
 	defer acc.store.Close()
 	spareThreads()
 	acc.events.note(ctx, systemStarted, User{}, client{}, aboutServer(cfg))
-	log.Info("listening", "addr", ln.Addr().String(), "systemd_socket", cfg.Socket != nil, "tls", cfg.Certificate != nil, "version", buildVersion())
+	log.Info("listening", "addr", ln.Addr().String(), "systemd_socket", isInherited, "tls", cfg.Certificate != nil, "version", buildVersion())
 	out.Flush() // scripts wait for this line
 	headroom := heapHeadroom()
 	defer runtime.KeepAlive(headroom)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"os/signal"
 	"regexp"
 	"slices"
@@ -119,17 +118,15 @@ func (p *program) invoke(ctx context.Context, c command, parsed *cli.Command) er
 // server takes the place of ADDR, on which other settings depend.
 func (in *invocation) readSettings(c command) (err error) {
 	given := in.givenSettings()
-	var socket net.Listener
 	if c.isDefault {
-		if socket, err = inheritedListener(); err != nil {
+		if in.socket, err = inheritedListener(); err != nil {
 			return err
 		}
 	}
-	if socket != nil {
-		given["ADDR"] = socket.Addr().String()
+	if in.socket != nil {
+		given["ADDR"] = in.socket.Addr().String()
 	}
 	in.cfg, err = readConfig(c.needs, given, in.environ, isTerminal(in.stderr))
-	in.cfg.Socket = socket
 	return err
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"log/slog"
-	"net"
 	"strings"
 	"time"
 )
@@ -11,7 +10,6 @@ import (
 // says what each field means.
 type config struct {
 	Addr        string
-	Socket      net.Listener  // from systemd, instead of one on Addr; or nil
 	Certificate *certificate  // nil: plain HTTP
 	ServerCert  []byte        // for ready: the server's own certificate, in DER; nil: plain HTTP
 	IdleTimeout time.Duration // of a connection

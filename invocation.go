@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"os/user"
 	"regexp"
@@ -76,9 +77,10 @@ func (c command) allOptions() []option {
 // An invocation is a command with its arguments, options and settings.
 type invocation struct {
 	*program
-	args  []string
-	given map[string][]string // options by their names
-	cfg   config
+	args   []string
+	given  map[string][]string // options by their names
+	cfg    config
+	socket net.Listener // which systemd has opened for the server; nil: it listens itself
 }
 
 // isSet reports whether an option was given. A switch is on then.
