@@ -504,7 +504,7 @@ func TestEnsureAdmin(t *testing.T) {
 			t.Errorf("alice is %+v, %v", alice, err)
 		}
 		s.begin("alice")
-		if !strings.Contains(s.log.String(), "ADMIN_USERNAME names a user without the scope admin") {
+		if !strings.Contains(s.log.String(), "ADMIN_USERNAME names a user who is no administrator") {
 			t.Error("no warning about a user who is no administrator")
 		}
 		cancelled, cancel := context.WithCancel(ctx)

@@ -37,7 +37,7 @@ func (a *accounts) ensureAdmin(ctx context.Context, username, password string) e
 		u, err = a.userByName(ctx, username)
 	}
 	if err == nil && !u.Scopes.has(scopeAdmin) {
-		a.log.WarnContext(ctx, "ADMIN_USERNAME names a user without the scope admin; want another name, or: latchkey users grant NAME admin",
+		a.log.WarnContext(ctx, "ADMIN_USERNAME names a user who is no administrator; want another name, or: latchkey users grant NAME admin",
 			"username", u.Username)
 	}
 	return err

@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"runtime"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -145,62 +143,3 @@ func startMetrics(cfg config, out *logWriter, log *slog.Logger) (m *metrics, sto
 // These 8 MB let 8 MB more of garbage gather first. They are never touched, and so take no
 // memory of the machine.
 func heapHeadroom() []byte { return make([]byte, 8<<20) }
-
-// errCutShort means that the server stopped before it had answered all requests; the log
-// says so.
-var errCutShort = errors.New("stopped with requests under way")
-
-// A shutdown is how a server stops: it announces the stop, goes on serving for a while so
-// that load balancers notice, and then waits for the requests under way.
-type shutdown struct {
-	announce func()
-	delay    time.Duration
-	patience time.Duration
-}
-
-// serveUntil serves on ln until ctx is done and the delay is over. Then it takes no more
-// connections and waits for the requests under way. It returns errCutShort if its patience
-// was not enough.
-func serveUntil(ctx context.Context, srv *http.Server, ln net.Listener, end shutdown, log *slog.Logger) error {
-	var underWay atomic.Int64
-	srv.Handler = counted(&underWay, srv.Handler)
-	served := make(chan error, 1)
-	go func() { served <- serveOn(srv, ln) }()
-	select {
-	case err := <-served:
-		return err
-	case <-ctx.Done():
-	}
-	end.announce()
-	log.Info("stopping", "delay", end.delay.String(), "patience", end.patience.String())
-	select {
-	case err := <-served:
-		return err
-	case <-time.After(end.delay):
-	}
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), end.patience)
-	defer cancel()
-	if err := srv.Shutdown(grace); err != nil {
-		log.Error(errCutShort.Error(), "requests", underWay.Load(), "patience", end.patience.String())
-		srv.Close()
-		return errCutShort
-	}
-	log.Info("stopped")
-	return nil
-}
-
-// counted counts in n the requests that h is answering.
-func counted(n *atomic.Int64, h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		n.Add(1)
-		defer n.Add(-1)
-		h.ServeHTTP(w, r)
-	})
-}
-
-func serveOn(srv *http.Server, ln net.Listener) error {
-	if srv.TLSConfig != nil {
-		return srv.ServeTLS(ln, "", "")
-	}
-	return srv.Serve(ln)
-}
