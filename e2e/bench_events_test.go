@@ -7,7 +7,9 @@ import (
 )
 
 // BenchmarkLoginEvents compares logins of a server that keeps events with one that does not, each
-// with a database of its own.
+// with a database of its own. It counts the logins for each second of the server's own CPU time,
+// which is what limits them: other programs on the machine matter less. What PostgreSQL computes is
+// left out.
 func BenchmarkLoginEvents(b *testing.B) {
 	b.Run("SQLite", func(b *testing.B) {
 		dir := b.TempDir()
@@ -24,7 +26,7 @@ func compareEvents(b *testing.B, with, without place) {
 	kept := loginsAt(b, startQuiet(b, with.with("EVENTS_DAYS=90")...))
 	dropped := loginsAt(b, startQuiet(b, without.with("EVENTS_DAYS=0")...))
 	for b.Loop() {
-		reportPairs(b, "logins/s", "of-none-kept", 12, kept, dropped)
+		reportPairs(b, "logins/CPU-s", "of-none-kept", 16, kept, dropped)
 	}
 	const query = "SELECT count(*) FROM events"
 	if n, none := with.number(b, query), without.number(b, query); n < 100 || none > 0 {
@@ -32,16 +34,16 @@ func compareEvents(b *testing.B, with, without place) {
 	}
 }
 
-// loginsAt returns a function that measures how many logins a second a server answers. Events are
-// written once a second. Therefore the first second does not count, and in the last one those that
-// are left are written, so that the other server's turn does not pay for them.
+// loginsAt returns a function that measures how many logins a server answers for each second that it
+// computes. Events are written once a second. Therefore the first second does not count, and in the
+// last one those that are left are written, so that the other server's turn does not pay for them.
 func loginsAt(b *testing.B, p *quiet) func() float64 {
 	b.Helper()
 	p.signIn(b)
 	request := []string{postForm(p.addr, "/token", loginForm("bench"))}
 	return func() float64 {
 		loadFor(b, p.addr, request, time.Second)
-		rate := loadFor(b, p.addr, request, 3*time.Second)
+		rate := p.perCPU(b, request, 2*time.Second)
 		time.Sleep(1200 * time.Millisecond)
 		return rate
 	}

@@ -16,20 +16,21 @@ func BenchmarkMetrics(b *testing.B) {
 	with, without := startQuiet(b, "METRICS_ADDR="+addr), startQuiet(b)
 	withRequests := []string{readMe(with, with.signIn(b))}
 	withoutRequests := []string{readMe(without, without.signIn(b))}
+	const turn = 100 * time.Millisecond
 	for b.Loop() {
 		reportPairs(b, "requests/CPU-s", "of-unmeasured", 300,
-			func() float64 { return with.perCPU(b, withRequests) },
-			func() float64 { return without.perCPU(b, withoutRequests) })
+			func() float64 { return with.perCPU(b, withRequests, turn) },
+			func() float64 { return without.perCPU(b, withoutRequests, turn) })
 	}
 	metricsText(b, "http://"+addr+"/metrics")
 	b.ReportMetric(with.residentMB(b), "MB-after-load")
 	b.ReportMetric(without.residentMB(b), "MB-after-load-unmeasured")
 }
 
-// perCPU returns how many requests are answered for each second that the process computes.
-func (p *quiet) perCPU(b *testing.B, requests []string) float64 {
+// perCPU sends requests for a while, and returns how many are answered for each second that the
+// process computes.
+func (p *quiet) perCPU(b *testing.B, requests []string, turn time.Duration) float64 {
 	b.Helper()
-	const turn = 100 * time.Millisecond
 	before := p.computed(b)
 	answers := loadFor(b, p.addr, requests, turn) * turn.Seconds()
 	return answers / (p.computed(b) - before).Seconds()
