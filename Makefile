@@ -38,7 +38,7 @@ check: ## what a reviewer need not look for
 
 bench: ## the figures of the README, side by side
 	go test -run '^$$' -benchtime 1x -bench 'FailedLoginOfEach' . && go test -run '^$$' -bench 'MemStore|Throttle' .
-	go -C e2e test -run '^$$' -bench . -benchtime 1x -v -timeout 60m .
+	go -C e2e test -run '^$$' -bench . -benchtime 1x -v -timeout 90m .
 
 SOAK ?= 10m
 soak: ## memory, descriptors and goroutines under mixed traffic, for as long as SOAK says
