@@ -7,14 +7,22 @@ import (
 	"strings"
 )
 
-// selectUsersByText finds more users than asked for, because databases do not agree on case:
-// userQuery.matches decides.
-var selectUsersByText = reading(`
-	SELECT ` + userColumns + ` FROM users WHERE username_key IN (
-		SELECT username_key FROM users
-		WHERE username_key > $1 AND ` + isWanted(2) + `
-		ORDER BY username_key LIMIT $5)
-	ORDER BY username_key`)
+// These find more users than asked for, because databases do not agree on case: userQuery.matches
+// decides. selectUsersWithoutText is for any text: with the condition on it, PostgreSQL would read
+// a trigram index for nothing.
+var (
+	selectUsersByText      = wantedUsers(isWanted(2) + ` AND ` + hasText(4))
+	selectUsersWithoutText = wantedUsers(isWanted(2) + ` AND $4 = '%'`)
+)
+
+func wantedUsers(condition string) *statement {
+	return reading(`
+		SELECT ` + userColumns + ` FROM users WHERE username_key IN (
+			SELECT username_key FROM users
+			WHERE username_key > $1 AND ` + condition + `
+			ORDER BY username_key LIMIT $5)
+		ORDER BY username_key`)
+}
 
 // selectNextUsers is selectUsersByText among the next $2 users. PostgreSQL expects that few users
 // are wanted, and then reads the whole table even for a page of all of them. Here it reads the index
@@ -26,7 +34,7 @@ var selectNextUsers = reading(`
 			SELECT username_key, disabled, scopes, search FROM users
 			WHERE username_key > $1 ORDER BY username_key LIMIT $2
 		) AS next
-		WHERE ` + isWanted(3) + `
+		WHERE ` + isWanted(3) + ` AND ` + hasText(5) + `
 		ORDER BY username_key LIMIT $6)
 	ORDER BY username_key`)
 
@@ -34,12 +42,16 @@ var selectNextUsers = reading(`
 // take some 20 ms.
 const nextUsers = 20_000
 
-// isWanted returns a condition with three parameters, from $first on: whether users are disabled, or
-// null, and patterns of their scopes and search texts. A search text that is null may be any.
+// isWanted returns a condition with two parameters, from $first on: whether users are disabled, or
+// null, and a pattern of their scopes.
 func isWanted(first int) string {
-	return fmt.Sprintf(`disabled = COALESCE($%d, disabled)
-		AND ' ' || scopes || ' ' LIKE $%d ESCAPE '!'
-		AND (search LIKE $%d ESCAPE '!' OR search IS NULL)`, first, first+1, first+2)
+	return fmt.Sprintf(`disabled = COALESCE($%d, disabled) AND ' ' || scopes || ' ' LIKE $%d ESCAPE '!'`, first, first+1)
+}
+
+// hasText returns a condition whose parameter is a pattern of search texts. A text that is null may
+// be any.
+func hasText(parameter int) string {
+	return fmt.Sprintf(`(search LIKE $%d ESCAPE '!' OR search IS NULL)`, parameter)
 }
 
 // selectUsersByEmail sorts by an expression, so that no database reads all users in the order of
@@ -82,18 +94,18 @@ func (s sqlStore) usersAfter(ctx context.Context, q userQuery, limit int) ([]Use
 	if q.Email != "" {
 		return s.queryUsers(ctx, selectUsersByEmail, q.Email, q.After, limit)
 	}
-	scope, text := "%", "%"
+	scope, text, all := "%", "%", selectUsersWithoutText
 	if q.Scope != "" {
 		scope = containing(" " + q.Scope + " ")
 	}
 	if q.Text != "" {
-		text = containing(q.Text)
+		text, all = containing(q.Text), selectUsersByText
 	}
 	users, err := s.queryUsers(ctx, selectNextUsers, q.After, nextUsers, q.Disabled, scope, text, limit)
 	if err != nil || len(users) == limit {
 		return users, err
 	}
-	return s.queryUsers(ctx, selectUsersByText, q.After, q.Disabled, scope, text, limit)
+	return s.queryUsers(ctx, all, q.After, q.Disabled, scope, text, limit)
 }
 
 var selectUnfolded = reading(`SELECT ` + userColumns + ` FROM users WHERE search IS NULL ORDER BY id LIMIT $1`)

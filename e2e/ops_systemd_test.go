@@ -241,9 +241,7 @@ func TestNotifications(t *testing.T) {
 			if got := m.await(t); got != "READY=1" {
 				t.Errorf("the first message is %q; want READY=1", got)
 			}
-			if !s.listens() {
-				t.Fatalf("ready, but not listening: %s", s.log)
-			}
+			waitFor(t, "the log to say where it listens", s.listens) // which another goroutine reads
 			if a := s.do(t, "GET", "/readyz", ""); a.StatusCode != 200 {
 				t.Errorf("ready, but readyz says %d", a.StatusCode)
 			}
