@@ -110,13 +110,21 @@ func (a *accounts) startHistory(ctx context.Context, u User, from client) {
 	if a.throttle == nil {
 		return
 	}
-	err := a.store.RememberSource(ctx, u.ID, sourceOf(from.IP), a.now())
-	for _, account := range a.throttle.accountNames(u.Key) {
-		err = errors.Join(err, a.store.ClearFailures(ctx, account))
-	}
+	err := errors.Join(a.store.RememberSource(ctx, u.ID, sourceOf(from.IP), a.now()), a.clearFailures(ctx, u))
 	if err != nil {
 		a.log.ErrorContext(ctx, "cannot remember where a user has registered", "err", err)
 	}
+}
+
+// clearFailures forgets the wrong passwords of u. If it fails, the user may have to wait.
+func (a *accounts) clearFailures(ctx context.Context, u User) (err error) {
+	if a.throttle == nil {
+		return nil
+	}
+	for _, account := range a.throttle.accountNames(u.Key) {
+		err = errors.Join(err, a.store.ClearFailures(ctx, account))
+	}
+	return err
 }
 
 // maxRaces is how often a change is tried if other requests keep getting there first.

@@ -40,8 +40,7 @@ func (s *testServer) lastEvents(n int) []string {
 
 const notPermitted = `{"detail":"Not enough permissions"}`
 
-// TestOnlyAdministrators: whoever is no administrator now gets the same answer, whatever they
-// ask for.
+// TestOnlyAdministrators: a user without the scope gets the same answer, whatever they ask for.
 func TestOnlyAdministrators(t *testing.T) {
 	onEveryStore(t, func(t *testing.T, s *testServer) {
 		bob := s.begin("bob")
@@ -221,7 +220,7 @@ func TestOthersAreOut(t *testing.T) {
 			}
 			s.checkEnded(tt.method+" "+tt.path+" "+tt.body, bob)
 			if a := s.login("username=bob&password=correct+horse+battery"); a.status != tt.login {
-				t.Errorf("%s %s: a login is answered %d %s", tt.method, tt.body, a.status, a.body)
+				t.Errorf("%s %s: a login gets %d %s", tt.method, tt.body, a.status, a.body)
 			}
 			if tt.undo != "" {
 				s.as(alice, "PATCH", "/users/bob/", tt.undo)

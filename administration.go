@@ -9,7 +9,7 @@ import (
 )
 
 // What an administrator does with the accounts of others. The caller says who that is in
-// client.Actor. What was done is in the store before it is answered; see report.
+// client.Actor. It is recorded in the store before the answer is sent; see report.
 
 // errOwnAccount means that administrators must not lock themselves out.
 var errOwnAccount = errors.New("one's own account")
@@ -21,7 +21,7 @@ func (a *accounts) createAccount(ctx context.Context, req newUser, by client) (U
 	if err != nil {
 		return User{}, err
 	}
-	a.clearFailures(ctx, u)
+	a.warn(ctx, "cannot forget the failures of a user", u, a.clearFailures(ctx, u))
 	return u, a.record(ctx, a.events.newEvent(userCreated, u, by, describeNewUser(req)))
 }
 
@@ -128,7 +128,7 @@ func (a *accounts) followUp(ctx context.Context, u User, change userChange) {
 	}
 	if change.PasswordHash != nil {
 		a.forgetSources(ctx, u, "")
-		a.clearFailures(ctx, u)
+		a.warn(ctx, "cannot forget the failures of a user", u, a.clearFailures(ctx, u))
 	}
 }
 
@@ -208,16 +208,6 @@ func (a *accounts) record(ctx context.Context, events ...Event) error {
 		return fmt.Errorf("done, but not recorded yet: %w", err)
 	}
 	return nil
-}
-
-// clearFailures forgets wrong passwords of u. If that fails, the user may have to wait.
-func (a *accounts) clearFailures(ctx context.Context, u User) {
-	if a.throttle == nil {
-		return
-	}
-	for _, account := range a.throttle.accountNames(u.Key) {
-		a.warn(ctx, "cannot forget the failures of a user", u, a.store.ClearFailures(ctx, account))
-	}
 }
 
 // findEvents returns the first events that q asks for, oldest first.

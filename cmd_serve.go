@@ -88,7 +88,9 @@ func openAccounts(ctx context.Context, cfg config, measured *metrics, log *slog.
 	acc := newAccounts(cfg, users, measured, log)
 	err = acc.enableTokens(cfg)
 	if err == nil && cfg.AdminUsername != "" {
-		err = acc.ensureAdmin(ctx, cfg.AdminUsername, cfg.AdminPassword)
+		if err = acc.ensureAdmin(ctx, cfg.AdminUsername, cfg.AdminPassword); err != nil {
+			err = fmt.Errorf("cannot create the administrator: %w", err)
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(err, users.Close())

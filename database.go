@@ -52,8 +52,8 @@ type connections interface {
 	queryAll(ctx context.Context, scan func(row) error, s *statement, args ...any) error
 
 	// addEvents adds events with the next IDs, in one transaction. It first changes the row of
-	// event_ids, for which other transactions then wait until this one is over. It returns
-	// sql.ErrNoRows if there is no such row.
+	// event_ids, so that other transactions wait until this one ends. It returns sql.ErrNoRows
+	// if there is no such row.
 	addEvents(ctx context.Context, events []Event) error
 
 	// addUsers does what AddUsers of the store does: SQLite in several transactions, so that

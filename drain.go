@@ -59,9 +59,10 @@ func serveUntil(ctx context.Context, srv *http.Server, ln net.Listener, end shut
 	return nil
 }
 
-// freshConns are the connections that have not sent a request yet. Once Shutdown has begun,
-// net/http drops what they send. It would so drop a request that was sent before the stop, if
-// another process goes on with the same socket, or a load balancer has not noticed yet.
+// freshConns are the connections that have not sent a request yet. After Shutdown has begun,
+// net/http drops the requests that it reads on them, even those that were sent before the stop.
+// Clients would notice if another process goes on with the same socket, or if a load balancer
+// still sends requests.
 type freshConns struct {
 	n     atomic.Int64 // of conns
 	mu    sync.Mutex   // guards conns

@@ -73,8 +73,8 @@ var eventKinds = map[string]eventKind{
 func eventNames() []string { return slices.Sorted(maps.Keys(eventKinds)) }
 
 const (
-	eventDelay       = time.Second // in which events gather
-	eventBatch       = 1000        // of which none waits for more to come
+	eventDelay       = time.Second // how long events wait for others
+	eventBatch       = 1000        // when this many wait, they are written at once
 	maxWaitingEvents = 10_000      // while the store takes none
 )
 
@@ -279,7 +279,8 @@ func (r *recorder) flush(ctx context.Context) error {
 func (r *recorder) write(ctx context.Context, events []Event) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: panic: %v at %s", errUnavailable, p, debug.Stack())
+			r.log.ErrorContext(ctx, "cannot record events", "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("%w: panic: %v", errUnavailable, p)
 		}
 	}()
 	err = r.store.AddEvents(ctx, events)
@@ -289,11 +290,11 @@ func (r *recorder) write(ctx context.Context, events []Event) (err error) {
 	return err
 }
 
-// readerPatience is how long somebody who reads events waits for the latest to be written.
+// readerPatience is how long a reader of events waits until the latest are written.
 const readerPatience = 500 * time.Millisecond
 
 // read returns the events that find finds in the store, or none if none are kept. Those that wait
-// are written first, so that nobody looks for what has just happened in vain.
+// are written first, so that a reader finds what has just happened.
 func (r *recorder) read(ctx context.Context, find func() ([]Event, error)) ([]Event, error) {
 	if r.store == nil {
 		return nil, nil

@@ -172,7 +172,7 @@ func (in *invocation) withAccounts(ctx context.Context, mode openMode, do func(*
 	var db *database
 	var err error
 	if mode == leaveSchema {
-		db, err = openReadOnly(ctx, in.cfg.DatabaseURL, log)
+		db, err = openUnmigrated(ctx, in.cfg.DatabaseURL, log)
 	} else {
 		db, err = openMigrated(ctx, in.cfg.DatabaseURL, mode, commandPatience, log)
 	}

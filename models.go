@@ -51,7 +51,7 @@ type Event struct {
 	At        time.Time
 	Name      string // of OWASP's logging vocabulary; see events.go
 	UID       string // of the user concerned
-	Username  string // of the user concerned, by then
+	Username  string // of the user concerned, at the time
 	Key       string // usernameKey of Username
 	Actor     string // who did it, if not the user
 	IP        string

@@ -43,9 +43,9 @@ func openMigrated(ctx context.Context, url string, mode openMode, patience time.
 	return db, nil
 }
 
-// openReadOnly opens a database as it is. It returns an fs.ErrNotExist for a SQLite file that is
+// openUnmigrated opens a database as it is. It returns an fs.ErrNotExist for a SQLite file that is
 // not there.
-func openReadOnly(ctx context.Context, url string, log *slog.Logger) (*database, error) {
+func openUnmigrated(ctx context.Context, url string, log *slog.Logger) (*database, error) {
 	db, err := openDatabase(url, leaveSchema, log)
 	if err != nil {
 		return nil, err

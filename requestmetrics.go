@@ -14,7 +14,7 @@ import (
 // requestMetrics counts requests. It finds a child by its route and method without allocating
 // anything. A nil *requestMetrics counts nothing.
 type requestMetrics struct {
-	*metrics
+	metrics  *metrics
 	children map[routeAndMethod]requestChildren
 }
 
@@ -65,9 +65,9 @@ func newRequestMetrics(m *metrics, patterns []string) *requestMetrics {
 
 // create makes the children of a route and a method.
 func (q *requestMetrics) create(route, method string, codes []int) {
-	made := requestChildren{q.requestDurations.WithLabelValues(route, method), make(map[int]prometheus.Counter)}
+	made := requestChildren{q.metrics.requestDurations.WithLabelValues(route, method), make(map[int]prometheus.Counter)}
 	for _, code := range codes {
-		made.codes[code] = q.requests.WithLabelValues(route, method, strconv.Itoa(code))
+		made.codes[code] = q.metrics.requests.WithLabelValues(route, method, strconv.Itoa(code))
 	}
 	q.children[routeAndMethod{route, method}] = made
 }
@@ -75,7 +75,7 @@ func (q *requestMetrics) create(route, method string, codes []int) {
 // begin counts a request that begins to be answered.
 func (q *requestMetrics) begin() {
 	if q != nil {
-		q.inFlight.Inc()
+		q.metrics.inFlight.Inc()
 	}
 }
 
@@ -84,7 +84,7 @@ func (q *requestMetrics) end(pattern, method string, code int, took time.Duratio
 	if q == nil {
 		return
 	}
-	q.inFlight.Dec()
+	q.metrics.inFlight.Dec()
 	at := routeAndMethod{pattern, method}
 	if pattern == "" {
 		at.route = noRoute
@@ -99,7 +99,7 @@ func (q *requestMetrics) end(pattern, method string, code int, took time.Duratio
 		counter.Inc()
 		return
 	}
-	q.requests.WithLabelValues(at.route, at.method, strconv.Itoa(code)).Inc() // codes are ours, and few
+	q.metrics.requests.WithLabelValues(at.route, at.method, strconv.Itoa(code)).Inc() // codes are ours, and few
 }
 
 // documentedCodes returns the status codes that openapi.json lists, by method and path.
@@ -109,7 +109,7 @@ func documentedCodes() map[string][]int {
 			Responses map[string]json.RawMessage
 		}
 	}
-	json.Unmarshal(openAPI, &doc) // a test reads it
+	json.Unmarshal(openAPI, &doc) // TestDocumentedCodes fails if it cannot be read
 	codes := make(map[string][]int)
 	for path, methods := range doc.Paths {
 		for method, about := range methods {

@@ -60,7 +60,7 @@ func isConnected(f *os.File) bool {
 	return conn.RemoteAddr() != nil
 }
 
-// withoutName returns the error inside of one of package net, which names the descriptor anew.
+// withoutName unwraps a net.OpError, whose text would repeat the descriptor.
 func withoutName(err error) error {
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return op.Err
@@ -91,8 +91,8 @@ func notifySystemd(state string, log *slog.Logger) {
 	}
 }
 
-// stoppingState is the message that a stop has begun, and how long it may take. systemd waits
-// for so long, even if TimeoutStopSec is less.
+// stoppingState is the message that a stop has begun, and how long it may take. systemd waits that
+// long, even if TimeoutStopSec is less.
 func stoppingState(longest time.Duration) string {
 	const reserve = 5 * time.Second // to close the store
 	return fmt.Sprintf("%s\nEXTEND_TIMEOUT_USEC=%d", daemon.SdNotifyStopping, (longest + reserve).Microseconds())

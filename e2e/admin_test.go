@@ -166,7 +166,7 @@ func (s *server) feed(t testing.TB, token, query string) []event {
 	}
 }
 
-// awaitFeed waits until a query finds so many events: those that nobody was told about are
+// awaitFeed waits until a query finds this many events: those that were not reported are
 // in the store within about a second.
 func (s *server) awaitFeed(t testing.TB, token, query string, n int) []event {
 	t.Helper()

@@ -153,7 +153,7 @@ func testOnlyAdministrators(t *testing.T, p place) {
 			}
 		}
 	}
-	// Who sends too much is told so before anybody asks who it is.
+	// A body that is too large is refused before the token is checked.
 	for _, path := range []string{"/users/Root/", "/users/nobody/"} {
 		for _, token := range []string{alice, admin, "x"} {
 			checkProblem(t, s.authorized(t, "PATCH", path, `{"full_name":"`+strings.Repeat("a", 70_000)+`"}`, token), 413, "Request Entity Too Large")

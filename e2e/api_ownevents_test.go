@@ -115,7 +115,7 @@ func testEventsOfReusedName(t *testing.T, p place) {
 	old := s.signIn(t, "alice", from(stranger(7)))
 	checkStatus(t, s.patch(t, admin, "alice", `{"scopes":["reports"]}`), 200)
 	checkEmpty(t, s.authorized(t, "DELETE", "/users/me/", "", old.Access), 204)
-	s.guess(t, "alice", stranger(8)) // is nobody's
+	s.guess(t, "alice", stranger(8)) // no user has the name
 	s.registerFrom(t, "Alice", home)
 	g := s.signIn(t, "alice", from(home))
 	checkProblem(t, s.authorized(t, "GET", "/users/me/events/", "", old.Access), 401, "Could not validate credentials")
@@ -134,7 +134,7 @@ func testEventsOfReusedName(t *testing.T, p place) {
 	}
 	fails := s.awaitFeed(t, admin, "event=authn_login_fail", 2)
 	if nobody := slices.DeleteFunc(fails, func(e event) bool { return orNull(e.IP) != stranger(8) }); len(nobody) != 1 || nobody[0].Username != nil {
-		t.Errorf("got %v; want a failure at nobody's name", nobody)
+		t.Errorf("got %v; want a failure at a name that no user has", nobody)
 	}
 }
 

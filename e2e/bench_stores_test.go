@@ -52,7 +52,7 @@ func BenchmarkReadUsersMePostgres(b *testing.B) {
 	}
 }
 
-// startFilled starts the program on a database that has so many users, each with a session and the
+// startFilled starts the program on a database with this many users, each with a session and the
 // password of all. It gives them a search text, as the program does: otherwise a sweep would soon
 // write a million of them, while a benchmark measures.
 func startFilled(b *testing.B, driver, source, url string, users int) *quiet {

@@ -146,7 +146,7 @@ func TestFirstAdministrator(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "users.db")
-			got := invocation{env: append(onFile(path, "ADDR=192.0.2.1:1"), tt.env...)}.run(t) // an address of nobody's: what is taken by mistake ends, too
+			got := invocation{env: append(onFile(path, "ADDR=192.0.2.1:1"), tt.env...)}.run(t) // an address that no machine has: a command line that is accepted by mistake ends, too
 			checkFailed(t, got, 2, tt.says...)
 			checkUnprinted(t, got, nextPassword, "xq7-vKz", "trustno1", "ROOT-VKZQ-8")
 			if n := strings.Count(got.stderr, "root-vkzq-8"); n > 1 {

@@ -15,7 +15,7 @@ import (
 // backup is a run of latchkey backup.
 func backup(path, to string) invocation { return inFileAt(path).command("backup", to) }
 
-// enlarge puts so many megabytes, roughly, into a database, so that a backup takes its time.
+// enlarge puts about this many megabytes into a database, so that a backup takes its time.
 func enlarge(t testing.TB, path string, megabytes int) {
 	t.Helper()
 	carryOut(t, path, fmt.Sprintf(`

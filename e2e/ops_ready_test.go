@@ -72,7 +72,7 @@ func TestReadySettings(t *testing.T) {
 	}
 	checkReady(t, ready("ADDR=localhost:0"), 2, "port 0")
 	checkReady(t, ready("ADDR=nonsense"), 2, "want host:port")
-	checkReady(t, ready("ADDR=192.0.2.1:1"), 1, "not ready: ") // nobody's address (RFC 5737)
+	checkReady(t, ready("ADDR=192.0.2.1:1"), 1, "not ready: ") // an address that no machine has (RFC 5737)
 	checkReady(t, ready("ADDR=nowhere.invalid:8000"), 1, "not ready: ")
 }
 

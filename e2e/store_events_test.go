@@ -68,7 +68,7 @@ func testEventsTableGone(t *testing.T, p place) {
 	p.change(t, "DROP TABLE events")
 	checkLogins(t, s, "alice", 10, 100*time.Millisecond)
 	checkOutage(t, promptly(t, func() answer { return s.authorized(t, "GET", "/events/", "", admin) }))
-	t.Logf("an administrator's change is answered %d meanwhile",
+	t.Logf("an administrator's change gets %d meanwhile",
 		promptly(t, func() answer { return s.patch(t, admin, "alice", `{"scopes":["meanwhile"]}`) }).StatusCode)
 	checkStatus(t, s.do(t, "GET", "/readyz", ""), 200)
 	p.change(t, "ALTER TABLE copied RENAME TO events")
@@ -115,7 +115,7 @@ func (p place) lock(t testing.TB, statement string) (unlock func()) {
 }
 
 // testEventsLocked: somebody locks a table of the events for some seconds. Logins go on, and their
-// events are there afterwards, once each. Who asks for events is told in time that it is locked.
+// events are there afterwards, once each. A reader of events learns in time that it is locked.
 func testEventsLocked(t *testing.T, c *pgtest.Cluster) {
 	for name, statement := range map[string]string{
 		"the table":          "LOCK TABLE events",
@@ -135,7 +135,7 @@ func testEventsLocked(t *testing.T, c *pgtest.Cluster) {
 				all.Go(func() { checkLogins(t, one, "alice", 12, 500*time.Millisecond) })
 			}
 			a := promptly(t, func() answer { return s.patch(t, admin, "alice", `{"scopes":["granted"]}`) })
-			t.Logf("an administrator's change is answered %d", a.StatusCode)
+			t.Logf("an administrator's change gets %d", a.StatusCode)
 			for _, path := range []string{"/events/", "/users/me/events/"} {
 				all.Go(func() {
 					a := promptly(t, func() answer { return s.authorized(t, "GET", path, "", admin) })
@@ -180,12 +180,12 @@ func testEventReadersWhileLocked(t *testing.T, c *pgtest.Cluster) {
 		begin := time.Now()
 		a := s.do(t, "POST", "/token", loginForm("alice"), formType)
 		if took := time.Since(begin); a.StatusCode != 200 || took > allow(2*time.Second) {
-			t.Errorf("a login is answered %d after %v", a.StatusCode, took)
+			t.Errorf("a login gets %d after %v", a.StatusCode, took)
 		}
 		begin = time.Now()
 		a = s.authorized(t, "GET", "/users/me/sessions/", "", a.token())
 		if took := time.Since(begin); a.StatusCode != 200 || took > allow(2*time.Second) {
-			t.Errorf("a list of sessions is answered %d after %v", a.StatusCode, took)
+			t.Errorf("a list of sessions gets %d after %v", a.StatusCode, took)
 		}
 	}
 	stop.Store(true)
@@ -320,7 +320,7 @@ func testEventsOfReplicas(t *testing.T, c *pgtest.Cluster) {
 	}
 }
 
-// TestEventsNameNobody: what was typed as a name and is nobody's, which may be a password, is nowhere
+// TestEventsNameNobody: a text that was typed as a name and is not one, perhaps a password, is nowhere
 // in the database.
 func TestEventsNameNobody(t *testing.T) {
 	t.Parallel()
@@ -335,7 +335,7 @@ func TestEventsNameNobody(t *testing.T) {
 	s.awaitFeed(t, admin, "event=authn_login_fail", 4)
 	for _, e := range s.feed(t, admin, "event=authn_login_fail")[:3] {
 		if e.Username != nil {
-			t.Errorf("%v; want nobody's", e)
+			t.Errorf("%v; want no user", e)
 		}
 	}
 	for _, path := range []string{path, path + "-wal"} {

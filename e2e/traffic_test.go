@@ -78,7 +78,7 @@ func (f *traffic) fail(t testing.TB, what string) {
 	}
 }
 
-// await waits for so many more requests to be sent.
+// await waits until this many more requests are sent.
 func (f *traffic) await(t testing.TB, more int64) {
 	t.Helper()
 	enough := f.sent.Load() + more

@@ -32,7 +32,7 @@ CREATE INDEX events_uid ON events (uid, id) WHERE uid <> '';
 CREATE INDEX events_username ON events (username_key, id) WHERE username_key <> '';
 
 -- The last ID of an event. Its only row is changed in the transaction that adds the events: IDs
--- become visible in their order, and whoever asks for events after an ID misses none.
+-- become visible in their order, and a reader that asks for events after an ID misses none.
 CREATE TABLE event_ids (
     only_row BIGINT NOT NULL PRIMARY KEY CHECK (only_row = 1),
     last_id  BIGINT NOT NULL
