@@ -29,26 +29,25 @@ func (a *api) findUsers(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	})
 }
 
-// userInPath returns the user whom the path names, or errNotFound.
-func (a *api) userInPath(ctx context.Context, r *http.Request) (User, error) {
-	return a.accounts.userByName(ctx, r.PathValue("username"))
+// aboutUser is for operations of administrators on the user whom the path names. It is
+// administrator for users who exist: h gets u.
+func (a *api) aboutUser(h func(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller, u User) error) handlerFunc {
+	return a.administrator(func(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller) error {
+		u, err := a.accounts.userByName(ctx, r.PathValue("username"))
+		if err != nil {
+			return err
+		}
+		return h(ctx, w, r, me, u)
+	})
 }
 
 // readUser answers with a user.
-func (a *api) readUser(ctx context.Context, w http.ResponseWriter, r *http.Request, _ caller) error {
-	u, err := a.userInPath(ctx, r)
-	if err != nil {
-		return err
-	}
+func (a *api) readUser(_ context.Context, w http.ResponseWriter, _ *http.Request, _ caller, u User) error {
 	return writeJSON(w, http.StatusOK, newAdminUser(u))
 }
 
 // updateUser changes a user.
-func (a *api) updateUser(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller) error {
-	u, err := a.userInPath(ctx, r)
-	if err != nil {
-		return err
-	}
+func (a *api) updateUser(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller, u User) error {
 	members, err := readObject(r)
 	if err != nil {
 		return err
@@ -65,20 +64,12 @@ func (a *api) updateUser(ctx context.Context, w http.ResponseWriter, r *http.Req
 }
 
 // deleteUser deletes a user.
-func (a *api) deleteUser(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller) error {
-	u, err := a.userInPath(ctx, r)
-	if err != nil {
-		return err
-	}
+func (a *api) deleteUser(ctx context.Context, w http.ResponseWriter, _ *http.Request, me caller, u User) error {
 	return noContent(w, a.accounts.deleteUser(ctx, u, me.client))
 }
 
 // readUserSessions answers with the sessions of a user.
-func (a *api) readUserSessions(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller) error {
-	u, err := a.userInPath(ctx, r)
-	if err != nil {
-		return err
-	}
+func (a *api) readUserSessions(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller, u User) error {
 	limit, err := parseLimitOnly(r.URL.RawQuery)
 	if err != nil {
 		return err
@@ -90,20 +81,12 @@ func (a *api) readUserSessions(ctx context.Context, w http.ResponseWriter, r *ht
 }
 
 // deleteUserSessions ends all sessions of a user.
-func (a *api) deleteUserSessions(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller) error {
-	u, err := a.userInPath(ctx, r)
-	if err != nil {
-		return err
-	}
+func (a *api) deleteUserSessions(ctx context.Context, w http.ResponseWriter, _ *http.Request, me caller, u User) error {
 	return noContent(w, a.accounts.endSessionsOf(ctx, u, me.client))
 }
 
 // deleteUserSession ends one session of a user.
-func (a *api) deleteUserSession(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller) error {
-	u, err := a.userInPath(ctx, r)
-	if err != nil {
-		return err
-	}
+func (a *api) deleteUserSession(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller, u User) error {
 	return noContent(w, a.accounts.endSessionOf(ctx, u, r.PathValue("id"), me.client))
 }
 

@@ -19,8 +19,8 @@ type edgeSettings struct {
 }
 
 // An operation is one line of the API: a pattern of http.ServeMux, whether the body is read,
-// and the handler. signedIn requires a user, and administrator the scope admin. Other
-// handlers require no token.
+// and the handler. signedIn requires a user; administrator and aboutUser require the scope
+// admin. Other handlers require no token.
 type operation struct {
 	pattern string
 	body    func(handlerFunc) handlerFunc // readsBody or ignoresBody
@@ -50,12 +50,12 @@ func operations(cfg edgeSettings, acc *accounts) []operation {
 		{"GET /users/me/events/{$}", ignoresBody, a.signedIn(a.readOwnEvents)},
 
 		{"GET /users/{$}", ignoresBody, a.administrator(a.findUsers)},
-		{"GET /users/{username}/{$}", ignoresBody, a.administrator(a.readUser)},
-		{"PATCH /users/{username}/{$}", readsBody, a.administrator(a.updateUser)},
-		{"DELETE /users/{username}/{$}", ignoresBody, a.administrator(a.deleteUser)},
-		{"GET /users/{username}/sessions/{$}", ignoresBody, a.administrator(a.readUserSessions)},
-		{"DELETE /users/{username}/sessions/{$}", ignoresBody, a.administrator(a.deleteUserSessions)},
-		{"DELETE /users/{username}/sessions/{id}", ignoresBody, a.administrator(a.deleteUserSession)},
+		{"GET /users/{username}/{$}", ignoresBody, a.aboutUser(a.readUser)},
+		{"PATCH /users/{username}/{$}", readsBody, a.aboutUser(a.updateUser)},
+		{"DELETE /users/{username}/{$}", ignoresBody, a.aboutUser(a.deleteUser)},
+		{"GET /users/{username}/sessions/{$}", ignoresBody, a.aboutUser(a.readUserSessions)},
+		{"DELETE /users/{username}/sessions/{$}", ignoresBody, a.aboutUser(a.deleteUserSessions)},
+		{"DELETE /users/{username}/sessions/{id}", ignoresBody, a.aboutUser(a.deleteUserSession)},
 		{"GET /events/{$}", ignoresBody, a.administrator(a.readEvents)},
 
 		{"GET /livez", ignoresBody, readLivez},
