@@ -65,7 +65,7 @@ func startBehindProxy(t *testing.T, c *pgtest.Cluster) (s *server, p *proxy, url
 	t.Helper()
 	p = startProxy(t, c.Port)
 	database := newDatabase(t, c)
-	s = start(t, keptIn(through(p, database))...)
+	s = start(t, append(keptIn(through(p, database)), "EVENTS_DAYS=0")...) // no event takes a cut that is meant for a request
 	s.register(t, "alice")
 	return s, p, c.URL(database), s.logIn(t, "alice")
 }
