@@ -310,16 +310,16 @@ func TestIsRecent(t *testing.T) {
 func TestFreshLoginClock(t *testing.T) {
 	s := startServer(t)
 	s.signUp()
-	u, session, err := s.acc.currentUser(t.Context(), s.begin("alice").access)
+	who, err := s.acc.currentUser(t.Context(), s.begin("alice").access)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.clock.Advance(-time.Hour)
-	if err := s.acc.deleteOwnAccount(t.Context(), u, session, client{}); !errors.Is(err, errStaleLogin) {
+	if err := s.acc.deleteOwnAccount(t.Context(), who.User, who.Session, client{}); !errors.Is(err, errStaleLogin) {
 		t.Errorf("%v; want errStaleLogin", err)
 	}
 	s.clock.Advance(time.Hour)
-	if err := s.acc.deleteOwnAccount(t.Context(), u, session, client{}); err != nil {
+	if err := s.acc.deleteOwnAccount(t.Context(), who.User, who.Session, client{}); err != nil {
 		t.Errorf("by the right time: %v", err)
 	}
 }
