@@ -111,7 +111,7 @@ func (a *accounts) beginSession(ctx context.Context, u User, from client) (issue
 func (a *accounts) tokensOf(u User, s Session, now time.Time) (issuedTokens, error) {
 	left := min(a.tokens.ttl, s.ExpiresAt.Sub(now))
 	life := time.Duration(wholeSeconds(left)) * time.Second // never 0, which clients take for "never expires"
-	access, err := a.tokens.createAccessToken(u, s.ID, now, now.Add(life))
+	access, err := a.tokens.createAccessToken(grant{User: u, Scopes: u.Scopes, SessionID: s.ID}, now, now.Add(life))
 	if err != nil {
 		return issuedTokens{}, err
 	}

@@ -249,7 +249,7 @@ func TestSessionOfToken(t *testing.T) {
 			{"when the session has expired", "alice", id, 14 * day, badToken},
 		} {
 			s.clock.Advance(now.Add(tt.after).Sub(s.clock.Now()))
-			token, err := s.acc.tokens.createAccessToken(User{Username: tt.username}, tt.session, s.clock.Now(), s.clock.Now().Add(time.Hour))
+			token, err := s.acc.tokens.createAccessToken(grant{User: User{Username: tt.username}, SessionID: tt.session}, s.clock.Now(), s.clock.Now().Add(time.Hour))
 			if err != nil {
 				t.Fatal(err)
 			}
