@@ -90,9 +90,15 @@ func newAccounts(cfg config, users store, measured *metrics, log *slog.Logger) *
 	}
 }
 
-// enableTokens makes the accounts issue and accept tokens.
-func (a *accounts) enableTokens(cfg config) (err error) {
+// enableTokens makes the accounts issue and accept tokens. If the server makes its keys itself, it
+// adds those that are missing.
+func (a *accounts) enableTokens(ctx context.Context, cfg config) error {
 	a.refreshTokens = newRefreshKeys(cfg.Secret, cfg.SecretFallbacks)
-	a.tokens, err = newSigner(cfg.Keys, cfg.AccessTokenLife, cfg.Issuer, cfg.Audience)
-	return err
+	a.tokens = newSigner(cfg.AccessTokenLife, cfg.Issuer, cfg.Audience)
+	if cfg.OwnKeys != nil {
+		a.tokens.use(cfg.OwnKeys)
+		return nil
+	}
+	a.keys = newKeyRing(cfg, a.store, a.events, a.tokens, a.log, a.now)
+	return a.keys.start(ctx)
 }
