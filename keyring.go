@@ -61,14 +61,6 @@ func (r *keyRing) adopt(ctx context.Context, rows []SigningKey) {
 	r.signer.use(now.keys(r.retention))
 }
 
-// newKeyRing returns the ring of the settings and a store. It gives the signer no keys yet.
-func newKeyRing(cfg config, s store, events *recorder, to *signer, log *slog.Logger, now func() time.Time) *keyRing {
-	return &keyRing{
-		store: s, signer: to, secrets: append([][]byte{cfg.Secret}, cfg.SecretFallbacks...), algorithm: cfg.Algorithm,
-		retention: max(minRetention, cfg.AccessTokenLife), inMemory: cfg.DatabaseURL == "", events: events, log: log, now: now,
-	}
-}
-
 // watch reads the ring regularly until ctx is done.
 func (r *keyRing) watch(ctx context.Context) {
 	if r == nil {

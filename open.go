@@ -102,3 +102,11 @@ func (a *accounts) enableTokens(ctx context.Context, cfg config) error {
 	a.keys = newKeyRing(cfg, a.store, a.events, a.tokens, a.log, a.now)
 	return a.keys.start(ctx)
 }
+
+// newKeyRing returns the ring of the settings and a store. It gives the signer no keys yet.
+func newKeyRing(cfg config, s store, events *recorder, to *signer, log *slog.Logger, now func() time.Time) *keyRing {
+	return &keyRing{
+		store: s, signer: to, secrets: append([][]byte{cfg.Secret}, cfg.SecretFallbacks...), algorithm: cfg.Algorithm,
+		retention: max(minRetention, cfg.AccessTokenLife), inMemory: cfg.DatabaseURL == "", events: events, log: log, now: now,
+	}
+}
