@@ -52,6 +52,7 @@ var statuses = []struct {
 	{errOwnAccount, http.StatusBadRequest, "Ask another administrator, or use the command line", ""},
 	{errExists, http.StatusBadRequest, "Username already registered", ""},
 	{errBadCredentials, http.StatusUnauthorized, "Incorrect username or password", "invalid_grant"},
+	{errBadClient, http.StatusUnauthorized, "Unknown client or wrong secret; want the ID of an API key as client_id and the key as client_secret", "invalid_client"},
 	{errNoToken, http.StatusUnauthorized, "Not authenticated", ""},
 	{errBadToken, http.StatusUnauthorized, "Could not validate credentials", ""},
 	{errRegistrationClosed, http.StatusForbidden, "Registration is closed", ""},
