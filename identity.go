@@ -65,4 +65,3 @@ func isStillValid(c claims, u User, s Session, now time.Time) bool {
 	}
 	return u.Username == c.Subject && now.Before(s.ExpiresAt)
 }
-
