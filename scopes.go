@@ -54,6 +54,15 @@ func (s scopes) only(names []string) scopes {
 	return scopes(strings.Join(kept, " "))
 }
 
+// allow returns an error that names the scopes of wanted that are not among s.
+func (s scopes) allow(wanted scopes) error {
+	if kept := wanted.within(s); kept != wanted {
+		excess := slices.DeleteFunc(wanted.names(), s.has)
+		return fmt.Errorf("not granted: %s; want at most what the user may do", strings.Join(excess, " "))
+	}
+	return nil
+}
+
 // with returns s and more scopes. Its errors are those of newScopes.
 func (s scopes) with(more ...string) (scopes, error) {
 	return newScopes(append(s.names(), more...)...)
