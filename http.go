@@ -48,7 +48,7 @@ func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err er
 	}
 	switch {
 	case code == http.StatusUnauthorized:
-		w.Header()["WWW-Authenticate"] = []string{"Bearer"} // RFC 6750 §3
+		w.Header()["WWW-Authenticate"] = []string{challenge(r, err)}
 	case errors.Is(err, errNotPermitted):
 		w.Header()["WWW-Authenticate"] = []string{`Bearer error="insufficient_scope", scope="` + scopeAdmin + `"`} // §3.1
 	case code == http.StatusTooManyRequests, code == http.StatusServiceUnavailable:
