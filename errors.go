@@ -24,12 +24,19 @@ var (
 	errNoToken   = errors.New("no bearer token")
 	errNotLocal  = errors.New("not asked from this machine")
 
-	// errNotPermitted means that a user is no administrator.
+	// errNotPermitted means that a caller lacks a scope; see missingScopes.
 	errNotPermitted = errors.New("not permitted")
 
 	// errForeignOrigin means that a page of another origin made the browser send a request.
 	errForeignOrigin = errors.New("page of another origin")
 )
+
+// missingScopes is an errNotPermitted that says which scopes a caller must have.
+type missingScopes scopes
+
+func (e missingScopes) Error() string { return "not permitted without the scopes " + string(e) }
+
+func (e missingScopes) Unwrap() error { return errNotPermitted }
 
 // statuses is the one place where a failure becomes an HTTP status, a text for
 // the caller and an OAuth error code. An error that is not in it is a bug: it is logged, and

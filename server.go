@@ -27,7 +27,7 @@ type operation struct {
 	handle  handlerFunc
 }
 
-// operations returns the whole API.
+// operations returns the whole API but for /verify, which is not routed; see verifying.
 func operations(cfg edgeSettings, acc *accounts) []operation {
 	a := &api{acc}
 	home := operation{"GET /{$}", ignoresBody, root}
@@ -82,8 +82,10 @@ func newHandler(cfg edgeSettings, acc *accounts, log *slog.Logger) http.Handler 
 		mux.Handle(op.pattern, newRoute(op.pattern, serve(log, handle)))
 		methods, patterns = append(methods, method), append(patterns, op.pattern)
 	}
+	patterns = append(patterns, verifyRoute, verifyScopesRoute)
 	h := routed(log, mux, methods)
 	h = crossOrigin(log, cfg.CORSOrigins, h)
+	h = (&api{acc}).verifying(log, h)
 	h = recovered(log, h)
 	h = unhurried(h)
 	h = hardened(h)
