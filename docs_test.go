@@ -154,7 +154,7 @@ func TestDocumentedLimits(t *testing.T) {
 	if limit["minimum"] != 1.0 || limit["maximum"] != float64(maxRowsShown) || limit["default"] != float64(rowsShown) {
 		t.Errorf("the limit of the list of sessions is %v; want 1 to %d, and %d by default", limit, maxRowsShown, rowsShown)
 	}
-	fresh := fmt.Sprintf("within the last %d minutes", deletionWindow/time.Minute)
+	fresh := fmt.Sprintf("within the last %d minutes", freshLogin/time.Minute)
 	if op := pathItem("/users/me/")["delete"].(object); !strings.Contains(op["description"].(string), fresh) {
 		t.Errorf("DELETE /users/me/ does not say %q", fresh)
 	}

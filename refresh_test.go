@@ -236,7 +236,7 @@ func TestRefreshForm(t *testing.T) {
 			{"a scope twice", form(tokens.refresh) + "&scope=a&scope=a", 400, `"error":"invalid_request"`},
 			{"no grant, which is a login", "refresh_token=" + tokens.refresh, 422, `["body","username"]`},
 			{"the grant of a login", "grant_type=password&refresh_token=" + tokens.refresh, 422, `["body","username"]`},
-			{"another grant", "grant_type=refresh-token&refresh_token=" + tokens.refresh, 400, `"error":"unsupported_grant_type","error_description":"Unsupported grant_type; want password or refresh_token"`},
+			{"another grant", "grant_type=refresh-token&refresh_token=" + tokens.refresh, 400, `"error":"unsupported_grant_type","error_description":"Unsupported grant_type; want password, refresh_token or client_credentials"`},
 			{"the good one", form(tokens.refresh), 200, `"refresh_token":"`},
 			{"the good one, with an empty scope and a client", form(tokens.refresh) + "&scope=&client_id=a&client_secret=b", 200, `"refresh_token":"`},
 			{"the good one, with a wrong password", form(tokens.refresh) + "&username=alice&password=x", 200, `"refresh_token":"`},

@@ -81,6 +81,24 @@ func (s scopes) hasAll(of scopes) bool {
 	return true
 }
 
+// within returns the scopes that are in limit, too.
+func (s scopes) within(limit scopes) scopes { return s.only(limit.names()) }
+
+// only returns those of the scopes that have one of these names, which may be any texts.
+func (s scopes) only(names []string) scopes {
+	kept := slices.DeleteFunc(s.names(), func(name string) bool { return !slices.Contains(names, name) })
+	return scopes(strings.Join(kept, " "))
+}
+
+// allow returns an error that names the scopes of wanted that are not among s.
+func (s scopes) allow(wanted scopes) error {
+	if kept := wanted.within(s); kept != wanted {
+		excess := slices.DeleteFunc(wanted.names(), s.has)
+		return fmt.Errorf("not granted: %s; want at most what the user may do", strings.Join(excess, " "))
+	}
+	return nil
+}
+
 // with returns s and more scopes. Its errors are those of newScopes.
 func (s scopes) with(more ...string) (scopes, error) {
 	return newScopes(append(s.names(), more...)...)

@@ -19,8 +19,9 @@ type edgeSettings struct {
 }
 
 // An operation is one line of the API: a pattern of http.ServeMux, whether the body is read,
-// and the handler. signedIn requires a user; administrator and aboutUser require the scope
-// admin. Other handlers require no token.
+// and the handler. signedIn requires a user who has logged in, and signedInOrKey a user or a program
+// with an API key; administrator and aboutUser require the scope admin. Other handlers require no
+// token.
 type operation struct {
 	pattern string
 	body    func(handlerFunc) handlerFunc // readsBody or ignoresBody
@@ -39,13 +40,18 @@ func operations(cfg edgeSettings, acc *accounts) []operation {
 		{"POST /token", readsBody, a.loginForAccessToken},
 		{"POST /revoke", readsBody, a.revokeToken},
 
-		{"GET /users/me/{$}", ignoresBody, a.signedIn(a.readUsersMe)},
+		{"GET /users/me/{$}", ignoresBody, a.signedInOrKey(a.readUsersMe)},
 		{"PATCH /users/me/{$}", readsBody, a.signedIn(a.updateUsersMe)},
 		{"DELETE /users/me/{$}", ignoresBody, a.signedIn(a.deleteUsersMe)},
 		{"POST /users/me/password", readsBody, a.signedIn(a.updatePassword)},
 		{"GET /users/me/sessions/{$}", ignoresBody, a.signedIn(a.readSessions)},
 		{"DELETE /users/me/sessions/{$}", ignoresBody, a.signedIn(a.deleteSessions)},
 		{"DELETE /users/me/sessions/{id}", ignoresBody, a.signedIn(a.deleteOneSession)},
+
+		{"POST /users/me/keys/{$}", readsBody, a.signedIn(a.createKey)},
+		{"GET /users/me/keys/{$}", ignoresBody, a.signedIn(a.readKeys)},
+		{"DELETE /users/me/keys/{$}", ignoresBody, a.signedIn(a.deleteKeys)},
+		{"DELETE /users/me/keys/{id}", ignoresBody, a.signedIn(a.deleteOneKey)},
 
 		{"GET /users/me/events/{$}", ignoresBody, a.signedIn(a.readOwnEvents)},
 

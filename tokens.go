@@ -116,6 +116,7 @@ type claims struct {
 	Subject   string
 	SessionID string
 	ClientID  string
+	Scope     string
 	IssuedAt  float64
 	Expires   float64
 	NotBefore float64
@@ -231,6 +232,8 @@ func (s *signer) parseClaims(payload []byte) (claims, error) {
 			ok = ok && c.SessionID != ""
 		case "client_id":
 			c.ClientID, _ = parseString(m.value) // other programs may put anything there
+		case "scope":
+			c.Scope, _ = parseString(m.value) // the same
 		case "jti":
 			_, ok = parseString(m.value)
 		case "iat":

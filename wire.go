@@ -40,8 +40,8 @@ func newExposedUsers(users []User) map[string]exposedUser {
 type tokenResponse struct {
 	AccessToken  string `json:"access_token"`
 	TokenType    string `json:"token_type"`
-	ExpiresIn    int64  `json:"expires_in"` // seconds
-	RefreshToken string `json:"refresh_token"`
+	ExpiresIn    int64  `json:"expires_in"`              // seconds
+	RefreshToken string `json:"refresh_token,omitempty"` // not for an API key
 
 	// Scope is the scope that was granted, whatever was asked for. It is nil if there is none
 	// and none was asked for: the answer has to name it only if it differs from the request.
