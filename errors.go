@@ -56,6 +56,7 @@ var statuses = []struct {
 	{errRefreshReused, http.StatusBadRequest, errRefreshReused.Error(), "invalid_grant"},
 	{errSessionEnded, http.StatusBadRequest, errSessionEnded.Error(), "invalid_grant"},
 	{errBadScope, http.StatusBadRequest, "Nothing of the scope is granted; want at most the scope of the API key", "invalid_scope"},
+	{errNewScope, http.StatusBadRequest, errNewScope.Error(), "invalid_scope"},
 	{errWrongPassword, http.StatusBadRequest, "Incorrect password", ""},
 	{errOwnAccount, http.StatusBadRequest, "Ask another administrator, or use the command line", ""},
 	{errTooMany, http.StatusBadRequest, "There are " + strconv.Itoa(maxAPIKeys) + " API keys already; delete one first", ""},

@@ -57,7 +57,15 @@ func (a *accounts) identify(ctx context.Context, c claims) (identity, error) {
 		return identity{User: u, Scopes: u.Scopes}, err
 	}
 	u, s, err := a.store.UserBySession(ctx, c.SessionID)
-	return identity{User: u, Session: s, Scopes: u.Scopes}, err
+	return identity{User: u, Session: s, Scopes: scopesOf(u, s)}, err
+}
+
+// scopesOf returns what u may do in a session: what its login asked for, of what u is granted now.
+func scopesOf(u User, s Session) scopes {
+	if s.Asked == nil {
+		return u.Scopes
+	}
+	return u.Scopes.within(*s.Asked)
 }
 
 // keyIdentity returns whom an API key stands for, or errBadToken. A failure of the store is returned

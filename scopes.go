@@ -90,6 +90,45 @@ func (s scopes) only(names []string) scopes {
 	return scopes(strings.Join(kept, " "))
 }
 
+// askedScopes returns what a session keeps of the text in which its login asks for scopes: the names
+// that can be scopes, at most maxScopes, and those in granted first. It is nil if the login asks for
+// none, as the forms of Swagger UI and FastAPI do: scope=. A text with nothing but other names asks
+// for some and gets none.
+func askedScopes(text string, granted scopes) *scopes {
+	if strings.TrimSpace(text) == "" {
+		return nil
+	}
+	var has, others []string
+	for name := range strings.FieldsSeq(text) {
+		switch {
+		case !isScopeName(name), slices.Contains(has, name), slices.Contains(others, name):
+		case granted.has(name):
+			has = append(has, name)
+		case len(others) < maxScopes:
+			others = append(others, name)
+		}
+	}
+	kept := append(has, others...)
+	kept = kept[:min(len(kept), maxScopes)]
+	slices.Sort(kept)
+	return new(scopes(strings.Join(kept, " ")))
+}
+
+// mayRepeat reports whether a refresh may ask for the scopes in a text, if its login asked for these.
+// It may repeat what the login asked for, and what cannot be a scope. If the login asked for none, or
+// for so many that some were not kept, it may ask for any: it gets no more in any case.
+func mayRepeat(asked *scopes, text string) bool {
+	if asked == nil || len(asked.names()) == maxScopes {
+		return true
+	}
+	for name := range strings.FieldsSeq(text) {
+		if isScopeName(name) && !asked.has(name) {
+			return false
+		}
+	}
+	return true
+}
+
 // allow returns an error that names the scopes of wanted that are not among s.
 func (s scopes) allow(wanted scopes) error {
 	if kept := wanted.within(s); kept != wanted {
