@@ -183,7 +183,7 @@ func TestDocumentedForms(t *testing.T) {
 		{"a refresh without a token", "grant_type=refresh_token", false},
 		{"a refresh with an empty token", "grant_type=refresh_token&refresh_token=", false},
 		{"a refresh with too long a token", "grant_type=refresh_token&refresh_token=" + strings.Repeat("a", maxTokenSize+1), false},
-		{"another grant", "grant_type=client_credentials&username=a&password=b", false},
+		{"another grant", "grant_type=authorization_code&username=a&password=b", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if err := validate(object{"$ref": "#/components/schemas/TokenForm"}, decodeForm(t, tt.form)); err != nil && tt.understood {

@@ -57,13 +57,32 @@ func (a *api) verify(ctx context.Context, w http.ResponseWriter, r *http.Request
 	return nil
 }
 
-// verifiedIdentity returns whom Authorization headers stand for.
+// verifiedIdentity returns whom Authorization headers stand for. Programs such as git and pip, which
+// know only HTTP Basic, send an API key as the password. A user's password is not accepted, nor
+// compared to anything.
 func (a *api) verifiedIdentity(ctx context.Context, headers []string) (identity, error) {
+	if usesBasic(headers) {
+		return a.basicIdentity(ctx, headers)
+	}
 	token, err := bearerToken(headers)
 	if err != nil {
 		return identity{}, err
 	}
 	return a.accounts.currentUser(ctx, token)
+}
+
+// basicIdentity returns whom an API key in HTTP Basic stands for, or errBadToken. The name must be
+// empty or that of the key's owner: the service behind the proxy may believe the name.
+func (a *api) basicIdentity(ctx context.Context, headers []string) (identity, error) {
+	name, key, ok := basicCredentials(headers)
+	if !ok {
+		return identity{}, errBadToken
+	}
+	who, err := a.accounts.keyIdentity(ctx, key)
+	if err == nil && name != "" && (expands(name) || usernameKey(name) != who.User.Key) {
+		err = errBadToken
+	}
+	return who, err
 }
 
 // requiredScopes returns the scopes that an escaped path below /verify asks for, which are none
