@@ -64,9 +64,9 @@ var statuses = []struct {
 	{errBadCredentials, http.StatusUnauthorized, "Incorrect username or password", "invalid_grant"},
 	{errBadClient, http.StatusUnauthorized, "Unknown client or wrong secret; want the ID of an API key as client_id and the key as client_secret", "invalid_client"},
 	{errNoToken, http.StatusUnauthorized, "Not authenticated", ""},
-	{errBadToken, http.StatusUnauthorized, "Could not validate credentials", ""},
+	{errBadToken, http.StatusUnauthorized, "Could not validate credentials", "invalid_token"},
 	{errRegistrationClosed, http.StatusForbidden, "Registration is closed", ""},
-	{errNotPermitted, http.StatusForbidden, "Not enough permissions", ""}, // FastAPI's
+	{errNotPermitted, http.StatusForbidden, "Not enough permissions", "insufficient_scope"}, // FastAPI's
 	{errNotForKeys, http.StatusForbidden, "Not possible with an API key", ""},
 	{errStaleKeyLogin, http.StatusForbidden, "Sign in again to make an API key", ""},
 	{errStaleLogin, http.StatusForbidden, "Sign in again to delete this account", ""},
@@ -127,4 +127,4 @@ func cheapRefusal(err error) string {
 }
 
 // oauthEndpoints are the paths whose failures carry the fields of RFC 6749 too.
-var oauthEndpoints = map[string]bool{"/token": true, "/revoke": true}
+var oauthEndpoints = map[string]bool{"/token": true, "/revoke": true, "/introspect": true}

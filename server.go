@@ -39,6 +39,7 @@ func operations(cfg edgeSettings, acc *accounts) []operation {
 		{"POST /users/{$}", readsBody, a.createUser}, // administrators may do more
 		{"POST /token", readsBody, a.loginForAccessToken},
 		{"POST /revoke", readsBody, a.revokeToken},
+		{"POST /introspect", readsBody, a.introspectToken},
 
 		{"GET /users/me/{$}", ignoresBody, a.signedInOrKey(a.readUsersMe)},
 		{"PATCH /users/me/{$}", readsBody, a.signedIn(a.updateUsersMe)},
