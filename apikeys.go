@@ -55,7 +55,7 @@ func (a *accounts) createKey(ctx context.Context, u User, req newKey, by client)
 		err = fmt.Errorf("%w: the ID of a new API key is taken", errUnavailable)
 	}
 	if err == nil {
-		err = a.tell(ctx, tokenCreated, u, by, describeKey(k))
+		err = a.tell(ctx, tokenCreated, u, by, describeAPIKey(k))
 	}
 	if err != nil {
 		return APIKey{}, "", err
@@ -63,8 +63,8 @@ func (a *accounts) createKey(ctx context.Context, u User, req newKey, by client)
 	return k, key, nil
 }
 
-// describeKey says which key an event is about.
-func describeKey(k APIKey) string { return k.ID + " " + k.Name }
+// describeAPIKey says which key an event is about.
+func describeAPIKey(k APIKey) string { return k.ID + " " + k.Name }
 
 // keysOf returns the API keys of u, oldest first.
 func (a *accounts) keysOf(ctx context.Context, u User) ([]APIKey, error) {
@@ -86,7 +86,7 @@ func (a *accounts) deleteKey(ctx context.Context, u User, id string, by client) 
 	if err := a.store.DeleteAPIKey(ctx, u.ID, id); err != nil {
 		return err
 	}
-	return a.tell(ctx, tokenDeleted, u, by, describeKey(k))
+	return a.tell(ctx, tokenDeleted, u, by, describeAPIKey(k))
 }
 
 // deleteKeys deletes all API keys of u, and returns how many.

@@ -116,7 +116,7 @@ func (a *api) refreshByForm(ctx context.Context, fields form, from client) (issu
 	if err != nil {
 		return issuedTokens{}, err
 	}
-	tokens, err := a.accounts.refresh(ctx, token, from)
+	tokens, err := a.accounts.refresh(ctx, token, fields.values["scope"], from)
 	a.accounts.metrics.refresh(refreshResult(tokens, err))
 	return tokens, err
 }
