@@ -94,13 +94,12 @@ func TestKeySetOfFallbacks(t *testing.T) {
 	for name, k := range old {
 		checkMe(t, s.me(t, k.mintNamed(t, "alice")), "alice")
 		checkMe(t, s.me(t, k.mint(t, "alice")), "alice")
-		forged := k.mintWith(t, strings.Replace(k.header(t), k.kid(t), signs.kid(t), 1), `"sub":"alice"`)
-		checkProblem(t, s.me(t, forged), 401, "Could not validate credentials")
-		if k.algorithm != "ES256" {
-			forged = k.mintWith(t, strings.Replace(k.header(t), k.algorithm, "ES256", 1), `"sub":"alice"`)
-			if a := s.me(t, forged); a.StatusCode != 401 {
-				t.Errorf("%s by the name of ES256: %d; want 401", name, a.StatusCode)
-			}
+		if k.algorithm == "ES256" {
+			continue
+		}
+		forged := k.mintWith(t, strings.Replace(k.header(t), k.algorithm, "ES256", 1), `"sub":"alice"`)
+		if a := s.me(t, forged); a.StatusCode != 401 {
+			t.Errorf("%s by the name of ES256: %d; want 401", name, a.StatusCode)
 		}
 	}
 }
@@ -194,7 +193,7 @@ func TestMetadata(t *testing.T) {
 			checkPublic(t, second)
 			var got map[string]any
 			strictly(t, first.body, &got)
-			if docs, ok := got["service_documentation"].(string); !ok || !strings.HasPrefix(docs, "https://") {
+			if docs, ok := got["service_documentation"].(string); !ok || !strings.HasPrefix(docs, tt.url) {
 				t.Errorf("service_documentation: %v; want a URL", got["service_documentation"])
 			}
 			delete(got, "service_documentation")
@@ -232,7 +231,7 @@ func TestMetadataOfPath(t *testing.T) {
 	if a := s.do(t, "GET", oauthPath+"/a/b", ""); a.body != want.body {
 		t.Errorf("with the path: %d %s; want %s", a.StatusCode, a.body, want.body)
 	}
-	for _, path := range []string{"/a", "/a/b/c", "/a%2fb", "/A/B", "/x", "/a/b/../b/x"} {
+	for _, path := range []string{"/a", "/a/b/c", "/A/B", "/x", "/a/b/../b/x"} {
 		if a := s.do(t, "GET", oauthPath+path, ""); a.StatusCode == 200 {
 			t.Errorf("%s describes an issuer that is none: %s", path, a.body)
 		}
@@ -282,6 +281,9 @@ func TestWellKnownPaths(t *testing.T) {
 			if allow := a.Header.Get("Allow"); allow != "GET, HEAD" {
 				t.Errorf("%s %s: Allow: %s; want GET, HEAD", method, path, allow)
 			}
+		}
+		if path == oauthPath {
+			continue // the path of an issuer may follow
 		}
 		a := s.ask(t, head("GET "+path+"/ HTTP/1.1", "Host: evil.example"))
 		if to := whereTo(t, path+"/", a); a.StatusCode != 307 || to != "http://evil.example"+path {

@@ -166,8 +166,8 @@ func slicesOf(t testing.TB, prefix string, texts ...string) []byte {
 // keySet fetches the public keys of a server, which has some.
 func (s *server) keySet(t testing.TB) []jwk {
 	t.Helper()
-	a := s.do(t, "GET", "/.well-known/jwks.json", "")
-	checkStatus(t, a, 200)
+	a := s.do(t, "GET", jwksPath, "")
+	checkPublic(t, a)
 	return jwksIn(t, a.body)
 }
 
@@ -184,7 +184,7 @@ func jwksIn(t testing.TB, text string) []jwk {
 // kids are the names of the public keys of a server, in their order: none if it has no key.
 func (s *server) kids(t testing.TB) []string {
 	t.Helper()
-	a := s.do(t, "GET", "/.well-known/jwks.json", "")
+	a := s.do(t, "GET", jwksPath, "")
 	if a.StatusCode == 404 {
 		return nil
 	}
