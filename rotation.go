@@ -111,13 +111,12 @@ var (
 	errFirstKey    = errors.New("there is no signing key yet; the server makes the first one when it starts")
 	errKeyWaits    = errors.New("a signing key waits already")
 	errSharedKey   = errors.New("HS256 signs with SECRET_KEY itself; change that, with the old one in SECRET_KEY_FALLBACKS, or set ALGORITHM=ES256")
-	errNotOurs     = errors.New("the keys come from PRIVATE_KEY and are yours to rotate")
 	errForeignRing = errors.New("no signing key in the database belongs to SECRET_KEY; want the server's SECRET_KEY")
 )
 
-// rotate adds a generation that signs after lead. If it is revoking, it signs at once, and older
-// ones are void. It returns the ring with the new generation as its last. It fails if a generation waits to sign
-// already, unless it is revoking.
+// rotate adds a generation that signs after lead, and returns the ring with it. If it is revoking,
+// older generations are void at once. Otherwise it returns errKeyWaits if a generation waits to sign
+// already. It returns errSharedKey, errFirstKey or errForeignRing if there is nothing to rotate.
 func (r *keyRing) rotate(ctx context.Context, lead time.Duration, revoking bool) (ring, error) {
 	if r.algorithm == "HS256" {
 		return ring{}, errSharedKey
