@@ -92,6 +92,32 @@ func TestKeysCompromised(t *testing.T) {
 	checkGoesOn(t, s, g, "alice")
 }
 
+// TestKeysCompromisedWhileOneWaits: a key that waits to sign is as old as the others.
+func TestKeysCompromisedWhileOneWaits(t *testing.T) {
+	t.Parallel()
+	for name, first := range map[string]row{"a key": {algorithm: "ES256", signs: -9 * day}, "the shared secret": {algorithm: "HS256", signs: -9 * day}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := inFile(t)
+			keys := p.fillRing(t, first, row{algorithm: "ES256", signs: time.Hour})
+			checkDone(t, p.keysCommand("rotate", "-compromised").run(t))
+			next := p.row(t, 3)
+			s := p.start(t, "ALGORITHM=ES256")
+			checkSigns(t, s, next)
+			for _, k := range keys {
+				checkProblem(t, s.me(t, k.mintNamed(t, "alice")), 401, "Could not validate credentials")
+			}
+			if set := s.kids(t); !slices.Equal(set, []string{next.kid(t)}) {
+				t.Errorf("the set is %q; want %q alone", set, next.kid(t))
+			}
+			checkDone(t, p.keysCommand("rotate", "-compromised").run(t)) // and once more, a moment later
+			if n := p.number(t, "SELECT count(*) FROM signing_keys WHERE generation = 4 AND revokes_older"); n != 1 {
+				t.Error("the second one in a row added nothing")
+			}
+		})
+	}
+}
+
 // TestKeysRefused: what would leave services without a key is refused, and adds nothing.
 func TestKeysRefused(t *testing.T) {
 	t.Parallel()
@@ -219,5 +245,47 @@ func TestKeysAtOnce(t *testing.T) {
 	}
 	if n := p.number(t, "SELECT count(*) FROM signing_keys"); n != 2 || done != 1 {
 		t.Errorf("%d of 5 rotations succeed, and there are %d generations; want one, and 2", done, n)
+	}
+}
+
+// TestKeySettings: what stops a start, and what check warns of.
+func TestKeySettings(t *testing.T) {
+	t.Parallel()
+	const issuer, audience = "ISSUER=" + anIssuer, "AUDIENCE=one"
+	for _, tt := range []struct {
+		name     string
+		settings []string
+		code     int
+		words    []string // in what check says
+	}{
+		{"ES256, an issuer and an audience", []string{"ALGORITHM=ES256", issuer, audience}, 0, nil},
+		{"HS256 and an issuer", []string{issuer, audience}, 0, []string{"HS256", "ISSUER"}},
+		{"an issuer without an audience", []string{"ALGORITHM=ES256", issuer}, 0, []string{"AUDIENCE"}},
+		{"EdDSA", []string{"ALGORITHM=EdDSA", issuer, audience}, 0, []string{"EdDSA", "ES256"}},
+		{"RS256 without a key", []string{"ALGORITHM=RS256"}, 2, []string{"PRIVATE_KEY", "RS256"}},
+		{"ES384", []string{"ALGORITHM=ES384"}, 2, []string{"ALGORITHM"}},
+		{"es256", []string{"ALGORITHM=es256x"}, 2, []string{"ALGORITHM"}},
+		{"none", []string{"ALGORITHM=none"}, 2, []string{"ALGORITHM"}},
+		{"ES256 and no secret in a database", []string{"ALGORITHM=ES256", "SECRET_KEY="}, 2, []string{"SECRET_KEY"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got := invocation{args: []string{"check"}, env: inFile(t).with(tt.settings...), fast: true}.run(t)
+			if got.code != tt.code {
+				t.Errorf("exit code %d; want %d: %s", got.code, tt.code, got.stderr)
+			}
+			said := got.stderr
+			if tt.code == 0 {
+				said, _, _ = strings.Cut(got.stdout, "SETTING")
+			}
+			for _, word := range tt.words {
+				if !strings.Contains(said, word) {
+					t.Errorf("%q; want a word about %s", said, word)
+				}
+			}
+			if warned := strings.Contains(said, "warning: "); tt.code == 0 && warned != (tt.words != nil) {
+				t.Errorf("%q; want a warning: %t", said, tt.words != nil)
+			}
+		})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -128,21 +129,33 @@ func TestRingClock(t *testing.T) {
 	checkMe(t, s.me(t, before), "alice")
 }
 
-// TestRingLog: the log says when a key is added, begins to sign, and ends, within the half minute
-// after which the ring is read.
+// TestRingLog: the log says when a key begins to sign, and ends, within the half minute after which
+// the ring is read.
 func TestRingLog(t *testing.T) {
 	long(t)
 	t.Parallel()
 	p := inFile(t)
 	p.fillRing(t, row{algorithm: "EdDSA", signs: -9 * day}, row{algorithm: "ES256", signs: 2*time.Second - day}, row{algorithm: "ES256", signs: 2 * time.Second})
 	s := p.start(t, "ALGORITHM=ES256")
-	p.addRow(t, 4, row{algorithm: "ES256", signs: time.Hour})
-	for _, event := range []string{"signing_key_added", "signing_key_active", "signing_key_retired"} {
+	for _, event := range []string{"signing_key_active", "signing_key_retired"} {
 		waitFor(t, event, func() bool { return len(s.log.events(event)) > 0 })
-		for _, line := range s.log.events(event) {
-			if kid, ok := line["kid"].(string); !ok || len(kid) != 43 {
-				t.Errorf("%v; want a kid in it", line)
-			}
+		checkKidLogged(t, s, event)
+	}
+}
+
+// aKid is the name of a key: a thumbprint of SHA-256.
+var aKid = regexp.MustCompile(`(^|[^\w-])[\w-]{43}($|[^\w-])`)
+
+// checkKidLogged reports an event of a key that is not in the log, or does not name the key.
+func checkKidLogged(t testing.TB, s *server, event string) {
+	t.Helper()
+	lines := s.events(t, event)
+	if len(lines) == 0 {
+		t.Errorf("the log has no %s", event)
+	}
+	for _, line := range lines {
+		if !aKid.MatchString(fmt.Sprint(line)) {
+			t.Errorf("%v; want a kid in it", line)
 		}
 	}
 }
@@ -286,6 +299,7 @@ func TestRingStarts(t *testing.T) {
 		if token := s.logIn(t, "alice"); kidOf(t, token) == "" || !s.keySet(t)[0].verifies(t, token) {
 			t.Error("the first token is not by the first key")
 		}
+		checkKidLogged(t, s, "signing_key_added")
 		checkProblem(t, s.me(t, key{algorithm: "HS256", secret: aKey}.mint(t, "alice")), 401, "Could not validate credentials")
 	})
 	t.Run("a store with users goes on with the shared secret for an hour", func(t *testing.T) {
@@ -355,6 +369,34 @@ func checkSoon(t testing.TB, p place, in time.Duration) {
 	if left := time.Until(at); left > in || left < in-patience {
 		t.Errorf("the last key signs in %v; want %v", left, in)
 	}
+}
+
+// TestRingBesideOwnKey: with a key of one's own neither the ring nor the secret signs anything, and
+// without it again nothing of that key is left.
+func TestRingBesideOwnKey(t *testing.T) {
+	t.Parallel()
+	p := inFile(t)
+	keys := p.fillRing(t, row{algorithm: "HS256", signs: -9 * day}, row{algorithm: "EdDSA", signs: -2 * day}, row{algorithm: "ES256", signs: time.Hour})
+	own := newKey(t, "ES256")
+	s := p.start(t, own.settings(t)...)
+	checkSigns(t, s, own)
+	if set := s.kids(t); set[0] != own.kid(t) {
+		t.Errorf("the set is %q; want %q first", set, own.kid(t))
+	}
+	g := s.signIn(t, "alice")
+	checkProblem(t, s.me(t, keys[0].mint(t, "alice")), 401, "Could not validate credentials")
+	for _, k := range keys[1:] {
+		if believed, published := s.me(t, k.mintNamed(t, "alice")).StatusCode == 200, slices.Contains(s.kids(t), k.kid(t)); believed != published {
+			t.Errorf("a key of the ring is believed: %t, and published: %t; want both or neither", believed, published)
+		}
+	}
+	s.stop(t)
+	again := p.start(t, "ALGORITHM=ES256")
+	checkProblem(t, again.me(t, g.Access), 401, "Could not validate credentials")
+	if slices.Contains(again.kids(t), own.kid(t)) {
+		t.Errorf("the set is %q; want nothing of a key that is gone", again.kids(t))
+	}
+	checkGoesOn(t, again, again.refresh(t, g.Refresh).granted(t), "alice")
 }
 
 // TestRingStranger: a replica with another secret takes nothing from the others, and gives them
