@@ -259,7 +259,7 @@ func TestKeySettings(t *testing.T) {
 		words    []string // in what check says
 	}{
 		{"ES256, an issuer and an audience", []string{"ALGORITHM=ES256", issuer, audience}, 0, nil},
-		{"HS256 and an issuer", []string{issuer, audience}, 0, []string{"HS256", "ISSUER"}},
+		{"HS256 and an issuer", []string{issuer, audience}, 0, []string{"HS256", "SECRET_KEY"}},
 		{"an issuer without an audience", []string{"ALGORITHM=ES256", issuer}, 0, []string{"AUDIENCE"}},
 		{"EdDSA", []string{"ALGORITHM=EdDSA", issuer, audience}, 0, []string{"EdDSA", "ES256"}},
 		{"RS256 without a key", []string{"ALGORITHM=RS256"}, 2, []string{"PRIVATE_KEY", "RS256"}},
