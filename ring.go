@@ -143,6 +143,12 @@ func (r ring) warnings(now time.Time) []string {
 	return all
 }
 
+// isForeign reports whether the latest row is not from our secrets.
+func (r ring) isForeign() bool {
+	last := len(r.unexplained) - 1
+	return last >= 0 && (len(r.generations) == 0 || r.unexplained[last].Generation > r.generations[len(r.generations)-1].Generation)
+}
+
 // nextNumber returns the number of the next generation.
 func (r ring) nextNumber() int64 {
 	var highest int64

@@ -40,13 +40,13 @@ func (r *keyRing) add(ctx context.Context, k SigningKey) error {
 		return nil
 	}
 	if err == nil {
-		r.events.note(ctx, signingKeyAdded, User{}, client{}, describeKey(k))
+		r.events.note(ctx, signingKeyAdded, User{}, client{}, describeGeneration(k))
 	}
 	return err
 }
 
-// describeKey is the detail of the event of a new generation.
-func describeKey(k SigningKey) string {
+// describeGeneration is the detail of the event of a new generation.
+func describeGeneration(k SigningKey) string {
 	text := k.Algorithm + " from " + k.SignsFrom.Format(time.RFC3339)
 	if k.KeyID != "" {
 		text = k.KeyID + ", " + text
@@ -74,7 +74,11 @@ func (r *keyRing) missing(ctx context.Context, now ring) ([]SigningKey, error) {
 			"kid", newest.KeyID, "algorithm", newest.Algorithm, "created_at", newest.CreatedAt)
 		return nil, nil
 	}
-	k, err := r.next(now, r.algorithm, at, publishLead)
+	lead := publishLead
+	if newest.KeyID == "" && now.isForeign() { // services that knew the key of before cannot verify HS256
+		lead = 0
+	}
+	k, err := r.next(now, r.algorithm, at, lead)
 	return []SigningKey{k}, err
 }
 
@@ -115,7 +119,7 @@ var (
 )
 
 // rotate adds a generation that signs after lead, and returns the ring with it. If it is revoking,
-// older generations are void at once. Otherwise it returns errKeyWaits if a generation waits to sign
+// the new one signs at once, and older ones are void. Otherwise it returns errKeyWaits if a generation waits to sign
 // already. It returns errSharedKey, errFirstKey or errForeignRing if there is nothing to rotate.
 func (r *keyRing) rotate(ctx context.Context, lead time.Duration, revoking bool) (ring, error) {
 	if r.algorithm == "HS256" {
@@ -134,7 +138,9 @@ func (r *keyRing) rotate(ctx context.Context, lead time.Duration, revoking bool)
 		if err != nil {
 			return ring{}, err
 		}
-		k.RevokesOlder = revoking
+		if k.RevokesOlder = revoking; revoking {
+			k.SignsFrom = k.CreatedAt
+		}
 		err = r.store.AddSigningKey(ctx, k)
 		if err == nil {
 			return newRing(append(rows, k), r.secrets), nil
