@@ -110,6 +110,7 @@
 //	bench_refresh_test.go    refreshes
 //	bench_requests_test.go   GET /users/me/, /verify, logins, the start
 //	bench_stores_test.go     GET /users/me/ on databases
+//	bench_tokens_test.go     the public keys; client credentials; tokens of ES256
 //
 // What the tests have in common:
 //
