@@ -15,7 +15,7 @@ func commands() []command {
 		{name: "ready", meaning: "ask the running server whether it is ready, as a health check", needs: forReady, run: readyCommand,
 			details: "It asks /readyz at ADDR for at most two seconds. The exit code is 0 if the server takes requests, and else 1, with the reason."},
 		{name: "users", meaning: "manage users; the server may be running", sub: usersCommands()},
-		{name: "apikeys", meaning: "manage the API keys of users; the server may be running", sub: keyCommands()},
+		{name: "apikeys", meaning: "manage the API keys of users; the server may be running", sub: apiKeyCommands()},
 		{name: "events", meaning: "print what has happened, one JSON object per line", needs: forUsers, run: eventsCommand,
 			options: []option{
 				{name: "user", value: "NAME", meaning: "only events that concern this user"},
@@ -73,8 +73,8 @@ func usersCommands() []command {
 	}
 }
 
-// keyCommands are the commands after "apikeys".
-func keyCommands() []command {
+// apiKeyCommands are the commands after "apikeys".
+func apiKeyCommands() []command {
 	return []command{
 		{name: "add", args: "USER", meaning: "make an API key and print it", needs: forUsers, run: addKeyCommand,
 			details: "The key is all that is printed on standard output. Nobody can see it again: the database has only its hash.",
