@@ -20,15 +20,6 @@ func (s *testServer) ask(path, token string) answer {
 	return s.do("GET", path, "", "Authorization: Bearer "+token)
 }
 
-// identityOf returns the four headers of an answer.
-func identityOf(a answer) string {
-	var values []string
-	for _, name := range identityHeaders {
-		values = append(values, strings.Join(a.header[name], "|"))
-	}
-	return strings.Join(values, " ")
-}
-
 // TestVerifyScopes: a token passes if its user has all scopes that the path names.
 func TestVerifyScopes(t *testing.T) {
 	onEveryStore(t, func(t *testing.T, s *testServer) {
