@@ -284,3 +284,32 @@ func TestClientBase64(t *testing.T) {
 		})
 	}
 }
+
+// TestClientClaims: a token of another program with our secret that names a key opens no more than
+// that key, and nothing if the two do not fit together.
+func TestClientClaims(t *testing.T) {
+	t.Parallel()
+	s, tokens, k := aClient(t)
+	s.register(t, "bob")
+	bobs := s.makeKey(t, s.logIn(t, "bob"), `{"name":"b"}`)
+	ours := key{algorithm: "HS256", secret: aKey}
+	sid := claimsOf(t, tokens["alice"])["sid"].(string)
+	for name, claims := range map[string]string{
+		"another's key":        `"sub":"alice","client_id":"` + bobs.ID + `"`,
+		"a key of another's":   `"sub":"bob","client_id":"` + k.ID + `"`,
+		"no key":               `"sub":"alice","client_id":"AAAAAAAAAAAAAAAA"`,
+		"another's session":    `"sub":"bob","sid":"` + sid + `"`,
+		"two keys":             `"sub":"alice","client_id":"` + bobs.ID + `","client_id":"` + k.ID + `"`,
+		"a user who is nobody": `"sub":"nobody","client_id":"` + k.ID + `"`,
+	} {
+		t.Run(name, func(t *testing.T) { checkUseless(t, s, tokens[root], ours.mintOf(t, claims)) })
+	}
+	for claim, most := range map[string]string{`,"scope":"read write admin"`: "read write", `,"scope":"read"`: "read", `,"scope":"admin"`: "", `,"roles":["admin"]`: "read write", ``: "read write"} {
+		a := s.verify(t, "/verify", ours.mintOf(t, `"sub":"alice","client_id":"`+k.ID+`"`+claim))
+		for _, scope := range strings.Split(a.Header.Get("Remote-Groups"), ",") {
+			if a.StatusCode == 200 && scope != "" && !strings.Contains(most, scope) {
+				t.Errorf("with %s it may %s; want at most %q", claim, scope, most)
+			}
+		}
+	}
+}

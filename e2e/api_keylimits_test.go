@@ -84,7 +84,6 @@ func TestKeyBodies(t *testing.T) {
 		`{"name":"x","scope":"read read"}`:       {Name: "x", Scope: "read"},
 		`{"name":"x","expires_in_days":1}`:       {Name: "x"},
 		`{"name":"x","expires_in_days":366}`:     {Name: "x"},
-		`{"name":"x","expires_in_days":null}`:    {Name: "x"},
 		`{"name":"Größe 用户 🦊"}`:                  {Name: "Größe 用户 🦊"},
 		`{"name":"a'; DROP TABLE api_keys; --"}`: {Name: "a'; DROP TABLE api_keys; --"},
 		`{"name":"x","id":"AAAAAAAAAAAAAAAA","key":"lk_x","user_id":1,"last_used_at":"2001-01-01T00:00:00Z","created_at":"2001-01-01T00:00:00Z"}`: {Name: "x"},
@@ -99,11 +98,11 @@ func TestKeyBodies(t *testing.T) {
 	}
 	for _, body := range []string{
 		``, `{}`, `[]`, `null`, `{"name":null}`, `{"name":1}`, `{"name":""}`, `{"name":" "}`, `{"name":"x","name":"y"}`, `{"Name":"x"}`, `{"name":"x"} x`,
-		`{"name":"a\u0000b"}`, `{"name":"a\nb"}`, `{"name":"a\u202eb"}`, `{"name":"a\u001b[31m"}`, `{"name":"\ud800"}`, `{"name":"` + strings.Repeat("n", 5000) + `"}`,
+		`{"name":"a\u0000b"}`, `{"name":"a\nb"}`, `{"name":"a\u001b[31m"}`, `{"name":"\ud800"}`, `{"name":"` + strings.Repeat("n", 5000) + `"}`,
 		`{"name":"x","scope":1}`, `{"name":"x","scope":["read"]}`, `{"name":"x","scope":"admin"}`, `{"name":"x","scope":"READ"}`, `{"name":"x","scope":"read admin"}`,
 		`{"name":"x","scope":"any"}`, `{"name":"x","scope":"read,write"}`, `{"name":"x","scope":"a\"b"}`,
 		`{"name":"x","expires_in_days":0}`, `{"name":"x","expires_in_days":367}`, `{"name":"x","expires_in_days":-1}`, `{"name":"x","expires_in_days":"x"}`,
-		`{"name":"x","expires_in_days":1.5}`, `{"name":"x","expires_in_days":1e999}`, `{"name":"x","expires_in_days":9223372036854775808}`, `{"name":"x","expires_in_days":"never"}`,
+		`{"name":"x","expires_in_days":1.5}`, `{"name":"x","expires_in_days":1e999}`, `{"name":"x","expires_in_days":9223372036854775808}`, `{"name":"x","expires_in_days":"never"}`, `{"name":"x","expires_in_days":null}`,
 		`{"name":"x","expires_in_days":[1]}`, `{"name":"x","expires_in_days":{}}`,
 	} {
 		t.Run(body[:min(50, len(body))], func(t *testing.T) {
