@@ -25,7 +25,8 @@
 //	api_ownevents_test.go    events of one's own; floods, odd clients
 //	api_sessions_test.go     sessions and refresh tokens, on every store
 //	api_throttle_test.go     limits on guessing, on every store
-//	api_verify_test.go       /verify, where proxies ask
+//	api_verified_test.go     /verify: what it says, and bodies that it does not read
+//	api_verify_test.go       /verify, where proxies ask: who may pass
 //
 // What HTTP itself can do to a server:
 //
