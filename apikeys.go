@@ -21,27 +21,27 @@ var (
 // maxAPIKeys is how many API keys a user may have.
 const maxAPIKeys = 50
 
-// A newKey is what people say of an API key that they make.
-type newKey struct {
+// A keyRequest describes an API key that somebody wants to make.
+type keyRequest struct {
 	Name   string
 	Scopes scopes        // which its owner must have been granted
 	Life   time.Duration // 0: it never expires
 }
 
-// createOwnKey makes an API key of a signed-in user. It returns errStaleKeyLogin if the login was too
+// createOwnAPIKey makes an API key of a signed-in user. It returns errStaleKeyLogin if the login was too
 // long ago: a stolen access token must not become a key that outlives it. Its other errors are those
-// of createKey, but errBadToken if the user is gone.
-func (a *accounts) createOwnKey(ctx context.Context, who identity, req newKey, from client) (k APIKey, key string, err error) {
+// of createAPIKey, but errBadToken if the user is gone.
+func (a *accounts) createOwnAPIKey(ctx context.Context, who identity, req keyRequest, from client) (k APIKey, key string, err error) {
 	if !isRecent(who.Session.CreatedAt, a.now(), freshLogin) {
 		return APIKey{}, "", errStaleKeyLogin
 	}
-	k, key, err = a.createKey(ctx, who.User, req, from)
+	k, key, err = a.createAPIKey(ctx, who.User, req, from)
 	return k, key, replaceNotFound(err, errBadToken)
 }
 
-// createKey makes an API key of u. Nobody can learn the key later, because only its hash is stored. It
+// createAPIKey makes an API key of u. Nobody can learn the key later, because only its hash is stored. It
 // returns errTooMany, or errNotFound if u is gone or disabled.
-func (a *accounts) createKey(ctx context.Context, u User, req newKey, by client) (k APIKey, key string, err error) {
+func (a *accounts) createAPIKey(ctx context.Context, u User, req keyRequest, by client) (k APIKey, key string, err error) {
 	id, key := newAPIKey()
 	k = APIKey{
 		ID: id, UserID: u.ID, Name: req.Name, Hash: hashAPIKey(key), Scopes: req.Scopes,
@@ -66,13 +66,13 @@ func (a *accounts) createKey(ctx context.Context, u User, req newKey, by client)
 // describeAPIKey says which key an event is about.
 func describeAPIKey(k APIKey) string { return k.ID + " " + k.Name }
 
-// keysOf returns the API keys of u, oldest first.
-func (a *accounts) keysOf(ctx context.Context, u User) ([]APIKey, error) {
+// apiKeysOf returns the API keys of u, oldest first.
+func (a *accounts) apiKeysOf(ctx context.Context, u User) ([]APIKey, error) {
 	return a.store.APIKeys(ctx, u.ID, a.now())
 }
 
-// deleteKey deletes an API key of u, or returns errNotFound.
-func (a *accounts) deleteKey(ctx context.Context, u User, id string, by client) error {
+// deleteAPIKey deletes an API key of u, or returns errNotFound.
+func (a *accounts) deleteAPIKey(ctx context.Context, u User, id string, by client) error {
 	if !isAPIKeyID(id) {
 		return errNotFound
 	}
@@ -89,8 +89,8 @@ func (a *accounts) deleteKey(ctx context.Context, u User, id string, by client) 
 	return a.tell(ctx, tokenDeleted, u, by, describeAPIKey(k))
 }
 
-// deleteKeys deletes all API keys of u, and returns how many.
-func (a *accounts) deleteKeys(ctx context.Context, u User, by client) (int, error) {
+// deleteAPIKeys deletes all API keys of u, and returns how many.
+func (a *accounts) deleteAPIKeys(ctx context.Context, u User, by client) (int, error) {
 	n, err := a.store.DeleteAPIKeys(ctx, u.ID)
 	if err != nil {
 		return 0, err

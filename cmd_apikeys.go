@@ -22,7 +22,7 @@ func addAPIKeyCommand(ctx context.Context, in *invocation) error {
 		if err := u.Scopes.allow(req.Scopes); err != nil {
 			return fmt.Errorf("-scope: %w", err)
 		}
-		_, key, err := a.createKey(ctx, u, req, cliClient())
+		_, key, err := a.createAPIKey(ctx, u, req, cliClient())
 		if errors.Is(err, errTooMany) {
 			return fmt.Errorf("%s has %s already, and that is the limit; revoke one first", quoted(u.Username), countOf(maxAPIKeys, "API key"))
 		}
@@ -34,8 +34,8 @@ func addAPIKeyCommand(ctx context.Context, in *invocation) error {
 }
 
 // newKeyFromOptions returns the API key that the command line describes.
-func (in *invocation) newKeyFromOptions() (newKey, error) {
-	k := newKey{Name: in.text("name"), Life: defaultKeyDays * day}
+func (in *invocation) newKeyFromOptions() (keyRequest, error) {
+	k := keyRequest{Name: in.text("name"), Life: defaultKeyDays * day}
 	if !in.isSet("name") {
 		return k, usageErrorf("missing -name; want a name by which to know the key in the list")
 	}
@@ -71,7 +71,7 @@ func parseKeyDays(text string) (time.Duration, error) {
 // themselves, which nobody knows.
 func listAPIKeysCommand(ctx context.Context, in *invocation) error {
 	return in.withUser(ctx, leaveSchema, func(a *accounts, u User) error {
-		keys, err := a.keysOf(ctx, u)
+		keys, err := a.apiKeysOf(ctx, u)
 		if err != nil {
 			return err
 		}
@@ -113,13 +113,13 @@ func revokeAPIKeyCommand(ctx context.Context, in *invocation) error {
 	}
 	return in.withUser(ctx, readWrite, func(a *accounts, u User) error {
 		if in.isSet("all") {
-			n, err := a.deleteKeys(ctx, u, cliClient())
+			n, err := a.deleteAPIKeys(ctx, u, cliClient())
 			if err != nil {
 				return err
 			}
 			return in.printf("revoked %s of %s", countOf(n, "API key"), quoted(u.Username))
 		}
-		err := a.deleteKey(ctx, u, ids[0], cliClient())
+		err := a.deleteAPIKey(ctx, u, ids[0], cliClient())
 		if errors.Is(err, errNotFound) {
 			return fmt.Errorf("%s has no API key with this ID; want one that latchkey apikeys list prints", quoted(u.Username))
 		}

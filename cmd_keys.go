@@ -70,7 +70,7 @@ func (in *invocation) printRotation(now ring, retention time.Duration) error {
 		return in.printf("older keys are void; running servers notice within %d seconds", int(ringPeriod.Seconds()))
 	}
 	older := now.generations[last-1]
-	return in.printf("the key before, %s, verifies until %s", keyName(older.SigningKey), shownMoment(now.retires(last-1).Add(retention)))
+	return in.printf("the key before, %s, verifies until %s", keyName(older.KeyID), shownMoment(now.retires(last-1).Add(retention)))
 }
 
 // listKeysCommand prints the keys as a table, or their public part as other programs read it.
@@ -155,19 +155,11 @@ func printRing(w io.Writer, r ring, retention time.Duration, now time.Time) {
 		case i < signing:
 			state = "retiring"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", keyName(g.SigningKey), g.Algorithm, state, shownMoment(g.CreatedAt), shownMoment(g.SignsFrom), until)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", keyName(g.KeyID), g.Algorithm, state, shownMoment(g.CreatedAt), shownMoment(g.SignsFrom), until)
 	}
 	for _, k := range r.unexplained {
-		fmt.Fprintf(w, "%s\t%s\tnot of SECRET_KEY\t%s\t%s\t-\n", printable(keyName(k)), printable(k.Algorithm), shownMoment(k.CreatedAt), shownMoment(k.SignsFrom))
+		fmt.Fprintf(w, "%s\t%s\tnot of SECRET_KEY\t%s\t%s\t-\n", printable(keyName(k.KeyID)), printable(k.Algorithm), shownMoment(k.CreatedAt), shownMoment(k.SignsFrom))
 	}
-}
-
-// keyName names a key for people.
-func keyName(k SigningKey) string {
-	if k.KeyID == "" {
-		return "SECRET_KEY"
-	}
-	return k.KeyID
 }
 
 func shownMoment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }

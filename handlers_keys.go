@@ -3,62 +3,42 @@ package main
 import (
 	"context"
 	"net/http"
-	"strings"
 )
 
-// tokenForClient is the client credentials grant (RFC 6749 §4.4): the client is an API key.
-func (a *api) tokenForClient(ctx context.Context, r *http.Request, fields form) (issuedTokens, error) {
-	tokens, err := a.tokenByCredentials(ctx, r, fields)
-	a.accounts.metrics.clientCredentials(clientResult(err))
-	return tokens, err
-}
-
-func (a *api) tokenByCredentials(ctx context.Context, r *http.Request, fields form) (issuedTokens, error) {
-	id, secret, err := clientCredentials(r, fields)
-	if err != nil {
-		return issuedTokens{}, err
-	}
-	who, err := a.accounts.clientIdentity(ctx, id, secret)
-	if err != nil {
-		return issuedTokens{}, err
-	}
-	return a.accounts.issueToKey(who, strings.Fields(fields.values["scope"]))
-}
-
-// createKey makes an API key of the signed-in user. The answer is the only one that has the key.
-func (a *api) createKey(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller) error {
+// createAPIKey makes an API key of the signed-in user. The answer is the only one that has the key.
+func (a *api) createAPIKey(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller) error {
 	members, err := readObject(r)
 	if err != nil {
 		return err
 	}
-	req, err := parseNewKey(members, me.Scopes)
+	req, err := parseKeyRequest(members, me.Scopes)
 	if err != nil {
 		return err
 	}
-	k, key, err := a.accounts.createOwnKey(ctx, me.identity, req, me.client)
+	k, key, err := a.accounts.createOwnAPIKey(ctx, me.identity, req, me.client)
 	if err != nil {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, createdKey{newKeyFacts(k), key})
 }
 
-// readKeys answers with the API keys of the signed-in user.
-func (a *api) readKeys(ctx context.Context, w http.ResponseWriter, _ *http.Request, me caller) error {
-	keys, err := a.accounts.keysOf(ctx, me.User)
+// readAPIKeys answers with the API keys of the signed-in user.
+func (a *api) readAPIKeys(ctx context.Context, w http.ResponseWriter, _ *http.Request, me caller) error {
+	keys, err := a.accounts.apiKeysOf(ctx, me.User)
 	if err != nil {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, newKeyList(keys))
 }
 
-// deleteKeys deletes all API keys of the signed-in user.
-func (a *api) deleteKeys(ctx context.Context, w http.ResponseWriter, _ *http.Request, me caller) error {
-	_, err := a.accounts.deleteKeys(ctx, me.User, me.client)
+// deleteAPIKeys deletes all API keys of the signed-in user.
+func (a *api) deleteAPIKeys(ctx context.Context, w http.ResponseWriter, _ *http.Request, me caller) error {
+	_, err := a.accounts.deleteAPIKeys(ctx, me.User, me.client)
 	return noContent(w, err)
 }
 
-// deleteOneKey deletes one API key of the signed-in user. A key of another user is not found, because
+// deleteOneAPIKey deletes one API key of the signed-in user. A key of another user is not found, because
 // the answer must not tell whether it exists.
-func (a *api) deleteOneKey(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller) error {
-	return noContent(w, a.accounts.deleteKey(ctx, me.User, r.PathValue("id"), me.client))
+func (a *api) deleteOneAPIKey(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller) error {
+	return noContent(w, a.accounts.deleteAPIKey(ctx, me.User, r.PathValue("id"), me.client))
 }

@@ -152,15 +152,6 @@ func (a *accounts) noteUse(ctx context.Context, who identity, now time.Time) {
 	a.warn(ctx, "cannot remember when an API key was used", who.User, replaceNotFound(err, nil))
 }
 
-// A keyUse is an API key and the hour of its use, in Unix time.
-type keyUse struct {
-	id   string
-	hour int64
-}
-
-// maxKeyUses is how many uses of API keys are remembered, so that each is written once.
-const maxKeyUses = 10_000
-
 // userByName returns the user with this name in any case and width, or
 // errNotFound.
 func (a *accounts) userByName(ctx context.Context, name string) (User, error) {

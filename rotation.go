@@ -47,10 +47,7 @@ func (r *keyRing) add(ctx context.Context, k SigningKey) error {
 
 // describeGeneration is the detail of the event of a new generation.
 func describeGeneration(k SigningKey) string {
-	text := k.Algorithm + " from " + k.SignsFrom.Format(time.RFC3339)
-	if k.KeyID != "" {
-		text = k.KeyID + ", " + text
-	}
+	text := keyName(k.KeyID) + ", " + k.Algorithm + " from " + k.SignsFrom.Format(time.RFC3339)
 	if k.RevokesOlder {
 		text += "; older ones are void"
 	}

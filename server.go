@@ -49,10 +49,10 @@ func operations(cfg edgeSettings, acc *accounts) []operation {
 		{"DELETE /users/me/sessions/{$}", ignoresBody, a.signedIn(a.deleteSessions)},
 		{"DELETE /users/me/sessions/{id}", ignoresBody, a.signedIn(a.deleteOneSession)},
 
-		{"POST /users/me/keys/{$}", readsBody, a.signedIn(a.createKey)},
-		{"GET /users/me/keys/{$}", ignoresBody, a.signedIn(a.readKeys)},
-		{"DELETE /users/me/keys/{$}", ignoresBody, a.signedIn(a.deleteKeys)},
-		{"DELETE /users/me/keys/{id}", ignoresBody, a.signedIn(a.deleteOneKey)},
+		{"POST /users/me/keys/{$}", readsBody, a.signedIn(a.createAPIKey)},
+		{"GET /users/me/keys/{$}", ignoresBody, a.signedIn(a.readAPIKeys)},
+		{"DELETE /users/me/keys/{$}", ignoresBody, a.signedIn(a.deleteAPIKeys)},
+		{"DELETE /users/me/keys/{id}", ignoresBody, a.signedIn(a.deleteOneAPIKey)},
 
 		{"GET /users/me/events/{$}", ignoresBody, a.signedIn(a.readOwnEvents)},
 

@@ -58,10 +58,10 @@ const (
 	maxKeyDays     = 366
 )
 
-// parseNewKey reads the members of a new API key, for somebody who may do what is granted. It reports
+// parseKeyRequest reads the members of a new API key, for somebody who may do what is granted. It reports
 // every wrong field, as fieldErrors. Unknown members are wrong: a misspelt "expires_in_day" must not
 // become a key that lives longer than was meant.
-func parseNewKey(members []member, granted scopes) (newKey, error) {
+func parseKeyRequest(members []member, granted scopes) (keyRequest, error) {
 	var bad fieldErrors
 	fields := memberValues(members)
 	for _, m := range members {
@@ -71,7 +71,7 @@ func parseNewKey(members []member, granted scopes) (newKey, error) {
 			bad.add(m.name, extraForbidden())
 		}
 	}
-	k := newKey{Scopes: bad.keyScope(fields, granted), Life: bad.keyLife(fields)}
+	k := keyRequest{Scopes: bad.keyScope(fields, granted), Life: bad.keyLife(fields)}
 	if name, ok := bad.requiredString(fields, "name"); ok {
 		k.Name = name
 		bad.add("name", checkKeyName(name))

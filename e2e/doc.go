@@ -87,6 +87,7 @@
 //
 // What the command line does:
 //
+//	cmd_apikeys_test.go      API keys that commands make, at servers and with golang.org/x/oauth2
 //	cmd_events_test.go       commands are events
 //	cmd_export_test.go       users export
 //	cmd_import_test.go       users import: what becomes of good files, also when repeated
