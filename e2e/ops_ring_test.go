@@ -265,7 +265,7 @@ func TestRingThief(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkNotIn(t, filepath.Dir(path), map[string][]byte{
-		"the private key": private, "SECRET_KEY": []byte(aKey), "the API key": []byte(k.Key), "the secret of the API key": []byte(k.Key[20:]),
+		"the private key": private, "SECRET_KEY": []byte(aKey), "the API key": []byte(k.Key), "the secret of the API key": []byte(k.secret()),
 		"a PEM": []byte("PRIVATE KEY"), "an access token": []byte(g.Access), "a refresh token": []byte(g.Refresh),
 	})
 }

@@ -78,7 +78,7 @@ func TestKeyCommands(t *testing.T) {
 			t.Errorf("the list is %q; want %q in it", list.stdout, word)
 		}
 	}
-	checkUnprinted(t, list, made.Key, never.Key, made.Key[20:], never.Key[20:])
+	checkUnprinted(t, list, made.Key, never.Key, made.secret(), never.secret())
 	for _, l := range s.keys(t, alice) {
 		if l.ID == never.ID && (l.ExpiresAt != nil || l.Name != "for ever") {
 			t.Errorf("%+v; want a key that never expires", l)
@@ -117,7 +117,7 @@ func TestKeySecrets(t *testing.T) {
 	k := s.makeKey(t, alice, `{"name":"the-name-of-the-key"}`)
 	var told []string
 	note := func(a answer) { told = append(told, withoutIDs(a)) }
-	for _, text := range []string{k.Key, changed(k.Key, 30), k.Key[20:]} {
+	for _, text := range []string{k.Key, changed(k.Key, 30), k.secret()} {
 		note(s.verify(t, "/verify", text))
 		s.verify(t, "/verify/"+text, text) // a 403 names the scope that its path does
 		note(s.do(t, "GET", "/verify?key="+text, "", basic("alice", text)))
@@ -138,7 +138,7 @@ func TestKeySecrets(t *testing.T) {
 	s.stop(t)
 	told = append(told, s.log.String())
 	for _, text := range told {
-		for _, secret := range []string{k.Key[20:], k.Key, strings.ToLower(k.Key[20:])} {
+		for _, secret := range []string{k.secret(), k.Key, strings.ToLower(k.secret())} {
 			if at := strings.Index(text, secret); at >= 0 {
 				t.Errorf("a secret is told: …%.200s…", text[max(0, at-100):])
 			}
