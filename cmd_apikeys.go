@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// addKeyCommand makes an API key and prints it, alone on a line, so that a script can take it.
-func addKeyCommand(ctx context.Context, in *invocation) error {
+// addAPIKeyCommand makes an API key and prints it, alone on a line, so that a script can take it.
+func addAPIKeyCommand(ctx context.Context, in *invocation) error {
 	req, err := in.newKeyFromOptions()
 	if err != nil {
 		return err
@@ -67,9 +67,9 @@ func parseKeyDays(text string) (time.Duration, error) {
 	return time.Duration(days) * day, nil
 }
 
-// listKeysCommand prints the API keys of a user as a table, or as JSON Lines. It cannot print the keys
+// listAPIKeysCommand prints the API keys of a user as a table, or as JSON Lines. It cannot print the keys
 // themselves, which nobody knows.
-func listKeysCommand(ctx context.Context, in *invocation) error {
+func listAPIKeysCommand(ctx context.Context, in *invocation) error {
 	return in.withUser(ctx, leaveSchema, func(a *accounts, u User) error {
 		keys, err := a.apiKeysOf(ctx, u)
 		if err != nil {
@@ -105,8 +105,8 @@ func shownTime(t time.Time) string {
 	return t.Format("2006-01-02 15:04")
 }
 
-// revokeKeyCommand deletes one API key of a user, or all of them.
-func revokeKeyCommand(ctx context.Context, in *invocation) error {
+// revokeAPIKeyCommand deletes one API key of a user, or all of them.
+func revokeAPIKeyCommand(ctx context.Context, in *invocation) error {
 	ids := in.args[1:]
 	if in.isSet("all") == (len(ids) == 1) {
 		return usageErrorf("want the ID of a key, or -all")

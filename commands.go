@@ -15,7 +15,8 @@ func commands() []command {
 		{name: "ready", meaning: "ask the running server whether it is ready, as a health check", needs: forReady, run: readyCommand,
 			details: "It asks /readyz at ADDR for at most two seconds. The exit code is 0 if the server takes requests, and else 1, with the reason."},
 		{name: "users", meaning: "manage users; the server may be running", sub: usersCommands()},
-		{name: "apikeys", meaning: "manage the API keys of users; the server may be running", sub: apiKeyCommands()},
+		{name: "keys", meaning: "manage the keys that sign access tokens; the server may be running", sub: keysCommands()},
+		{name: "apikeys", meaning: "manage the API keys of users; the server may be running", sub: apiKeysCommands()},
 		{name: "events", meaning: "print what has happened, one JSON object per line", needs: forUsers, run: eventsCommand,
 			options: []option{
 				{name: "user", value: "NAME", meaning: "only events that concern this user"},
@@ -73,19 +74,36 @@ func usersCommands() []command {
 	}
 }
 
-// apiKeyCommands are the commands after "apikeys".
-func apiKeyCommands() []command {
+// keysCommands are the commands after "keys".
+func keysCommands() []command {
 	return []command{
-		{name: "add", args: "USER", meaning: "make an API key and print it", needs: forUsers, run: addKeyCommand,
+		{name: "list", meaning: "print the keys that verify access tokens", needs: forTokens, run: listKeysCommand,
+			options: []option{
+				{name: "jwks", meaning: "print the public keys as a JWK Set"},
+				{name: "pem", meaning: "print the public keys in PEM"},
+			}},
+		{name: "rotate", meaning: "add a key, which is published now and signs later", needs: forUsers | forTokens, run: rotateKeysCommand,
+			details: "The server need not restart, and nobody is logged out: the old keys verify for a day after the new one begins to sign, or as long as an access token lives.",
+			options: []option{
+				{name: "in", value: "TIME", meaning: "when it begins to sign: after 72h or 3d, for example; without it, after 1h"},
+				{name: "compromised", meaning: "sign with it at once, and accept no older key any more"},
+			}},
+	}
+}
+
+// apiKeysCommands are the commands after "apikeys".
+func apiKeysCommands() []command {
+	return []command{
+		{name: "add", args: "USER", meaning: "make an API key and print it", needs: forUsers, run: addAPIKeyCommand,
 			details: "The key is all that is printed on standard output. Nobody can see it again: the database has only its hash.",
 			options: []option{
 				{name: "name", value: "NAME", meaning: "name by which to know the key; required"},
 				{name: "scope", value: "SCOPE", meaning: "scope of the key, which its user must have; may be repeated", repeated: true},
 				{name: "days", value: "DAYS", meaning: "life of the key: 1 to 366, or never (default 90)"},
 			}},
-		{name: "list", args: "USER", meaning: "print a user's API keys, without the keys themselves", needs: forUsers, run: listKeysCommand,
+		{name: "list", args: "USER", meaning: "print a user's API keys, without the keys themselves", needs: forUsers, run: listAPIKeysCommand,
 			options: []option{{name: "json", meaning: "print one JSON object per line"}}},
-		{name: "revoke", args: "USER [ID]", meaning: "delete an API key of a user, which ends its access at once", needs: forUsers, run: revokeKeyCommand,
+		{name: "revoke", args: "USER [ID]", meaning: "delete an API key of a user, which ends its access at once", needs: forUsers, run: revokeAPIKeyCommand,
 			options: []option{{name: "all", meaning: "delete all API keys of the user"}}},
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 )
 
 // An api answers the operations that server.go lists.
@@ -116,9 +117,28 @@ func (a *api) refreshByForm(ctx context.Context, fields form, from client) (issu
 	if err != nil {
 		return issuedTokens{}, err
 	}
-	tokens, err := a.accounts.refresh(ctx, token, from)
+	tokens, err := a.accounts.refresh(ctx, token, fields.values["scope"], from)
 	a.accounts.metrics.refresh(refreshResult(tokens, err))
 	return tokens, err
+}
+
+// tokenForClient is the client credentials grant (RFC 6749 §4.4): the client is an API key.
+func (a *api) tokenForClient(ctx context.Context, r *http.Request, fields form) (issuedTokens, error) {
+	tokens, err := a.tokenByCredentials(ctx, r, fields)
+	a.accounts.metrics.clientCredentials(clientResult(err))
+	return tokens, err
+}
+
+func (a *api) tokenByCredentials(ctx context.Context, r *http.Request, fields form) (issuedTokens, error) {
+	id, secret, err := clientCredentials(r, fields)
+	if err != nil {
+		return issuedTokens{}, err
+	}
+	who, err := a.accounts.clientIdentity(ctx, id, secret)
+	if err != nil {
+		return issuedTokens{}, err
+	}
+	return a.accounts.issueToKey(who, strings.Fields(fields.values["scope"]))
 }
 
 // revokeToken ends the session of a token (RFC 7009). The token shows its own kind;

@@ -11,7 +11,7 @@ func (a *api) administrator(h userHandlerFunc) handlerFunc {
 	return a.signedInOrKey(func(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller) error {
 		if !me.Scopes.has(scopeAdmin) {
 			a.accounts.events.note(ctx, authorizationFailed, me.User, me.client, r.Pattern)
-			return errNotPermitted
+			return missingScopes(scopeAdmin)
 		}
 		return h(ctx, w, r, me.acting())
 	})

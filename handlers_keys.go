@@ -3,27 +3,7 @@ package main
 import (
 	"context"
 	"net/http"
-	"strings"
 )
-
-// tokenForClient is the client credentials grant (RFC 6749 §4.4): the client is an API key.
-func (a *api) tokenForClient(ctx context.Context, r *http.Request, fields form) (issuedTokens, error) {
-	tokens, err := a.tokenByCredentials(ctx, r, fields)
-	a.accounts.metrics.clientCredentials(clientResult(err))
-	return tokens, err
-}
-
-func (a *api) tokenByCredentials(ctx context.Context, r *http.Request, fields form) (issuedTokens, error) {
-	id, secret, err := clientCredentials(r, fields)
-	if err != nil {
-		return issuedTokens{}, err
-	}
-	who, err := a.accounts.clientIdentity(ctx, id, secret)
-	if err != nil {
-		return issuedTokens{}, err
-	}
-	return a.accounts.issueToKey(who, strings.Fields(fields.values["scope"]))
-}
 
 // createAPIKey makes an API key of the signed-in user. The answer is the only one that has the key.
 func (a *api) createAPIKey(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller) error {

@@ -26,22 +26,38 @@ func (who identity) hasKey() bool { return who.Key.ID != "" }
 // TokensValidAfter. The session that changed the password goes on, and so do its tokens,
 // which are older.
 func (a *accounts) currentUser(ctx context.Context, token string) (identity, error) {
+	who, _, err := a.inspect(ctx, token)
+	return who, err
+}
+
+// inspect is currentUser, and returns what the token says, too. Of an API key that is when it was
+// made and when it expires.
+func (a *accounts) inspect(ctx context.Context, token string) (identity, claims, error) {
 	if strings.HasPrefix(token, apiKeyPrefix) {
-		return a.keyIdentity(ctx, token)
+		who, err := a.keyIdentity(ctx, token)
+		return who, keyClaims(who.Key), err
 	}
 	now := a.now()
 	c, err := a.readToken(ctx, func() (claims, error) { return a.tokens.verify(token, now) })
 	if err != nil {
-		return identity{}, err
+		return identity{}, claims{}, err
 	}
 	who, err := a.identify(ctx, c)
 	if err != nil {
-		return identity{}, replaceNotFound(err, errBadToken)
+		return identity{}, claims{}, replaceNotFound(err, errBadToken)
 	}
 	if who.User.Disabled || !isStillValid(c, who, now) {
-		return identity{}, errBadToken
+		return identity{}, claims{}, errBadToken
 	}
-	return who, nil
+	return who, c, nil
+}
+
+func keyClaims(k APIKey) claims {
+	c := claims{IssuedAt: unixSeconds(k.CreatedAt)}
+	if !k.ExpiresAt.IsZero() {
+		c.Expires = unixSeconds(k.ExpiresAt)
+	}
+	return c
 }
 
 // readToken calls read, and once more if the token names a key that another replica may have made
@@ -67,7 +83,15 @@ func (a *accounts) identify(ctx context.Context, c claims) (identity, error) {
 		return identity{User: u, Scopes: u.Scopes}, err
 	}
 	u, s, err := a.store.UserBySession(ctx, c.SessionID)
-	return identity{User: u, Session: s, Scopes: u.Scopes}, err
+	return identity{User: u, Session: s, Scopes: scopesOf(u, s)}, err
+}
+
+// scopesOf returns what u may do in a session: what its login asked for, of what u is granted now.
+func scopesOf(u User, s Session) scopes {
+	if s.Asked == nil {
+		return u.Scopes
+	}
+	return u.Scopes.within(*s.Asked)
 }
 
 // keyIdentity returns whom an API key stands for, or errBadToken. A failure of the store is returned
@@ -127,15 +151,6 @@ func (a *accounts) noteUse(ctx context.Context, who identity, now time.Time) {
 	err := a.store.UseAPIKey(ctx, who.Key.ID, hour)
 	a.warn(ctx, "cannot remember when an API key was used", who.User, replaceNotFound(err, nil))
 }
-
-// A keyUse is an API key and the hour of its use, in Unix time.
-type keyUse struct {
-	id   string
-	hour int64
-}
-
-// maxKeyUses is how many uses of API keys are remembered, so that each is written once.
-const maxKeyUses = 10_000
 
 // userByName returns the user with this name in any case and width, or
 // errNotFound.

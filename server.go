@@ -28,7 +28,7 @@ type operation struct {
 	handle  handlerFunc
 }
 
-// operations returns the whole API.
+// operations returns the whole API but for /verify, which is not routed; see verifying.
 func operations(cfg edgeSettings, acc *accounts) []operation {
 	a := &api{acc}
 	home := operation{"GET /{$}", ignoresBody, root}
@@ -39,6 +39,7 @@ func operations(cfg edgeSettings, acc *accounts) []operation {
 		{"POST /users/{$}", readsBody, a.createUser}, // administrators may do more
 		{"POST /token", readsBody, a.loginForAccessToken},
 		{"POST /revoke", readsBody, a.revokeToken},
+		{"POST /introspect", readsBody, a.introspectToken},
 
 		{"GET /users/me/{$}", ignoresBody, a.signedInOrKey(a.readUsersMe)},
 		{"PATCH /users/me/{$}", readsBody, a.signedIn(a.updateUsersMe)},
@@ -93,8 +94,10 @@ func newHandler(cfg edgeSettings, acc *accounts, log *slog.Logger) http.Handler 
 		mux.Handle(op.pattern, newRoute(op.pattern, serve(log, handle)))
 		methods, patterns = append(methods, method), append(patterns, op.pattern)
 	}
+	patterns = append(patterns, verifyRoute, verifyScopesRoute)
 	h := routed(log, mux, methods)
 	h = crossOrigin(log, cfg.CORSOrigins, h)
+	h = (&api{acc}).verifying(log, h)
 	h = recovered(log, h)
 	h = unhurried(h)
 	h = hardened(h)

@@ -126,6 +126,9 @@ type claims struct {
 	SessionID string
 	ClientID  string
 	Scope     string
+	ID        string
+	Issuer    string
+	Audience  audience
 	IssuedAt  float64
 	Expires   float64
 	NotBefore float64
@@ -222,7 +225,7 @@ func (s *signer) parseClaims(payload []byte) (claims, error) {
 		case "scope":
 			c.Scope, _ = parseString(m.value) // the same
 		case "jti":
-			_, ok = parseString(m.value)
+			c.ID, ok = parseString(m.value)
 		case "iat":
 			c.IssuedAt, ok = parseDate(m.value)
 		case "exp":
@@ -241,6 +244,8 @@ func (s *signer) parseClaims(payload []byte) (claims, error) {
 	if c.Subject == "" || !s.acceptsIssuer(issuer) || !s.acceptsAudience(audience) {
 		return c, errBadToken
 	}
+	c.Issuer, _ = parseString(issuer)
+	c.Audience, _ = parseAudience(audience)
 	return c, nil
 }
 

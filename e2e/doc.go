@@ -97,7 +97,7 @@
 //	bench_metrics_test.go    GET /users/me/ with and without METRICS_ADDR
 //	bench_migration_test.go  a start with a database from before events
 //	bench_refresh_test.go    refreshes
-//	bench_requests_test.go   GET /users/me/, logins, the start
+//	bench_requests_test.go   GET /users/me/, /verify, logins, the start
 //	bench_stores_test.go     GET /users/me/ on databases
 //
 // What the tests have in common:
