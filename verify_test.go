@@ -234,15 +234,19 @@ func TestVerifyRefusals(t *testing.T) {
 	})
 }
 
-// TestVerifyFollows: what ends a session or takes a scope counts from the next request.
+// TestVerifyFollows: what ends a session or takes a scope counts from the next request, on every
+// replica.
 func TestVerifyFollows(t *testing.T) {
 	onEveryStore(t, func(t *testing.T, s *testServer) {
 		s.grant("alice", "read")
+		replica := startServer(t, func(acc *accounts, _ *edgeSettings) { acc.store = s.acc.store })
 		first, second := s.begin("alice"), s.begin("alice")
 		expect := func(what string, p pair, want int) {
 			t.Helper()
-			if got := s.ask("/verify/read", p.access); got.status != want {
-				t.Errorf("%s: %d %s; want %d", what, got.status, got.body, want)
+			for i, at := range []*testServer{s, replica} {
+				if got := at.ask("/verify/read", p.access); got.status != want {
+					t.Errorf("%s, at replica %d: %d %s; want %d", what, i, got.status, got.body, want)
+				}
 			}
 		}
 		expect("at first", first, 200)
