@@ -57,8 +57,9 @@ func TestSchemasAgree(t *testing.T) {
 	t.Parallel()
 	sqlite := catalogueOf(t, newSQLite(t), sqliteCatalogue)
 	postgres := catalogueOf(t, newPostgres(t), pgCatalogue)
-	for i, line := range sqlite { // SQLite has one kind of integer
-		sqlite[i] = strings.Replace(line, " integer", " bigint", 1)
+	names := strings.NewReplacer(" integer", " bigint", " blob", " bytea") // SQLite has one kind of integer
+	for i, line := range sqlite {
+		sqlite[i] = names.Replace(line)
 	}
 	sqlite = slices.DeleteFunc(sqlite, func(line string) bool { // the texts may be too long for an index of PostgreSQL
 		return line == "users index users_list username_key,disabled,scopes,search"

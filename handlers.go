@@ -12,12 +12,10 @@ import (
 // An api answers the operations that server.go lists.
 type api struct{ accounts *accounts }
 
-// A caller is the signed-in user who sends a request. The session is the zero Session if
-// the token was made elsewhere.
+// A caller is who sends a request, and for whom.
 type caller struct {
 	client
-	User    User
-	Session Session
+	identity
 }
 
 // acting returns me as the actor of a change to another account.
@@ -43,7 +41,7 @@ func (a *api) createByBody(ctx context.Context, r *http.Request, from client) (U
 	if err != nil {
 		return User{}, err
 	}
-	isAdmin := me.User.Scopes.has(scopeAdmin)
+	isAdmin := me.Scopes.has(scopeAdmin)
 	if !isAdmin {
 		if err := a.accounts.admitRegistration(ctx, from); err != nil {
 			return User{}, err
@@ -204,8 +202,8 @@ func (a *api) callerOf(ctx context.Context, r *http.Request, token string, from 
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
 	}
-	u, s, err := a.accounts.currentUser(ctx, token)
-	return caller{from, u, s}, err
+	who, err := a.accounts.currentUser(ctx, token)
+	return caller{from, who}, err
 }
 
 // callerIfAny returns the user whose token a request has, or the zero caller if it has none or

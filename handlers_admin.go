@@ -9,7 +9,7 @@ import (
 // admin now. Others learn nothing: they get the same answer whatever they ask for.
 func (a *api) administrator(h userHandlerFunc) handlerFunc {
 	return a.signedIn(func(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller) error {
-		if !me.User.Scopes.has(scopeAdmin) {
+		if !me.Scopes.has(scopeAdmin) {
 			a.accounts.events.note(ctx, authorizationFailed, me.User, me.client, r.Pattern)
 			return errNotPermitted
 		}

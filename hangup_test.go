@@ -38,14 +38,14 @@ func TestClientHangsUp(t *testing.T) {
 				t.Fatal(err)
 			}
 			tokens := mustLogin(t, acc, credentials{"alice", goodPassword})
-			_, s, err := acc.currentUser(t.Context(), tokens.AccessToken)
+			who, err := acc.currentUser(t.Context(), tokens.AccessToken)
 			if err != nil {
 				t.Fatal(err)
 			}
 			own := mustLogin(t, acc, credentials{"alice", goodPassword})
 			gone, hangUp := context.WithCancel(t.Context())
 			hangUp()
-			method, path, _ := strings.Cut(strings.ReplaceAll(tt.pattern, "{id}", s.ID), " ")
+			method, path, _ := strings.Cut(strings.ReplaceAll(tt.pattern, "{id}", who.Session.ID), " ")
 			body := ""
 			if tt.body != nil {
 				body = tt.body(tokens)

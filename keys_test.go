@@ -94,7 +94,7 @@ func TestTokenOfAnotherKey(t *testing.T) {
 			if name == "HS256" && other == "HS256" {
 				continue // the same secret
 			}
-			token, err := testSigner(t, attacker).createAccessToken(User{Username: "alice"}, "s", testTime, testTime.Add(30*time.Minute))
+			token, err := testSigner(t, attacker).createAccessToken(grant{User: User{Username: "alice"}, SessionID: "s"}, testTime, testTime.Add(30*time.Minute))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -113,7 +113,7 @@ func TestKeyRotation(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		token, err := testSigner(t, oldKeys).createAccessToken(User{Username: "alice"}, "s", testTime, testTime.Add(30*time.Minute))
+		token, err := testSigner(t, oldKeys).createAccessToken(grant{User: User{Username: "alice"}, SessionID: "s"}, testTime, testTime.Add(30*time.Minute))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -146,7 +146,7 @@ func TestKeyRotation(t *testing.T) {
 	if _, err := rotated.verify(token, testTime); err != nil {
 		t.Error("HS256: the old key as a fallback does not verify")
 	}
-	fresh, err := rotated.createAccessToken(User{Username: "alice"}, "s", testTime, testTime.Add(30*time.Minute))
+	fresh, err := rotated.createAccessToken(grant{User: User{Username: "alice"}, SessionID: "s"}, testTime, testTime.Add(30*time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

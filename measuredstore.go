@@ -31,8 +31,9 @@ var storeOperations = []string{
 	"FoldUsers", "Users", "UpdateUser", "DeleteUser", "CreateSession", "Sessions",
 	"RotateSession", "EndSession", "DeleteExpiredSessions", "DeleteEndedSessions",
 	"LoginHistory", "AddFailure", "ClearFailures", "RememberSource", "ForgetSources",
-	"DeleteOldFailures", "AddEvents", "Events", "UserEvents", "DeleteOldEvents", "Ping",
-	"Close",
+	"DeleteOldFailures", "AddEvents", "Events", "UserEvents", "DeleteOldEvents",
+	"SigningKeys", "AddSigningKey", "DeleteSigningKey", "CreateAPIKey", "UserByAPIKey", "APIKeys",
+	"UseAPIKey", "DeleteAPIKey", "DeleteAPIKeys", "DeleteExpiredAPIKeys", "Ping", "Close",
 }
 
 // measure returns s with its operations measured, or s itself if m is nil.
@@ -58,7 +59,7 @@ func (s measuredStore) note(operation string, began time.Time, err *error) {
 
 // isFault reports whether an error of a store is neither an answer nor the end of the caller.
 func isFault(err error) bool {
-	for _, answer := range []error{errNotFound, errExists, errUnstorable, context.Canceled} {
+	for _, answer := range []error{errNotFound, errExists, errTooMany, errUnstorable, context.Canceled} {
 		if errors.Is(err, answer) {
 			return false
 		}
@@ -203,6 +204,56 @@ func (s measuredStore) UserEvents(ctx context.Context, uid string, limit int) (e
 func (s measuredStore) DeleteOldEvents(ctx context.Context, before time.Time, limit int) (n int, err error) {
 	defer s.note("DeleteOldEvents", time.Now(), &err)
 	return s.inner.DeleteOldEvents(ctx, before, limit)
+}
+
+func (s measuredStore) SigningKeys(ctx context.Context) (keys []SigningKey, err error) {
+	defer s.note("SigningKeys", time.Now(), &err)
+	return s.inner.SigningKeys(ctx)
+}
+
+func (s measuredStore) AddSigningKey(ctx context.Context, k SigningKey) (err error) {
+	defer s.note("AddSigningKey", time.Now(), &err)
+	return s.inner.AddSigningKey(ctx, k)
+}
+
+func (s measuredStore) DeleteSigningKey(ctx context.Context, generation int64) (err error) {
+	defer s.note("DeleteSigningKey", time.Now(), &err)
+	return s.inner.DeleteSigningKey(ctx, generation)
+}
+
+func (s measuredStore) CreateAPIKey(ctx context.Context, k APIKey, atMost int) (err error) {
+	defer s.note("CreateAPIKey", time.Now(), &err)
+	return s.inner.CreateAPIKey(ctx, k, atMost)
+}
+
+func (s measuredStore) UserByAPIKey(ctx context.Context, id string) (u User, k APIKey, err error) {
+	defer s.note("UserByAPIKey", time.Now(), &err)
+	return s.inner.UserByAPIKey(ctx, id)
+}
+
+func (s measuredStore) APIKeys(ctx context.Context, userID int64, now time.Time) (keys []APIKey, err error) {
+	defer s.note("APIKeys", time.Now(), &err)
+	return s.inner.APIKeys(ctx, userID, now)
+}
+
+func (s measuredStore) UseAPIKey(ctx context.Context, id string, at time.Time) (err error) {
+	defer s.note("UseAPIKey", time.Now(), &err)
+	return s.inner.UseAPIKey(ctx, id, at)
+}
+
+func (s measuredStore) DeleteAPIKey(ctx context.Context, userID int64, id string) (err error) {
+	defer s.note("DeleteAPIKey", time.Now(), &err)
+	return s.inner.DeleteAPIKey(ctx, userID, id)
+}
+
+func (s measuredStore) DeleteAPIKeys(ctx context.Context, userID int64) (n int, err error) {
+	defer s.note("DeleteAPIKeys", time.Now(), &err)
+	return s.inner.DeleteAPIKeys(ctx, userID)
+}
+
+func (s measuredStore) DeleteExpiredAPIKeys(ctx context.Context, now time.Time, limit int) (n int, err error) {
+	defer s.note("DeleteExpiredAPIKeys", time.Now(), &err)
+	return s.inner.DeleteExpiredAPIKeys(ctx, now, limit)
 }
 
 func (s measuredStore) Ping(ctx context.Context) (err error) {

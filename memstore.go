@@ -20,6 +20,10 @@ type memStore struct {
 
 	events      []Event // oldest first
 	lastEventID int64
+
+	signingKeys []SigningKey        // in the order of their generations
+	apiKeys     map[string]*APIKey  // by ID
+	apiKeysOf   map[int64][]*APIKey // of users who have any, oldest first
 }
 
 var _ store = (*memStore)(nil)
@@ -32,6 +36,9 @@ func newMemStore() *memStore {
 		sessions: newMemSessions(),
 		failures: newStreakCache(),
 		sources:  make(map[int64][]knownSource),
+
+		apiKeys:   make(map[string]*APIKey),
+		apiKeysOf: make(map[int64][]*APIKey),
 	}
 }
 

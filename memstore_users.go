@@ -205,6 +205,7 @@ func (m *memStore) DeleteUser(ctx context.Context, userID int64) error {
 	}
 	delete(m.byUID, u.UID)
 	delete(m.sources, u.ID)
+	m.deleteAPIKeysLocked(u.ID, func(*APIKey) bool { return true })
 	return nil
 }
 

@@ -42,6 +42,39 @@ type Session struct {
 	Generation int64     // of its latest refresh token; the login's is 0
 	IP         string    // of the login, as far as we can tell
 	UserAgent  string
+
+	// Asked are the scopes that the login asked for. It is nil if the login asked for none: the
+	// session may then do what its user may.
+	Asked *scopes
+}
+
+// A SigningKey is a generation of the key that signs access tokens. It holds no key: that is derived
+// from the server's secret.
+type SigningKey struct {
+	Generation   int64
+	KeyID        string // the kid of its tokens; empty if the secret itself signs
+	Algorithm    string
+	Salt         []byte // nil if the secret itself signs
+	CreatedAt    time.Time
+	SignsFrom    time.Time // until a later generation begins to sign
+	RevokesOlder bool      // every earlier generation is void
+}
+
+// An APIKey is what a program shows instead of a password. The store does not know the key itself.
+type APIKey struct {
+	ID         string
+	UserID     int64 // of its owner
+	Name       string
+	Hash       []byte // SHA-256 of the whole key
+	Scopes     scopes // it may do what is in here and its owner may do
+	CreatedAt  time.Time
+	ExpiresAt  time.Time // zero: it never expires
+	LastUsedAt time.Time // zero: it was not used yet
+}
+
+// isExpired reports whether k is of no use any more at now.
+func (k APIKey) isExpired(now time.Time) bool {
+	return !k.ExpiresAt.IsZero() && !now.Before(k.ExpiresAt)
 }
 
 // An Event is something that has happened to an account, or to the server. Texts are empty where
@@ -95,6 +128,23 @@ func storedUser(u User) User {
 	u.UID = cmp.Or(u.UID, newUID())
 	return u
 }
+
+// storedSigningKey returns a signing key as a store keeps it. It shares no memory with k.
+func storedSigningKey(k SigningKey) SigningKey {
+	k.CreatedAt, k.SignsFrom = storedTime(k.CreatedAt), storedTime(k.SignsFrom)
+	k.Salt = storedBytes(k.Salt)
+	return k
+}
+
+// storedAPIKey returns an API key as a store keeps it. It shares no memory with k.
+func storedAPIKey(k APIKey) APIKey {
+	k.CreatedAt, k.ExpiresAt, k.LastUsedAt = storedTime(k.CreatedAt), storedTime(k.ExpiresAt), storedTime(k.LastUsedAt)
+	k.Hash = storedBytes(k.Hash)
+	return k
+}
+
+// storedBytes returns a copy of b, or nil if b is empty.
+func storedBytes(b []byte) []byte { return append([]byte(nil), b...) }
 
 // storedTime returns a time as a store keeps it.
 func storedTime(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }

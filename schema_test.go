@@ -35,7 +35,7 @@ var foreignTables = []struct {
 }{
 	{"a table of users", "CREATE TABLE users (id INTEGER PRIMARY KEY, login TEXT)", "of its own"},
 	{"a table of sessions", "CREATE TABLE sessions (sid TEXT PRIMARY KEY, data TEXT)", "of its own"},
-	{"a table with the name of the last", "CREATE TABLE login_sources (ip TEXT)", "of its own"},
+	{"a table with the name of the last", "CREATE TABLE api_keys (ip TEXT)", "of its own"},
 	{"an index with the name of one of ours", "CREATE TABLE notes (user_id INTEGER); CREATE INDEX sessions_user_id ON notes (user_id)", "of its own"},
 	{"a view in the place of a table", "CREATE VIEW users AS SELECT 1 AS id", "of its own"},
 	{"versions of another tool", "CREATE TABLE schema_version (installed_rank INTEGER PRIMARY KEY, script TEXT)", "of its own"},

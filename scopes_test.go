@@ -77,16 +77,17 @@ func TestTokenSaysScopes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
-		name string
-		user User
-		want object
+		name  string
+		user  User
+		want  object
+		roles int
 	}{
-		{"a user without scopes", User{Username: "alice", UID: "u1"}, object{"sub": "alice", "uid": "u1"}},
-		{"a user with scopes", User{Username: "bob", UID: "u2", Scopes: "admin read"}, object{"sub": "bob", "uid": "u2", "scope": "admin read"}},
-		{"a user with all that can be", User{Username: strings.Repeat("n", maxUsername), UID: newUID(), Scopes: most}, object{"scope": string(most)}},
+		{"a user without scopes", User{Username: "alice", UID: "u1"}, object{"sub": "alice", "uid": "u1"}, 0},
+		{"a user with scopes", User{Username: "bob", UID: "u2", Scopes: "admin read"}, object{"sub": "bob", "uid": "u2", "scope": "admin read"}, 2},
+		{"a user with all that can be", User{Username: strings.Repeat("n", maxUsername), UID: newUID(), Scopes: most}, object{"scope": string(most)}, 0},
 	} {
 		s := secretSigner(t)
-		token, err := s.createAccessToken(tt.user, "s", testTime, testTime.Add(time.Hour))
+		token, err := s.createAccessToken(grant{User: tt.user, Scopes: tt.user.Scopes, SessionID: "s"}, testTime, testTime.Add(time.Hour))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -101,6 +102,10 @@ func TestTokenSaysScopes(t *testing.T) {
 		}
 		if _, there := claims["scope"]; there != (tt.user.Scopes != "") {
 			t.Errorf("%s: the claims are %v", tt.name, claims)
+		}
+		roles, _ := claims["roles"].([]any)
+		if got := len(roles); got != tt.roles {
+			t.Errorf("%s: %d roles; want %d", tt.name, got, tt.roles)
 		}
 	}
 }

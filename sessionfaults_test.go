@@ -71,7 +71,7 @@ func lastEventWins(t *testing.T, acc *accounts, round int) {
 	}
 	login := credentials{name, goodPassword}
 	victim, own := mustLogin(t, acc, login), mustLogin(t, acc, login)
-	u, ownSession, err := acc.currentUser(ctx, own.AccessToken)
+	who, err := acc.currentUser(ctx, own.AccessToken)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func lastEventWins(t *testing.T, acc *accounts, round int) {
 		})
 	}
 	all.Go(func() {
-		if err := end.do(ctx, acc, u, victim, ownSession); err != nil {
+		if err := end.do(ctx, acc, who.User, victim, who.Session); err != nil {
 			t.Errorf("round %d, %s: %v", round, end.name, err)
 		}
 	})
@@ -122,7 +122,7 @@ func mustLogin(t testing.TB, acc *accounts, given credentials) issuedTokens {
 // anyGood reports whether one of two tokens is good for anything. It uses the refresh
 // token.
 func anyGood(ctx context.Context, acc *accounts, tokens issuedTokens) bool {
-	_, _, err := acc.currentUser(ctx, tokens.AccessToken)
+	_, err := acc.currentUser(ctx, tokens.AccessToken)
 	_, err2 := acc.refresh(ctx, tokens.RefreshToken, client{})
 	return err == nil || err2 == nil
 }
@@ -292,7 +292,7 @@ func (c faultCase) check(t *testing.T, users store, at int, late bool) {
 
 // bothGood reports whether an access token is good, and the refresh token with it.
 func bothGood(ctx context.Context, acc *accounts, tokens issuedTokens) bool {
-	_, _, err := acc.currentUser(ctx, tokens.AccessToken)
+	_, err := acc.currentUser(ctx, tokens.AccessToken)
 	if err != nil {
 		return false
 	}

@@ -105,14 +105,14 @@ func TestSessionsWithoutSession(t *testing.T) {
 func TestSessionListLength(t *testing.T) {
 	onEveryStore(t, func(t *testing.T, s *testServer) {
 		first := s.begin("alice")
-		u, own, err := s.acc.currentUser(t.Context(), first.access)
+		who, err := s.acc.currentUser(t.Context(), first.access)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for i := range 129 {
 			used := s.clock.Now().Add(time.Duration(i+1) * time.Second)
-			begun := Session{ID: newSessionID(), UserID: u.ID, CreatedAt: used, LastUsedAt: used, ExpiresAt: used.Add(day)}
-			if err := s.acc.store.CreateSession(t.Context(), begun, u.PasswordHash, maxSessions); err != nil {
+			begun := Session{ID: newSessionID(), UserID: who.User.ID, CreatedAt: used, LastUsedAt: used, ExpiresAt: used.Add(day)}
+			if err := s.acc.store.CreateSession(t.Context(), begun, who.User.PasswordHash, maxSessions); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -138,11 +138,11 @@ func TestSessionListLength(t *testing.T) {
 				return list
 			}
 			list := get(first)
-			if last := list[len(list)-1].(object); last["id"] != own.ID || last["current"] != true {
+			if last := list[len(list)-1].(object); last["id"] != who.Session.ID || last["current"] != true {
 				t.Errorf("%q: the last is %v; want the one that asks", tt.query, last)
 			}
 			list = get(foreign)
-			if last := list[len(list)-1].(object); last["id"] == "" || (last["id"] == own.ID) != (tt.length == 130) {
+			if last := list[len(list)-1].(object); last["id"] == "" || (last["id"] == who.Session.ID) != (tt.length == 130) {
 				t.Errorf("%q: to a token without a session the last is %v", tt.query, last)
 			}
 		}

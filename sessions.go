@@ -111,7 +111,7 @@ func (a *accounts) beginSession(ctx context.Context, u User, from client) (issue
 func (a *accounts) tokensOf(u User, s Session, now time.Time) (issuedTokens, error) {
 	left := min(a.tokens.ttl, s.ExpiresAt.Sub(now))
 	life := time.Duration(wholeSeconds(left)) * time.Second // never 0, which clients take for "never expires"
-	access, err := a.tokens.createAccessToken(u, s.ID, now, now.Add(life))
+	access, err := a.tokens.createAccessToken(grant{User: u, Scopes: u.Scopes, SessionID: s.ID}, now, now.Add(life))
 	if err != nil {
 		return issuedTokens{}, err
 	}
@@ -120,56 +120,6 @@ func (a *accounts) tokensOf(u User, s Session, now time.Time) (issuedTokens, err
 		return issuedTokens{}, err
 	}
 	return issuedTokens{AccessToken: access, RefreshToken: refresh, Life: life, Scopes: u.Scopes}, nil
-}
-
-// currentUser returns the user whom an access token names and the session that it
-// belongs to, or errBadToken; a failure of the store is returned as it is.
-//
-// A token of ours is valid as long as its session is. A token without a session was made
-// elsewhere with our key: it names the user, and must not have been made before
-// TokensValidAfter. The session that changed the password goes on, and so do its tokens,
-// which are older.
-func (a *accounts) currentUser(ctx context.Context, token string) (User, Session, error) {
-	now := a.now()
-	c, err := a.tokens.verify(token, now)
-	if err != nil {
-		return User{}, Session{}, err
-	}
-	var u User
-	var s Session
-	if c.SessionID == "" {
-		u, err = a.userByName(ctx, c.Subject)
-	} else {
-		u, s, err = a.store.UserBySession(ctx, c.SessionID)
-	}
-	if err != nil {
-		return User{}, Session{}, replaceNotFound(err, errBadToken)
-	}
-	if u.Disabled || !isStillValid(c, u, s, now) {
-		return User{}, Session{}, errBadToken
-	}
-	return u, s, nil
-}
-
-// userByName returns the user with this name in any case and width, or
-// errNotFound.
-func (a *accounts) userByName(ctx context.Context, name string) (User, error) {
-	if expands(name) {
-		return User{}, errNotFound
-	}
-	return a.store.UserByKey(ctx, usernameKey(name))
-}
-
-// isStillValid reports whether claims hold for the user and the session that they name.
-func isStillValid(c claims, u User, s Session, now time.Time) bool {
-	if c.SessionID == "" {
-		tolerance := 0.0
-		if u.TokensValidAfter.Equal(u.CreatedAt) { // nothing has ended their tokens yet
-			tolerance = iatRounding
-		}
-		return c.madeAfter(now, tolerance) >= unixSeconds(u.TokensValidAfter)
-	}
-	return u.Username == c.Subject && now.Before(s.ExpiresAt)
 }
 
 // refresh exchanges a refresh token for new tokens of its session (RFC 6749 §6). It

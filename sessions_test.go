@@ -249,7 +249,7 @@ func TestSessionOfToken(t *testing.T) {
 			{"when the session has expired", "alice", id, 14 * day, badToken},
 		} {
 			s.clock.Advance(now.Add(tt.after).Sub(s.clock.Now()))
-			token, err := s.acc.tokens.createAccessToken(User{Username: tt.username}, tt.session, s.clock.Now(), s.clock.Now().Add(time.Hour))
+			token, err := s.acc.tokens.createAccessToken(grant{User: User{Username: tt.username}, SessionID: tt.session}, s.clock.Now(), s.clock.Now().Add(time.Hour))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -310,16 +310,16 @@ func TestIsRecent(t *testing.T) {
 func TestFreshLoginClock(t *testing.T) {
 	s := startServer(t)
 	s.signUp()
-	u, session, err := s.acc.currentUser(t.Context(), s.begin("alice").access)
+	who, err := s.acc.currentUser(t.Context(), s.begin("alice").access)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.clock.Advance(-time.Hour)
-	if err := s.acc.deleteOwnAccount(t.Context(), u, session, client{}); !errors.Is(err, errStaleLogin) {
+	if err := s.acc.deleteOwnAccount(t.Context(), who.User, who.Session, client{}); !errors.Is(err, errStaleLogin) {
 		t.Errorf("%v; want errStaleLogin", err)
 	}
 	s.clock.Advance(time.Hour)
-	if err := s.acc.deleteOwnAccount(t.Context(), u, session, client{}); err != nil {
+	if err := s.acc.deleteOwnAccount(t.Context(), who.User, who.Session, client{}); err != nil {
 		t.Errorf("by the right time: %v", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -278,6 +279,32 @@ func testStoreSessions(t *testing.T, s store) {
 	}
 	if _, _, err := s.UserBySession(t.Context(), "s2"); !errors.Is(err, errNotFound) {
 		t.Errorf("one of these has begun: %v", err)
+	}
+}
+
+// testStoreAsked: the scopes that a login has asked for stay with its session, none and "" too.
+func testStoreAsked(t *testing.T, s store) {
+	u := mustCreate(t, s, testUser("alice"))
+	for id, asked := range map[string]*scopes{"unasked": nil, "nothing": new(scopes("")), "some": new(scopes("read write:all"))} {
+		begun := Session{ID: id, UserID: u.ID, CreatedAt: inSeconds(0), LastUsedAt: inSeconds(0), ExpiresAt: inSeconds(60), Asked: asked}
+		mustBegin(t, s, begun)
+		if err := s.RotateSession(t.Context(), id, 0, inSeconds(1), inSeconds(90)); err != nil {
+			t.Fatal(err)
+		}
+		begun.LastUsedAt, begun.ExpiresAt, begun.Generation = inSeconds(1), inSeconds(90), 1
+		if _, got, err := s.UserBySession(t.Context(), id); err != nil || !reflect.DeepEqual(got, begun) {
+			t.Errorf("%s: UserBySession = %+v, %v; want %+v", id, got, err, begun)
+		}
+		list, err := s.Sessions(t.Context(), u.ID, inSeconds(1), 9)
+		if err != nil || !slices.ContainsFunc(list, func(one Session) bool { return reflect.DeepEqual(one, begun) }) {
+			t.Errorf("%s: Sessions = %+v, %v; want %+v among them", id, list, err, begun)
+		}
+	}
+	for name, asked := range map[string]scopes{"a NUL": "\x00", "no UTF-8": "\xff"} {
+		err := s.CreateSession(t.Context(), Session{ID: name, UserID: u.ID, Asked: &asked}, "$hash", noLimit)
+		if !errors.Is(err, errUnstorable) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -47,6 +47,37 @@ func (m *micros) Scan(value any) error {
 	return nil
 }
 
+// optionalMicros is micros for a time that may be missing: then the column is null, and the time zero.
+type optionalMicros time.Time
+
+func (m *optionalMicros) Scan(value any) error {
+	if value == nil {
+		*m = optionalMicros{}
+		return nil
+	}
+	return (*micros)(m).Scan(value)
+}
+
+// optionalTime returns what is stored of a time for optionalMicros.
+func optionalTime(t time.Time) *int64 {
+	if t.IsZero() {
+		return nil
+	}
+	return new(t.UnixMicro())
+}
+
+// octets are bytes as storedBytes returns them.
+type octets []byte
+
+func (o *octets) Scan(value any) error {
+	b, ok := value.([]byte)
+	if !ok {
+		return fmt.Errorf("%T in the place of bytes", value)
+	}
+	*o = storedBytes(b) // because the driver may write into b
+	return nil
+}
+
 // probeUsers is what Ping asks. It reads a table, to notice if that is missing, and it counts, so
 // that an empty table has an answer too.
 var probeUsers = reading(`SELECT count(*) FROM (SELECT 1 FROM users LIMIT 1) AS first`)
@@ -75,6 +106,20 @@ func (s sqlStore) writeOne(ctx context.Context, what *statement, args ...any) er
 		return errNotFound
 	}
 	return err
+}
+
+// deleteOne is writeOne for a DELETE. It tries again when the connection breaks: a second DELETE does
+// no harm, and if it finds no row, the first was carried out.
+func (s sqlStore) deleteOne(ctx context.Context, what *statement, args ...any) error {
+	again := false
+	return s.attempt(ctx, storeTimeout, func(ctx context.Context) error {
+		n, err := s.exec(ctx, what, args...)
+		if err == nil && n == 0 && !again {
+			return sql.ErrNoRows
+		}
+		again = true
+		return err
+	}, true)
 }
 
 // writeMany carries out a statement and returns how many rows it concerned.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"time"
 )
 
@@ -17,20 +16,22 @@ const (
 
 // sessionColumns are the columns of a Session, in the order of sessionFields.
 const sessionColumns = `sessions.id, sessions.user_id, sessions.created_at, sessions.last_used_at,
-	sessions.expires_at, sessions.generation, sessions.ip, sessions.user_agent`
+	sessions.expires_at, sessions.generation, sessions.ip, sessions.user_agent,
+	sessions.asked_scope`
 
 // sessionFields returns where the sessionColumns of a row go.
 func sessionFields(s *Session) []any {
 	return []any{
 		&s.ID, &s.UserID, (*micros)(&s.CreatedAt), (*micros)(&s.LastUsedAt), (*micros)(&s.ExpiresAt),
 		&s.Generation, &s.IP, &s.UserAgent,
+		&s.Asked,
 	}
 }
 
 var insertSession = writing(`
-	INSERT INTO sessions (id, user_id, epoch, created_at, last_used_at, expires_at, ip, user_agent)
-	SELECT $1, id, session_epoch, $2, $3, $4, $5, $6
-	FROM users WHERE id = $7 AND password_hash = $8 AND NOT disabled`)
+	INSERT INTO sessions (id, user_id, epoch, created_at, last_used_at, expires_at, ip, user_agent, asked_scope)
+	SELECT $1, id, session_epoch, $2, $3, $4, $5, $6, $7
+	FROM users WHERE id = $8 AND password_hash = $9 AND NOT disabled`)
 
 func (s sqlStore) CreateSession(ctx context.Context, session Session, passwordHash string, atMost int) error {
 	if err := checkSession(session); err != nil {
@@ -41,7 +42,7 @@ func (s sqlStore) CreateSession(ctx context.Context, session Session, passwordHa
 	}
 	err := s.writeOne(ctx, insertSession, session.ID,
 		session.CreatedAt.UnixMicro(), session.LastUsedAt.UnixMicro(), session.ExpiresAt.UnixMicro(),
-		session.IP, session.UserAgent, session.UserID, passwordHash)
+		session.IP, session.UserAgent, (*string)(session.Asked), session.UserID, passwordHash)
 	if err != nil {
 		return err
 	}
@@ -103,21 +104,11 @@ func (s sqlStore) RotateSession(ctx context.Context, sessionID string, generatio
 
 var deleteSession = writing(`DELETE FROM sessions WHERE id = $1 AND user_id = $2 AND ` + isOpenAlone)
 
-// EndSession is tried again when the connection breaks: a second DELETE does no harm,
-// and if it finds no row, the first was carried out.
 func (s sqlStore) EndSession(ctx context.Context, userID int64, sessionID string) error {
 	if !isStorable(sessionID) {
 		return errNotFound
 	}
-	again := false
-	return s.attempt(ctx, storeTimeout, func(ctx context.Context) error {
-		n, err := s.exec(ctx, deleteSession, sessionID, userID)
-		if err == nil && n == 0 && !again {
-			return sql.ErrNoRows
-		}
-		again = true
-		return err
-	}, true)
+	return s.deleteOne(ctx, deleteSession, sessionID, userID)
 }
 
 var deleteExpiredSessions = writing(`

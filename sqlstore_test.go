@@ -301,7 +301,13 @@ func (o oldSessions) endOthers(ctx context.Context, userID int64, keep string) e
 }
 
 func (o oldSessions) begin(ctx context.Context, s Session) error {
-	return o.writeOne(ctx, insertSession, s.ID, s.CreatedAt.UnixMicro(), s.LastUsedAt.UnixMicro(), s.ExpiresAt.UnixMicro(), "", "", s.UserID, "$hash")
+	return o.write(ctx, func(ctx context.Context) error {
+		_, err := o.schemaDB.ExecContext(ctx, `
+			INSERT INTO sessions (id, user_id, epoch, created_at, last_used_at, expires_at, ip, user_agent)
+			SELECT $1, id, session_epoch, $2, $3, $4, '', '' FROM users WHERE id = $5`,
+			s.ID, s.CreatedAt.UnixMicro(), s.LastUsedAt.UnixMicro(), s.ExpiresAt.UnixMicro(), s.UserID)
+		return err
+	})
 }
 
 // serve does what requests of a user do, over and over, until stop is closed.

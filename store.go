@@ -12,7 +12,8 @@ import (
 
 var (
 	errNotFound    = errors.New("not found")
-	errExists      = errors.New("username taken")
+	errExists      = errors.New("it exists already")
+	errTooMany     = errors.New("too many API keys")
 	errUnavailable = errors.New("the store does not answer")
 	errUnstorable  = errors.New("a text that not every store can hold")
 )
@@ -34,6 +35,8 @@ type store interface {
 	sessionStore
 	historyStore
 	eventStore
+	signingKeyStore
+	apiKeyStore
 	sweepStore
 
 	// Ping returns nil if the store can be read.
@@ -78,7 +81,7 @@ type userStore interface {
 	// hold: another request came first.
 	UpdateUser(ctx context.Context, userID int64, change userChange) (User, error)
 
-	// DeleteUser deletes a user and all their sessions, or returns errNotFound.
+	// DeleteUser deletes a user and all their sessions and API keys, or returns errNotFound.
 	DeleteUser(ctx context.Context, userID int64) error
 }
 
@@ -140,6 +143,44 @@ type eventStore interface {
 	UserEvents(ctx context.Context, uid string, limit int) ([]Event, error)
 }
 
+// A signingKeyStore keeps the generations of the key that signs access tokens. All replicas share them.
+type signingKeyStore interface {
+	// SigningKeys returns all in the order of their generations.
+	SigningKeys(ctx context.Context) ([]SigningKey, error)
+
+	// AddSigningKey adds a generation. It returns errExists if this generation is there already,
+	// because another replica came first, or this KeyID, unless it is empty.
+	AddSigningKey(ctx context.Context, k SigningKey) error
+
+	// DeleteSigningKey deletes a generation, if it is there.
+	DeleteSigningKey(ctx context.Context, generation int64) error
+}
+
+type apiKeyStore interface {
+	// CreateAPIKey adds a key. It returns errNotFound if its owner is gone or disabled, errExists if
+	// a key has this ID, and errTooMany if the owner already has atMost keys that are not expired
+	// when this one is made. That is exact, however many are added at once, if all have the same atMost.
+	CreateAPIKey(ctx context.Context, k APIKey, atMost int) error
+
+	// UserByAPIKey returns a key and its owner, or errNotFound. The caller asks whether the key
+	// has expired, and whether the owner is disabled.
+	UserByAPIKey(ctx context.Context, id string) (User, APIKey, error)
+
+	// APIKeys returns the keys of a user that are not expired at now, oldest first.
+	APIKeys(ctx context.Context, userID int64, now time.Time) ([]APIKey, error)
+
+	// UseAPIKey notes that a key was used at this time, unless it was used later. It returns
+	// errNotFound if the key is gone.
+	UseAPIKey(ctx context.Context, id string, at time.Time) error
+
+	// DeleteAPIKey deletes a key of this user, or returns errNotFound if there is none, or none
+	// any more.
+	DeleteAPIKey(ctx context.Context, userID int64, id string) error
+
+	// DeleteAPIKeys deletes all keys of a user, and returns how many.
+	DeleteAPIKeys(ctx context.Context, userID int64) (int, error)
+}
+
 // A sweepStore does in batches what can wait. Each method returns how many rows or users it has
 // handled: fewer than limit means that nothing is left to do.
 type sweepStore interface {
@@ -148,6 +189,9 @@ type sweepStore interface {
 
 	// DeleteEndedSessions deletes rows of sessions that UpdateUser has ended.
 	DeleteEndedSessions(ctx context.Context, limit int) (int, error)
+
+	// DeleteExpiredAPIKeys deletes API keys that have expired at now.
+	DeleteExpiredAPIKeys(ctx context.Context, now time.Time, limit int) (int, error)
 
 	// DeleteOldFailures forgets accounts without a wrong password since before.
 	DeleteOldFailures(ctx context.Context, before time.Time, limit int) (int, error)
@@ -194,7 +238,15 @@ func checkEvents(events []Event) error {
 }
 
 // checkSession returns errUnstorable unless every store can hold the session.
-func checkSession(s Session) error { return checkStorable(s.ID, s.IP, s.UserAgent) }
+func checkSession(s Session) error {
+	return checkStorable(s.ID, s.IP, s.UserAgent, deref((*string)(s.Asked)))
+}
+
+// checkSigningKey returns errUnstorable unless every store can hold the key.
+func checkSigningKey(k SigningKey) error { return checkStorable(k.KeyID, k.Algorithm) }
+
+// checkAPIKey returns errUnstorable unless every store can hold the key.
+func checkAPIKey(k APIKey) error { return checkStorable(k.ID, k.Name, string(k.Scopes)) }
 
 func checkStorable(texts ...string) error {
 	for _, text := range texts {

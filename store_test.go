@@ -67,6 +67,20 @@ func testStore(t *testing.T, open func(testing.TB) store) {
 		"events that cannot be stored":      testStoreEventTexts,
 		"events, 8 add some":                testStoreEventRace,
 		"old events":                        testStoreOldEvents,
+		"signing keys":                      testStoreSigningKeys,
+		"one generation, 20 add it":         testStoreSigningKeyRace,
+		"copies of signing keys":            testStoreSigningKeyCopies,
+		"API keys":                          testStoreAPIKeys,
+		"API keys that are refused":         testStoreAPIKeyRefusals,
+		"API keys that are used":            testStoreAPIKeyUse,
+		"API keys that are deleted":         testStoreAPIKeyEnd,
+		"a limit of API keys":               testStoreAPIKeyLimit,
+		"a limit, 100 add API keys":         testStoreAPIKeyRace,
+		"API keys that expire":              testStoreAPIKeyExpiry,
+		"API keys go with their owner":      testStoreAPIKeyOwner,
+		"a user goes, 5 add API keys":       testStoreAPIKeyDeletionRace,
+		"copies of API keys":                testStoreAPIKeyCopies,
+		"scopes that a login asks for":      testStoreAsked,
 		"users who are looked for":          testStoreFind,
 		"texts that have changed":           testStoreFindChanged,
 		"page by page":                      testStoreFindPages,
@@ -170,6 +184,7 @@ func testStoreCopies(t *testing.T, s store) {
 func testStoreCancelled(t *testing.T, s store) {
 	u := mustCreate(t, s, testUser("alice"))
 	mustBegin(t, s, Session{ID: "s", UserID: u.ID, ExpiresAt: testTime})
+	k := mustAddAPIKey(t, s, testAPIKey("K", u))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	calls := map[string]func() error{
@@ -203,6 +218,16 @@ func testStoreCancelled(t *testing.T, s store) {
 		"Events":                   func() error { _, err := s.Events(ctx, eventQuery{}, 1); return err },
 		"UserEvents":               func() error { _, err := s.UserEvents(ctx, u.UID, 1); return err },
 		"DeleteOldEvents":          func() error { _, err := s.DeleteOldEvents(ctx, testTime, 1); return err },
+		"SigningKeys":              func() error { _, err := s.SigningKeys(ctx); return err },
+		"AddSigningKey":            func() error { return s.AddSigningKey(ctx, SigningKey{Generation: 1}) },
+		"DeleteSigningKey":         func() error { return s.DeleteSigningKey(ctx, 1) },
+		"CreateAPIKey":             func() error { return s.CreateAPIKey(ctx, testAPIKey("L", u), keyLimit) },
+		"UserByAPIKey":             func() error { _, _, err := s.UserByAPIKey(ctx, "K"); return err },
+		"APIKeys":                  func() error { _, err := s.APIKeys(ctx, u.ID, testTime); return err },
+		"UseAPIKey":                func() error { return s.UseAPIKey(ctx, "K", testTime) },
+		"DeleteAPIKey":             func() error { return s.DeleteAPIKey(ctx, u.ID, "K") },
+		"DeleteAPIKeys":            func() error { _, err := s.DeleteAPIKeys(ctx, u.ID); return err },
+		"DeleteExpiredAPIKeys":     func() error { _, err := s.DeleteExpiredAPIKeys(ctx, inSeconds(999), 1); return err },
 		"Ping":                     func() error { return s.Ping(ctx) },
 	}
 	called := map[string]bool{"Close": true}
@@ -228,6 +253,10 @@ func testStoreCancelled(t *testing.T, s store) {
 	}
 	if _, _, err := s.UserBySession(t.Context(), "s"); err != nil {
 		t.Errorf("the session: %v", err)
+	}
+	checkStoredKey(t, s, "the API key", u, k)
+	if keys := signingKeysOf(t, s); len(keys) != 0 {
+		t.Errorf("the ring is %+v; want none", keys)
 	}
 }
 

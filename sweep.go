@@ -46,8 +46,8 @@ func clockJump(before, after time.Time, elapsed time.Duration) time.Duration {
 	return jump.Round(time.Second)
 }
 
-// sweepOnce deletes expired and ended sessions, old failures and old events. It also prepares users
-// for searches.
+// sweepOnce deletes expired and ended sessions, expired API keys, old failures and old events. It also
+// prepares users for searches.
 func (a *accounts) sweepOnce(ctx context.Context) {
 	now := a.now()
 	a.inBatches(ctx, "delete expired sessions", func(limit int) (int, error) {
@@ -57,6 +57,9 @@ func (a *accounts) sweepOnce(ctx context.Context) {
 	})
 	a.inBatches(ctx, "delete ended sessions", func(limit int) (int, error) {
 		return a.store.DeleteEndedSessions(ctx, limit)
+	})
+	a.inBatches(ctx, "delete expired API keys", func(limit int) (int, error) {
+		return a.store.DeleteExpiredAPIKeys(ctx, now, limit)
 	})
 	a.inBatches(ctx, "delete old failures", func(limit int) (int, error) {
 		return a.store.DeleteOldFailures(ctx, now.Add(-failureMemory), limit)

@@ -39,7 +39,7 @@ func FuzzNumericDate(f *testing.F) {
 // FuzzToken: only what we signed verifies, and no byte of it can be changed.
 func FuzzToken(f *testing.F) {
 	s := secretSigner(f)
-	good, err := s.createAccessToken(User{Username: "alice"}, "s", testTime, testTime.Add(30*time.Minute))
+	good, err := s.createAccessToken(grant{User: User{Username: "alice"}, SessionID: "s"}, testTime, testTime.Add(30*time.Minute))
 	if err != nil {
 		f.Fatal(err)
 	}

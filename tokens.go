@@ -58,20 +58,35 @@ func newSigner(keys keySet, ttl time.Duration, issuer, audience string) (*signer
 	return s, err
 }
 
-// createAccessToken returns a token for a session of u that is valid until expires. Its scope
-// is for other services: here the scopes are read from the store.
-func (s *signer) createAccessToken(u User, sessionID string, now, expires time.Time) (string, error) {
+// A grant is what an access token says: who may do what, and by what it ends, which is a session
+// or an API key.
+type grant struct {
+	User      User
+	Scopes    scopes
+	SessionID string
+	ClientID  string // the ID of an API key
+}
+
+// createAccessToken returns a token that is valid until expires. Its scopes are for other
+// services: here they are read from the store. They are in it twice, because some services read
+// scope (RFC 9068 §2.2.3) and others roles.
+func (s *signer) createAccessToken(g grant, now, expires time.Time) (string, error) {
 	payload, err := json.Marshal(struct { // not jwt.MapClaims, which takes three times as long
-		Audience  string `json:"aud,omitempty"`
-		Expires   int64  `json:"exp"`
-		IssuedAt  int64  `json:"iat"`
-		Issuer    string `json:"iss,omitempty"`
-		ID        string `json:"jti"`
-		Scope     scopes `json:"scope,omitempty"` // RFC 9068 §2.2.3
-		SessionID string `json:"sid"`
-		Subject   string `json:"sub"`
-		UserID    string `json:"uid"`
-	}{s.audience, expires.Unix(), now.Unix(), s.issuer, rand.Text(), u.Scopes, sessionID, u.Username, u.UID})
+		Audience  string   `json:"aud,omitempty"`
+		ClientID  string   `json:"client_id,omitempty"` // RFC 9068 §2.2
+		Expires   int64    `json:"exp"`
+		IssuedAt  int64    `json:"iat"`
+		Issuer    string   `json:"iss,omitempty"`
+		ID        string   `json:"jti"`
+		Roles     []string `json:"roles,omitempty"`
+		Scope     scopes   `json:"scope,omitempty"`
+		SessionID string   `json:"sid,omitempty"`
+		Subject   string   `json:"sub"`
+		UserID    string   `json:"uid"`
+	}{
+		s.audience, g.ClientID, expires.Unix(), now.Unix(), s.issuer, rand.Text(),
+		rolesOf(g.Scopes), g.Scopes, g.SessionID, g.User.Username, g.User.UID,
+	})
 	if err != nil {
 		return "", err
 	}
@@ -83,12 +98,24 @@ func (s *signer) createAccessToken(u User, sessionID string, now, expires time.T
 	return text + "." + b64.EncodeToString(signature), nil
 }
 
+// maxRoles is how long the scopes may be, in bytes, that a token has as roles, too. With more it
+// could exceed maxTokenSize.
+const maxRoles = 800
+
+func rolesOf(s scopes) []string {
+	if len(s) > maxRoles {
+		return nil
+	}
+	return s.names()
+}
+
 // claims are the claims of a token that matter to us. Times are seconds since 1970, with
 // fractions; an absent one is 0. A float64 holds the times of this century to a quarter of a
 // microsecond, and does not overflow as a time.Time does in the year 10^11.
 type claims struct {
 	Subject   string
 	SessionID string
+	ClientID  string
 	IssuedAt  float64
 	Expires   float64
 	NotBefore float64
@@ -202,6 +229,8 @@ func (s *signer) parseClaims(payload []byte) (claims, error) {
 		case "sid":
 			c.SessionID, ok = parseString(m.value)
 			ok = ok && c.SessionID != ""
+		case "client_id":
+			c.ClientID, _ = parseString(m.value) // other programs may put anything there
 		case "jti":
 			_, ok = parseString(m.value)
 		case "iat":

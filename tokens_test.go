@@ -60,7 +60,7 @@ func TestTokenRoundTrip(t *testing.T) {
 	for name, keys := range testKeySets(t) {
 		t.Run(name, func(t *testing.T) {
 			s := testSigner(t, keys)
-			token, err := s.createAccessToken(User{Username: "alice"}, "session-1", testTime, testTime.Add(30*time.Minute))
+			token, err := s.createAccessToken(grant{User: User{Username: "alice"}, SessionID: "session-1"}, testTime, testTime.Add(30*time.Minute))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -348,7 +348,7 @@ func TestIssuerAndAudience(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	own, err := s.createAccessToken(User{Username: "alice"}, "s", testTime, testTime.Add(30*time.Minute))
+	own, err := s.createAccessToken(grant{User: User{Username: "alice"}, SessionID: "s"}, testTime, testTime.Add(30*time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

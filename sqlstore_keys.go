@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+)
+
+// signingKeyColumns are the columns of a SigningKey, in the order of signingKeyFields.
+const signingKeyColumns = `generation, kid, algorithm, salt, created_at, signs_from, revokes_older`
+
+// signingKeyFields returns where the signingKeyColumns of a row go.
+func signingKeyFields(k *SigningKey) []any {
+	return []any{
+		&k.Generation, &k.KeyID, &k.Algorithm, (*octets)(&k.Salt), (*micros)(&k.CreatedAt), (*micros)(&k.SignsFrom),
+		&k.RevokesOlder,
+	}
+}
+
+var selectSigningKeys = reading(`SELECT ` + signingKeyColumns + ` FROM signing_keys ORDER BY generation`)
+
+func (s sqlStore) SigningKeys(ctx context.Context) ([]SigningKey, error) {
+	var keys []SigningKey
+	err := s.read(ctx, func(ctx context.Context) error {
+		keys = nil // of an attempt that failed
+		return s.queryAll(ctx, func(r row) error {
+			keys = append(keys, SigningKey{})
+			return r.Scan(signingKeyFields(&keys[len(keys)-1])...)
+		}, selectSigningKeys)
+	})
+	return keys, err
+}
+
+var insertSigningKey = writing(`
+	INSERT INTO signing_keys (` + signingKeyColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7)
+	ON CONFLICT DO NOTHING`)
+
+func (s sqlStore) AddSigningKey(ctx context.Context, k SigningKey) error {
+	if err := checkSigningKey(k); err != nil {
+		return err
+	}
+	salt := append([]byte{}, k.Salt...) // not nil, which would be null
+	err := s.writeOne(ctx, insertSigningKey, k.Generation, k.KeyID, k.Algorithm, salt,
+		k.CreatedAt.UnixMicro(), k.SignsFrom.UnixMicro(), k.RevokesOlder)
+	return replaceNotFound(err, errExists) // no row was inserted
+}
+
+var deleteSigningKey = writing(`DELETE FROM signing_keys WHERE generation = $1`)
+
+func (s sqlStore) DeleteSigningKey(ctx context.Context, generation int64) error {
+	return replaceNotFound(s.deleteOne(ctx, deleteSigningKey, generation), nil)
+}
