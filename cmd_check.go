@@ -21,7 +21,7 @@ func checkCommand(ctx context.Context, in *invocation) error {
 	for _, warning := range append(in.cfg.Warnings, found.warnings...) {
 		fmt.Fprintln(in.stdout, "warning:", warning)
 	}
-	fmt.Fprintf(in.stdout, "ok: would listen on %s, sign with %s, keep users in %s\n", in.cfg.Addr, in.cfg.Keys.method.Alg(), found.where)
+	fmt.Fprintf(in.stdout, "ok: would listen on %s, sign with %s, keep users in %s\n", in.cfg.Addr, in.cfg.Algorithm, found.where)
 	if found.hashes != nil {
 		fmt.Fprintf(in.stdout, "users: %s\n", found.hashes)
 	}

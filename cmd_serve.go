@@ -70,7 +70,7 @@ func serveHTTP(ctx context.Context, cfg config, ln net.Listener, out *logWriter)
 	}
 	defer acc.store.Close()
 	spareThreads()
-	acc.events.note(ctx, systemStarted, User{}, client{}, aboutServer(cfg))
+	acc.events.note(ctx, systemStarted, User{}, client{}, acc.about())
 	log.Info("listening", "addr", ln.Addr().String(), "systemd_socket", isInherited, "tls", cfg.Certificate != nil, "version", buildVersion())
 	out.Flush() // scripts wait for this line
 	headroom := heapHeadroom()
@@ -86,7 +86,7 @@ func openAccounts(ctx context.Context, cfg config, measured *metrics, log *slog.
 		return nil, err
 	}
 	acc := newAccounts(cfg, users, measured, log)
-	err = acc.enableTokens(cfg)
+	err = acc.enableTokens(ctx, cfg)
 	if err == nil && cfg.AdminUsername != "" {
 		if err = acc.ensureAdmin(ctx, cfg.AdminUsername, cfg.AdminPassword); err != nil {
 			err = fmt.Errorf("cannot create the administrator: %w", err)
@@ -98,9 +98,10 @@ func openAccounts(ctx context.Context, cfg config, measured *metrics, log *slog.
 	return acc, nil
 }
 
-// aboutServer is the detail of the events of a start and a stop.
-func aboutServer(cfg config) string {
-	return "version " + buildVersion() + ", key " + cfg.Keys.fingerprint()
+// about is the detail of the events of a start and a stop.
+func (a *accounts) about() string {
+	key, _ := a.tokens.keys().signing(a.now())
+	return "version " + buildVersion() + ", key " + key.fingerprint()
 }
 
 // serveAccounts serves, with what is done in the background, until ctx is done. Hangups make it
@@ -112,13 +113,14 @@ func serveAccounts(ctx context.Context, cfg config, acc *accounts, ln net.Listen
 	}
 	go acc.learnPace(ctx)
 	go acc.sweep(ctx, time.Minute)
+	go acc.keys.watch(ctx)
 	serving, done := context.WithCancel(context.WithoutCancel(ctx)) // also while it stops
 	defer done()
 	go watchCertificate(serving, cfg.Certificate, hangups, log)
 	go acc.events.run(serving)
 	defer acc.events.close(serving)
 	announce := func() {
-		acc.events.note(serving, systemStopped, User{}, client{}, aboutServer(cfg))
+		acc.events.note(serving, systemStopped, User{}, client{}, acc.about())
 		acc.stop()
 		notifySystemd(stoppingState(cfg.ShutdownDelay+cfg.Shutdown), log)
 	}

@@ -19,11 +19,12 @@ type config struct {
 	DatabaseURL     string // may have a password in it
 	Secret          []byte
 	SecretFallbacks [][]byte
-	Keys            keySet
+	Algorithm       string
+	OwnKeys         keySet // of PRIVATE_KEY; nil: the server makes its keys itself
 	AccessTokenLife time.Duration
 	Sessions        sessionLimits
 	Issuer          string
-	Audience        string
+	Audience        audience
 
 	Rounds            int
 	MinPasswordLength int

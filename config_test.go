@@ -105,8 +105,8 @@ func TestPEMInSettings(t *testing.T) {
 		}
 		environ := []string{"SECRET_KEY=" + goodKey, "ALGORITHM=ES256", "PRIVATE_KEY_FALLBACKS_DIR=" + dir, "PRIVATE_KEY=" + text}
 		cfg, err := readConfig(everything, nil, environ, false)
-		if err != nil || len(cfg.Keys.public) != 2 {
-			t.Fatalf("%v, %d keys; want 2", err, len(cfg.Keys.public))
+		if err != nil || len(cfg.OwnKeys) != 2 {
+			t.Fatalf("%v, %d keys; want 2", err, len(cfg.OwnKeys))
 		}
 		warnings := strings.Join(cfg.Warnings, "\n")
 		if !strings.Contains(warnings, "can read "+path) || strings.Contains(warnings, "PRIVATE_KEY: white space or quotes") != quoted {

@@ -60,6 +60,8 @@ var statuses = []struct {
 	{errNotLocal, http.StatusForbidden, "Only this machine may see the users", ""},
 	{errForeignOrigin, http.StatusForbidden, "Pages of this origin may not call; see CORS_ORIGINS", "invalid_request"},
 	{errNotFound, http.StatusNotFound, "Not Found", ""},
+	{errNoPublicKey, http.StatusNotFound, "Tokens are signed with a shared secret (ALGORITHM=HS256): there is no public key", ""},
+	{errNoIssuer, http.StatusNotFound, "ISSUER is not set", ""},
 	{errMethod, http.StatusMethodNotAllowed, "Method Not Allowed", "invalid_request"},
 	{errTooLarge, http.StatusRequestEntityTooLarge, "Request Entity Too Large", "invalid_request"},
 	{errEncoded, http.StatusUnsupportedMediaType, "Unsupported Media Type", "invalid_request"},

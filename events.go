@@ -32,11 +32,16 @@ const (
 	accountDisabled      = "authn_account_disabled"
 	accountEnabled       = "authn_account_enabled"
 	authorizationFailed  = "authz_fail"
+	signingKeyAdded      = "signing_key_added"
 	systemStarted        = "sys_startup"
 	systemStopped        = "sys_shutdown"
 
 	// sessionRenewed is only logged: clients refresh all the time.
 	sessionRenewed = "session_renewed"
+
+	// These are only logged, too: every replica notices them for itself.
+	signingKeyActive  = "signing_key_active"
+	signingKeyRetired = "signing_key_retired"
 )
 
 // An eventKind says how an event is logged, and how many like it are kept in a minute: for one
@@ -65,6 +70,7 @@ var eventKinds = map[string]eventKind{
 	accountDisabled:      {},
 	accountEnabled:       {},
 	authorizationFailed:  {level: slog.LevelWarn, perAccount: 10},
+	signingKeyAdded:      {},
 	systemStarted:        {},
 	systemStopped:        {},
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -21,7 +22,7 @@ type identity struct {
 // which are older.
 func (a *accounts) currentUser(ctx context.Context, token string) (identity, error) {
 	now := a.now()
-	c, err := a.tokens.verify(token, now)
+	c, err := a.readToken(ctx, func() (claims, error) { return a.tokens.verify(token, now) })
 	if err != nil {
 		return identity{}, err
 	}
@@ -33,6 +34,16 @@ func (a *accounts) currentUser(ctx context.Context, token string) (identity, err
 		return identity{}, errBadToken
 	}
 	return who, nil
+}
+
+// readToken calls read, and once more if the token names a key that another replica may have made
+// a moment ago.
+func (a *accounts) readToken(ctx context.Context, read func() (claims, error)) (claims, error) {
+	c, err := read()
+	if errors.Is(err, errUnknownKey) && a.keys.lookAgain(ctx) {
+		return read()
+	}
+	return c, err
 }
 
 // identify finds in the store whom claims name, or returns errNotFound.

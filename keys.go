@@ -10,20 +10,22 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/big"
-	"strings"
 
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// A keySet holds the keys that sign and verify tokens.
-type keySet struct {
-	method  jwt.SigningMethod
+// A tokenKey signs and verifies access tokens by one algorithm.
+type tokenKey struct {
 	id      string // the kid header of our tokens; empty for a shared secret
-	private any    // signs
-	public  []any  // verify; the first belongs to private, the others are older
+	method  jwt.SigningMethod
+	private any    // signs; nil if the key only verifies
+	public  any    // verifies
+	header  string // the encoded JOSE header of tokens that this key signs
+	jwk     jwk    // its public part, unless it is a shared secret
 }
 
 // minSecretSize is the least length of an HMAC key: RFC 7518 §3.2.
@@ -32,57 +34,60 @@ const minSecretSize = 32
 // minRSABits is the least length of an RSA key: RFC 7518 §3.3.
 const minRSABits = 2048
 
-// fingerprint returns a short text that differs between keys, and is the same for every replica.
-func (k keySet) fingerprint() string {
-	if secret, ok := k.private.([]byte); ok {
-		return hex.EncodeToString(mac(secret, []byte("latchkey key fingerprint"))[:8])
-	}
-	return k.id
+// newSecretKey returns a key of HS256.
+func newSecretKey(secret []byte) tokenKey {
+	return newTokenKey("HS256", "", secret, secret)
 }
 
-// newSecretKeys returns the keys of HS256.
-func newSecretKeys(secret []byte, fallbacks [][]byte) keySet {
-	k := keySet{method: jwt.SigningMethodHS256, private: secret, public: []any{secret}}
-	for _, older := range fallbacks {
-		k.public = append(k.public, older)
-	}
-	return k
-}
-
-// newPrivateKeys returns the keys of an asymmetric algorithm: the private key in a PEM text,
-// and older public keys that parsePublic has accepted. It fails if the key does not belong to
-// the algorithm or is too weak.
-func newPrivateKeys(algorithm string, private []byte, fallbacks []any) (keySet, error) {
-	key, err := parsePEM(private)
+// newPrivateKey returns the key of an asymmetric algorithm that a PEM text holds. It fails if
+// the key does not belong to the algorithm or is too weak.
+func newPrivateKey(algorithm string, text []byte) (tokenKey, error) {
+	key, err := parsePEM(text)
 	if err != nil {
-		return keySet{}, err
+		return tokenKey{}, err
 	}
 	signer, ok := key.(crypto.Signer)
 	if !ok {
-		return keySet{}, errors.New("a public key cannot sign; want a private one")
+		return tokenKey{}, errors.New("a public key cannot sign; want a private one")
 	}
 	if err := checkKey(algorithm, signer.Public()); err != nil {
-		return keySet{}, err
+		return tokenKey{}, err
 	}
-	return keySet{
-		method:  jwt.GetSigningMethod(algorithm),
-		id:      thumbprint(signer.Public()),
-		private: signer,
-		public:  append([]any{signer.Public()}, fallbacks...),
-	}, nil
+	return newSigningKey(algorithm, signer), nil
 }
 
-// parsePublic returns the public part of the key in a PEM text, which may be a
-// private or a public one. It fails if the key is not one for algorithm, or is too weak.
-func parsePublic(algorithm string, text []byte) (any, error) {
+// newSigningKey returns the key of an algorithm that signs with a private key.
+func newSigningKey(algorithm string, private crypto.Signer) tokenKey {
+	return newTokenKey(algorithm, thumbprint(private.Public()), private, private.Public())
+}
+
+// newPublicKey returns a key that only verifies: the public part of the key in a PEM text, which
+// may be a private or a public one. It fails if no algorithm of ours uses such a key, or if it is
+// too weak.
+func newPublicKey(text []byte) (tokenKey, error) {
 	key, err := parsePEM(text)
 	if err != nil {
-		return nil, err
+		return tokenKey{}, err
 	}
 	if private, ok := key.(crypto.Signer); ok {
 		key = private.Public()
 	}
-	return key, checkKey(algorithm, key)
+	algorithm := algorithmOf(key)
+	if err := checkKey(algorithm, key); err != nil {
+		return tokenKey{}, err
+	}
+	return newTokenKey(algorithm, thumbprint(key), nil, key), nil
+}
+
+func newTokenKey(algorithm, id string, private, public any) tokenKey {
+	header := map[string]string{"alg": algorithm, "typ": "JWT"}
+	if id != "" {
+		header["kid"] = id
+	}
+	text, _ := json.Marshal(header) // strings can always be encoded
+	published := newJWK(public)
+	published.ID, published.Algorithm, published.Use = id, algorithm, "sig"
+	return tokenKey{id, jwt.GetSigningMethod(algorithm), private, public, b64.EncodeToString(text), published}
 }
 
 // holdsPrivateKey reports whether a PEM text holds a private key.
@@ -90,6 +95,17 @@ func holdsPrivateKey(text []byte) bool {
 	key, err := parsePEM(text)
 	_, private := key.(crypto.Signer)
 	return err == nil && private
+}
+
+// algorithmOf returns the algorithm that a kind of public key is for.
+func algorithmOf(key any) string {
+	switch key.(type) {
+	case *rsa.PublicKey:
+		return "RS256"
+	case ed25519.PublicKey:
+		return "EdDSA"
+	}
+	return "ES256"
 }
 
 // checkKey returns an error unless key is a public key for algorithm, and strong enough.
@@ -121,66 +137,58 @@ var keyKinds = map[string]string{
 	"EdDSA": "an Ed25519 key",
 }
 
+// publicAlgorithms are those that other services can verify, all that this server may ever sign
+// with. The one that we recommend comes first.
+var publicAlgorithms = []string{"ES256", "EdDSA", "RS256"}
+
+// A jwk is a public key in JSON (RFC 7517). The order of the fields is that of RFC 7638 §3.2,
+// whose thumbprint has only the required ones.
+type jwk struct {
+	Curve string `json:"crv,omitempty"`
+	E     string `json:"e,omitempty"`
+	Type  string `json:"kty"`
+	N     string `json:"n,omitempty"`
+	X     string `json:"x,omitempty"`
+	Y     string `json:"y,omitempty"`
+
+	ID        string `json:"kid,omitempty"`
+	Algorithm string `json:"alg,omitempty"`
+	Use       string `json:"use,omitempty"`
+}
+
+// newJWK returns the required members of a public key that checkKey has accepted.
+func newJWK(key any) jwk {
+	enc := b64.EncodeToString
+	switch key := key.(type) {
+	case *rsa.PublicKey:
+		return jwk{Type: "RSA", E: enc(big.NewInt(int64(key.E)).Bytes()), N: enc(key.N.Bytes())}
+	case ed25519.PublicKey:
+		return jwk{Type: "OKP", Curve: "Ed25519", X: enc(key)}
+	case *ecdsa.PublicKey:
+		point, _ := key.Bytes() // 4 ‖ x ‖ y; checkKey has seen the curve
+		return jwk{Type: "EC", Curve: "P-256", X: enc(point[1:33]), Y: enc(point[33:])}
+	}
+	return jwk{}
+}
+
 // thumbprint returns the JWK thumbprint (RFC 7638) of a public key that checkKey has accepted.
 // Every replica gives the same kid to the same key.
 func thumbprint(key any) string {
-	enc := b64.EncodeToString
-	var jwk string
-	switch key := key.(type) {
-	case *rsa.PublicKey:
-		jwk = fmt.Sprintf(`{"e":"%s","kty":"RSA","n":"%s"}`, enc(big.NewInt(int64(key.E)).Bytes()), enc(key.N.Bytes()))
-	case *ecdsa.PublicKey:
-		point, _ := key.Bytes() // 4 ‖ x ‖ y; checkKey has seen the curve
-		jwk = fmt.Sprintf(`{"crv":"P-256","kty":"EC","x":"%s","y":"%s"}`, enc(point[1:33]), enc(point[33:]))
-	case ed25519.PublicKey:
-		jwk = fmt.Sprintf(`{"crv":"Ed25519","kty":"OKP","x":"%s"}`, enc(key))
-	}
-	sum := sha256.Sum256([]byte(jwk))
-	return enc(sum[:])
+	text, _ := json.Marshal(newJWK(key)) // strings can always be encoded
+	sum := sha256.Sum256(text)
+	return b64.EncodeToString(sum[:])
 }
 
-// errBadToken means that an access token is not valid. It does not say why: clients do not
-// need to know, and attackers would like to.
-var errBadToken = errors.New("access token not good")
+// fingerprint returns a short text that differs between keys, and is the same for every replica.
+func (k tokenKey) fingerprint() string {
+	if secret, ok := k.private.([]byte); ok {
+		return hex.EncodeToString(mac(secret, []byte("latchkey key fingerprint"))[:8])
+	}
+	return k.id
+}
 
 // b64 is the base64url of RFC 7515 §2: no padding, no stray bits at the end.
 var b64 = base64.RawURLEncoding.Strict()
-
-// maxTokenSize is the maximum length of a token of any kind, in bytes. Ours have about 300.
-const maxTokenSize = 4 << 10
-
-// open returns the header, still encoded, and the payload of a compact JWS
-// (RFC 7515 §7.1) that one of the keys has signed. Otherwise it returns errBadToken.
-func (k keySet) open(token string) (header string, payload []byte, err error) {
-	if len(token) > maxTokenSize || strings.ContainsAny(token, "\r\n") { // which package base64 skips
-		return "", nil, errBadToken
-	}
-	header, rest, ok1 := strings.Cut(token, ".")
-	body, sig, ok2 := strings.Cut(rest, ".")
-	if !ok1 || !ok2 || strings.Contains(sig, ".") {
-		return "", nil, errBadToken
-	}
-	signature, err := b64.DecodeString(sig)
-	if err != nil || !k.signed(token[:len(token)-len(sig)-1], signature) {
-		return "", nil, errBadToken
-	}
-	payload, err = b64.DecodeString(body)
-	if err != nil {
-		return "", nil, errBadToken
-	}
-	return header, payload, nil
-}
-
-// signed reports whether one of the keys has signed text. It ignores the token's kid: there
-// are few keys, and nothing that an attacker writes may choose one.
-func (k keySet) signed(text string, signature []byte) bool {
-	for _, key := range k.public {
-		if k.method.Verify(text, signature, key) == nil {
-			return true
-		}
-	}
-	return false
-}
 
 func mac(key, text []byte) []byte {
 	h := hmac.New(sha256.New, key)

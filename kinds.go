@@ -162,6 +162,19 @@ func (r *settingReader) claim(name string) string {
 	return text
 }
 
+// audience reads the names of the services that tokens are for.
+func (r *settingReader) audience(name string) audience {
+	r.claim(name)
+	list := audience(r.list(name))
+	for i, item := range list {
+		if item == "" || slices.Contains(list[:i], item) {
+			r.bad(name, "has an empty name, or one twice; want names separated by commas, such as api,billing")
+			break
+		}
+	}
+	return list
+}
+
 func (r *settingReader) databaseURL(name string) string {
 	url := fromSQLAlchemy(r.values[name])
 	if err := checkDatabaseURL(url); err != nil {

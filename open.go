@@ -90,9 +90,23 @@ func newAccounts(cfg config, users store, measured *metrics, log *slog.Logger) *
 	}
 }
 
-// enableTokens makes the accounts issue and accept tokens.
-func (a *accounts) enableTokens(cfg config) (err error) {
+// enableTokens makes the accounts issue and accept tokens. If the server makes its keys itself, it
+// adds those that are missing.
+func (a *accounts) enableTokens(ctx context.Context, cfg config) error {
 	a.refreshTokens = newRefreshKeys(cfg.Secret, cfg.SecretFallbacks)
-	a.tokens, err = newSigner(cfg.Keys, cfg.AccessTokenLife, cfg.Issuer, cfg.Audience)
-	return err
+	a.tokens = newSigner(cfg.AccessTokenLife, cfg.Issuer, cfg.Audience)
+	if cfg.OwnKeys != nil {
+		a.tokens.use(cfg.OwnKeys)
+		return nil
+	}
+	a.keys = newKeyRing(cfg, a.store, a.events, a.tokens, a.log, a.now)
+	return a.keys.start(ctx)
+}
+
+// newKeyRing returns the ring of the settings and a store. It gives the signer no keys yet.
+func newKeyRing(cfg config, s store, events *recorder, to *signer, log *slog.Logger, now func() time.Time) *keyRing {
+	return &keyRing{
+		store: s, signer: to, secrets: append([][]byte{cfg.Secret}, cfg.SecretFallbacks...), algorithm: cfg.Algorithm,
+		retention: max(minRetention, cfg.AccessTokenLife), inMemory: cfg.DatabaseURL == "", events: events, log: log, now: now,
+	}
 }

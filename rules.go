@@ -40,7 +40,8 @@ func readConfig(needs need, given map[string]string, environ []string, terminal 
 func (r *settingReader) applyRules(c *config) {
 	if r.needs&forTokens != 0 {
 		c.Secret, c.SecretFallbacks = r.secrets()
-		c.Keys = r.keys(c.Secret, c.SecretFallbacks)
+		c.Algorithm, c.OwnKeys = r.values["ALGORITHM"], r.ownKeys()
+		r.checkIssuer(c)
 		r.checkSessions(c)
 	}
 	if r.needs&forReady != 0 {
@@ -122,29 +123,48 @@ func (r *settingReader) checkSessions(c *config) {
 	limits.idle = max(limits.idle, c.AccessTokenLife)
 }
 
-// keys reads the keys that sign and verify access tokens.
-func (r *settingReader) keys(secret []byte, fallbacks [][]byte) keySet {
+// ownKeys reads PRIVATE_KEY and its fallbacks. It returns nil if there is none: the server then
+// makes its keys itself.
+func (r *settingReader) ownKeys() keySet {
 	algorithm := r.values["ALGORITHM"]
-	switch _, asymmetric := keyKinds[algorithm]; {
-	case algorithm == "HS256" && r.isSet("PRIVATE_KEY"):
-		r.bad("PRIVATE_KEY", "is not used with HS256; want ALGORITHM set to RS256, ES256 or EdDSA, or no key")
-	case algorithm == "HS256" && r.values["PRIVATE_KEY_FALLBACKS_DIR"] != "":
-		r.bad("PRIVATE_KEY_FALLBACKS_DIR", "is not used with HS256; want it empty, or another ALGORITHM")
-	case algorithm == "HS256":
-		return newSecretKeys(secret, fallbacks)
-	case !asymmetric:
+	_, isPublic := keyKinds[algorithm]
+	switch {
+	case algorithm != "HS256" && !isPublic:
 		r.bad("ALGORITHM", "%s; want HS256, RS256, ES256 or EdDSA", shown(algorithm))
+	case algorithm == "HS256" && r.isSet("PRIVATE_KEY"):
+		r.bad("PRIVATE_KEY", "is not used with HS256; want ALGORITHM set to ES256, EdDSA or RS256, or no key")
 	case r.unread["PRIVATE_KEY"]:
-	case !r.isSet("PRIVATE_KEY"):
-		r.bad("PRIVATE_KEY", "is not set; %s needs %s", algorithm, keyKinds[algorithm])
-	default:
-		keys, err := newPrivateKeys(algorithm, []byte(r.values["PRIVATE_KEY"]), r.publicKeys("PRIVATE_KEY_FALLBACKS_DIR", algorithm))
+	case r.isSet("PRIVATE_KEY"):
+		key, err := newPrivateKey(algorithm, []byte(r.values["PRIVATE_KEY"]))
 		if err != nil {
 			r.bad("PRIVATE_KEY", "%v", err)
 		}
-		return keys
+		return fixedKeys(key, r.publicKeys("PRIVATE_KEY_FALLBACKS_DIR")...)
+	case r.values["PRIVATE_KEY_FALLBACKS_DIR"] != "":
+		r.bad("PRIVATE_KEY_FALLBACKS_DIR", "is not used without PRIVATE_KEY; want it empty, or a key")
+	case isPublic && !derivable[algorithm]:
+		r.bad("PRIVATE_KEY", "is not set; %s needs %s; or want ALGORITHM=ES256, for which the server makes the keys itself", algorithm, keyKinds[algorithm])
 	}
-	return keySet{}
+	return nil
+}
+
+// checkIssuer warns of tokens that other services cannot verify, or should not.
+func (r *settingReader) checkIssuer(c *config) {
+	if c.Algorithm == "EdDSA" {
+		r.warn("ALGORITHM", "Spring and .NET cannot verify EdDSA; want ES256, unless none of your services uses them")
+	}
+	if !isIssuerURL(c.Issuer) {
+		if strings.Contains(c.Issuer, "://") {
+			r.warn("ISSUER", "%s is not an https URL without query and fragment, or http on this machine: services cannot discover the server by it", shown(c.Issuer))
+		}
+		return
+	}
+	if c.Algorithm == "HS256" {
+		r.warn("ALGORITHM", "no service can verify tokens of HS256 without SECRET_KEY, with which it could also make them; want ES256")
+	}
+	if len(c.Audience) == 0 {
+		r.warn("AUDIENCE", "is not set: a token is good at every service that trusts ISSUER, and .NET and go-oidc refuse it; want the name of your service")
+	}
 }
 
 // secrets reads the keys that sign access tokens under HS256, and from which the keys of
@@ -185,7 +205,7 @@ func (r *settingReader) checkSecret(name, secret string) {
 }
 
 // publicKeys reads the keys in a directory, if one is set.
-func (r *settingReader) publicKeys(name, algorithm string) []any {
+func (r *settingReader) publicKeys(name string) []tokenKey {
 	dir := r.values[name]
 	if dir == "" {
 		return nil
@@ -195,7 +215,7 @@ func (r *settingReader) publicKeys(name, algorithm string) []any {
 		r.bad(name, "%s: %v; want a directory of *.pem files", shown(dir), withoutPath(err))
 		return nil
 	}
-	var keys []any
+	var keys []tokenKey
 	found := false
 	for _, file := range files {
 		if filepath.Ext(file.Name()) != ".pem" {
@@ -208,7 +228,7 @@ func (r *settingReader) publicKeys(name, algorithm string) []any {
 			r.bad(name, "%v; want a PEM file", err)
 			continue
 		}
-		key, err := parsePublic(algorithm, text)
+		key, err := newPublicKey(text)
 		if err != nil {
 			r.bad(name, "%s: %v", path, err)
 			continue

@@ -58,6 +58,11 @@ func operations(cfg edgeSettings, acc *accounts) []operation {
 		{"DELETE /users/{username}/sessions/{id}", ignoresBody, a.aboutUser(a.deleteUserSession)},
 		{"GET /events/{$}", ignoresBody, a.administrator(a.readEvents)},
 
+		{"GET /.well-known/jwks.json", ignoresBody, a.readJWKS},
+		{"GET /.well-known/oauth-authorization-server", ignoresBody, a.readMetadata},
+		{"GET /.well-known/oauth-authorization-server/{path...}", ignoresBody, a.readMetadata},
+		{"GET /.well-known/openid-configuration", ignoresBody, a.readMetadata},
+
 		{"GET /livez", ignoresBody, readLivez},
 		{"GET /readyz", ignoresBody, a.readReadyz},
 

@@ -194,7 +194,7 @@ func (a *accounts) endReused(ctx context.Context, u User, s Session, from client
 // or been replaced, because its owner wants to be logged out. Any other token is ignored
 // (RFC 7009 §2.2).
 func (a *accounts) revoke(ctx context.Context, token string, from client) error {
-	id, ok := a.sessionNamedBy(token)
+	id, ok := a.sessionNamedBy(ctx, token)
 	if !ok {
 		return nil
 	}
@@ -206,11 +206,11 @@ func (a *accounts) revoke(ctx context.Context, token string, from client) error 
 }
 
 // sessionNamedBy returns the ID of the session of a token that we made.
-func (a *accounts) sessionNamedBy(token string) (id string, ok bool) {
+func (a *accounts) sessionNamedBy(ctx context.Context, token string) (id string, ok bool) {
 	if id, _, err := a.refreshTokens.parse(token); err == nil {
 		return id, true
 	}
-	c, err := a.tokens.read(token)
+	c, err := a.readToken(ctx, func() (claims, error) { return a.tokens.read(token) })
 	return c.SessionID, err == nil && c.SessionID != ""
 }
 

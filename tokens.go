@@ -3,12 +3,12 @@ package main
 import (
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strconv"
-	"strings"
+	"sync/atomic"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
 	lru "github.com/hashicorp/golang-lru/v2"
 )
 
@@ -23,17 +23,21 @@ func isRecent(at, now time.Time, d time.Duration) bool {
 	return -clockSkew <= age && age < d
 }
 
-// A signer makes and verifies JSON Web Tokens (RFC 7519). It has one algorithm:
-// a token's alg header is compared, never obeyed (RFC 8725 §3.1). It has no clock: the caller
-// passes the time.
+// A signer makes and verifies JSON Web Tokens (RFC 7519). It has no clock: the caller passes the
+// time.
 type signer struct {
-	keys     keySet
-	header   string        // the encoded JOSE header of the tokens it makes
+	trusted  atomic.Pointer[trust]
 	ttl      time.Duration // life of the tokens it makes
 	maxAhead time.Duration // exp may not be further away
 	issuer   string        // put into tokens and required of them, unless empty
-	audience string
-	known    *lru.Cache[string, claims] // of signed tokens that were read before
+	audience audience
+}
+
+// A trust is keys, and what was read of tokens that they have signed. The memory of tokens goes
+// with the keys, so that no token outlives the trust in its key.
+type trust struct {
+	keys  keySet
+	known *lru.Cache[string, claims]
 }
 
 // maxKnownTokens is how many tokens a signer remembers. It need not verify their signatures
@@ -41,22 +45,20 @@ type signer struct {
 // Only signed tokens are remembered.
 const maxKnownTokens = 4096
 
-func newSigner(keys keySet, ttl time.Duration, issuer, audience string) (*signer, error) {
-	known, err := lru.New[string, claims](maxKnownTokens)
-	if err != nil {
-		return nil, err
-	}
-	s := &signer{
-		keys: keys, ttl: ttl, maxAhead: max(24*time.Hour, ttl+clockSkew), issuer: issuer, audience: audience, known: known,
-	}
-	t := jwt.New(keys.method)
-	if keys.id != "" {
-		t.Header["kid"] = keys.id
-	}
-	text, err := t.SigningString()
-	s.header, _, _ = strings.Cut(text, ".")
-	return s, err
+// newSigner returns a signer that has no keys until use is called.
+func newSigner(ttl time.Duration, issuer string, aud audience) *signer {
+	s := &signer{ttl: ttl, maxAhead: max(24*time.Hour, ttl+clockSkew), issuer: issuer, audience: aud}
+	s.use(nil)
+	return s
 }
+
+// use replaces the keys.
+func (s *signer) use(keys keySet) {
+	s.trusted.Store(&trust{keys, newCache[string, claims](maxKnownTokens)})
+}
+
+// keys returns the keys in use.
+func (s *signer) keys() keySet { return s.trusted.Load().keys }
 
 // A grant is what an access token says: who may do what, and by what it ends, which is a session
 // or an API key.
@@ -67,12 +69,15 @@ type grant struct {
 	ClientID  string // the ID of an API key
 }
 
+// errNoSigningKey means that there is no key to sign a token with.
+var errNoSigningKey = errors.New("no signing key")
+
 // createAccessToken returns a token that is valid until expires. Its scopes are for other
 // services: here they are read from the store. They are in it twice, because some services read
 // scope (RFC 9068 §2.2.3) and others roles.
 func (s *signer) createAccessToken(g grant, now, expires time.Time) (string, error) {
 	payload, err := json.Marshal(struct { // not jwt.MapClaims, which takes three times as long
-		Audience  string   `json:"aud,omitempty"`
+		Audience  audience `json:"aud,omitempty"`
 		ClientID  string   `json:"client_id,omitempty"` // RFC 9068 §2.2
 		Expires   int64    `json:"exp"`
 		IssuedAt  int64    `json:"iat"`
@@ -90,8 +95,12 @@ func (s *signer) createAccessToken(g grant, now, expires time.Time) (string, err
 	if err != nil {
 		return "", err
 	}
-	text := s.header + "." + b64.EncodeToString(payload)
-	signature, err := s.keys.method.Sign(text, s.keys.private)
+	key, ok := s.keys().signing(now)
+	if !ok {
+		return "", errNoSigningKey
+	}
+	text := key.header + "." + b64.EncodeToString(payload)
+	signature, err := key.method.Sign(text, key.private)
 	if err != nil {
 		return "", err
 	}
@@ -119,6 +128,7 @@ type claims struct {
 	IssuedAt  float64
 	Expires   float64
 	NotBefore float64
+	KeyEnds   float64 // when the key that has signed it expires; 0: never
 }
 
 // unixSeconds returns a time in the form of claims.
@@ -139,15 +149,16 @@ func (c claims) madeAfter(now time.Time, tolerance float64) float64 {
 	return c.IssuedAt
 }
 
-// verify returns the claims of a token that is valid at now, or errBadToken.
+// verify returns the claims of a token that is valid at now, or errBadToken or errUnknownKey.
 func (s *signer) verify(token string, now time.Time) (claims, error) {
-	c, known := s.known.Get(token)
+	trusted := s.trusted.Load()
+	c, known := trusted.known.Get(token)
 	if !known {
 		var err error
-		if c, err = s.read(token); err != nil {
-			return claims{}, errBadToken
+		if c, err = s.readWith(trusted.keys, token); err != nil {
+			return claims{}, err
 		}
-		s.known.Add(token, c)
+		trusted.known.Add(token, c)
 	}
 	if !s.inTime(c, now) {
 		return claims{}, errBadToken
@@ -159,6 +170,7 @@ func (s *signer) verify(token string, now time.Time) (claims, error) {
 func (s *signer) inTime(c claims, now time.Time) bool {
 	latest := unixSeconds(now.Add(clockSkew))
 	return unixSeconds(now) < c.Expires && // a token without exp has expired
+		(c.KeyEnds == 0 || unixSeconds(now) < c.KeyEnds) &&
 		c.Expires <= unixSeconds(now.Add(s.maxAhead)) &&
 		c.IssuedAt <= latest &&
 		c.NotBefore <= latest
@@ -171,46 +183,21 @@ func (s *signer) inTime(c claims, now time.Time) bool {
 // checks the signature, and is too lenient: it ignores crit (RFC 7515 §4.1.11), skips
 // newlines, accepts names in any case and dates that are strings, and uses the last of two
 // equal names.
-func (s *signer) read(token string) (claims, error) {
-	header, payload, err := s.keys.open(token)
+func (s *signer) read(token string) (claims, error) { return s.readWith(s.keys(), token) }
+
+func (s *signer) readWith(keys keySet, token string) (claims, error) {
+	payload, by, err := keys.open(token)
 	if err != nil {
 		return claims{}, err
 	}
-	if header != s.header && !s.acceptsHeader(header) {
+	c, err := s.parseClaims(payload)
+	if err != nil {
 		return claims{}, errBadToken
 	}
-	return s.parseClaims(payload)
-}
-
-// acceptsHeader checks the JOSE header of a token that another program made with our key.
-func (s *signer) acceptsHeader(encoded string) bool {
-	header, err := b64.DecodeString(encoded)
-	if err != nil {
-		return false
+	if !by.expires.IsZero() {
+		c.KeyEnds = unixSeconds(by.expires)
 	}
-	members, err := parseObject(header)
-	if err != nil {
-		return false
-	}
-	alg := ""
-	for _, m := range members {
-		text, ok := parseString(m.value)
-		switch m.name {
-		case "alg":
-			alg = text
-		case "kid":
-			if !ok {
-				return false
-			}
-		case "typ": // RFC 8725 §3.11
-			if !strings.EqualFold(text, "JWT") && !strings.EqualFold(text, "at+jwt") {
-				return false
-			}
-		case "crit", "b64", "zip", "enc": // they would change what the rest means
-			return false
-		}
-	}
-	return alg == s.keys.method.Alg()
+	return c, nil
 }
 
 // parseClaims reads the claims of a token whose signature has been verified.
@@ -265,20 +252,37 @@ func (s *signer) acceptsIssuer(value json.RawMessage) bool {
 	return s.issuer == "" || isString(value, s.issuer)
 }
 
-// acceptsAudience checks aud, which is a string or a list of them
-// (RFC 7519 §4.1.3). If AUDIENCE is not set, a token with an audience is refused.
+// acceptsAudience checks aud, which is a string or a list of them (RFC 7519 §4.1.3): one of ours
+// must be among them. If AUDIENCE is not set, a token with an audience is refused.
 func (s *signer) acceptsAudience(value json.RawMessage) bool {
-	if s.audience == "" {
+	if len(s.audience) == 0 {
 		return value == nil
 	}
-	if isString(value, s.audience) {
-		return true
+	list, ok := parseAudience(value)
+	return ok && slices.ContainsFunc(list, func(name string) bool { return slices.Contains(s.audience, name) })
+}
+
+// An audience is the services that tokens are for.
+type audience []string
+
+// MarshalJSON writes one name as a string, which some libraries want, and several as a list.
+func (a audience) MarshalJSON() ([]byte, error) {
+	if len(a) == 1 {
+		return json.Marshal(a[0])
 	}
-	var list []string
-	if json.Unmarshal(value, &list) != nil {
-		return false
+	return json.Marshal([]string(a))
+}
+
+// parseAudience reads an aud claim.
+func parseAudience(value json.RawMessage) (list []string, ok bool) {
+	if value == nil {
+		return nil, false
 	}
-	return slices.Contains(list, s.audience)
+	if name, isText := parseString(value); isText {
+		return []string{name}, true
+	}
+	err := json.Unmarshal(value, &list)
+	return list, err == nil
 }
 
 func isString(value json.RawMessage, want string) bool {

@@ -125,8 +125,8 @@ func TestKeysWithQuotesAndSpaces(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%q: %v", environ, err)
 			}
-			if last := cfg.Keys.public[len(cfg.Keys.public)-1]; string(last.([]byte)) != key {
-				t.Errorf("the key is %q; want %q", last, key)
+			if all := append([][]byte{cfg.Secret}, cfg.SecretFallbacks...); string(all[len(all)-1]) != key {
+				t.Errorf("the key is %q; want %q", all, key)
 			}
 			if len(cfg.Warnings) != 1 || !strings.Contains(cfg.Warnings[0], "part of it") || strings.Contains(cfg.Warnings[0], goodKey) {
 				t.Errorf("%q: warnings %q; want one", environ, cfg.Warnings)
