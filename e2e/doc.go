@@ -17,6 +17,7 @@
 //	api_logout_test.go       revocation
 //	api_oauth_test.go        golang.org/x/oauth2
 //	api_ownevents_test.go    events of one's own; floods, odd clients
+//	api_services_test.go     services that verify tokens themselves; see ../examples/
 //	api_sessions_test.go     sessions and refresh tokens, on every store
 //	api_throttle_test.go     limits on guessing, on every store
 //
@@ -104,6 +105,7 @@
 //	admin_test.go            administrators, and what they are shown
 //	browser_test.go          Chromium
 //	conn_test.go             a connection, byte by byte
+//	example_test.go          what is in examples/, and tokens for it
 //	grant_test.go            tokens and sessions
 //	guesses_test.go          wrong passwords, from many sources
 //	guests_test.go           users who come while something fails
