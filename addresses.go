@@ -165,13 +165,3 @@ func originPort(scheme, port string) (string, bool) {
 }
 
 const loopbackOrigins = "http://localhost:*,http://127.0.0.1:*"
-
-// isIssuerURL reports whether services can find a server by its iss claim: RFC 8414 §2 wants an
-// https URL without query and fragment. http is for development, on one machine.
-func isIssuerURL(text string) bool {
-	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || u.Opaque != "" || u.User != nil || strings.ContainsAny(text, "?#") {
-		return false
-	}
-	return u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname())
-}

@@ -8,13 +8,14 @@ import (
 	"io/fs"
 	"log/slog"
 	"text/tabwriter"
+	"time"
 )
 
 // checkCommand tries the address and the database that the settings name, counts the users and
 // the kinds of their password hashes, and prints the settings in effect. It fails if the start
 // would, and changes nothing.
 func checkCommand(ctx context.Context, in *invocation) error {
-	found, err := inspectStore(ctx, in.cfg.DatabaseURL, in.cfg.Rounds)
+	found, err := inspectStore(ctx, in.cfg)
 	if err := errors.Join(checkAddresses(in.cfg), err); err != nil {
 		return err
 	}
@@ -63,9 +64,10 @@ type inspection struct {
 	hashes   *hashCensus // nil if the users cannot be read yet
 }
 
-// inspectStore looks at the store at a URL. It fails unless the database answers at once and
-// does what the start will need. New hashes have this many rounds.
-func inspectStore(ctx context.Context, url string, rounds int) (inspection, error) {
+// inspectStore looks at the store that the settings name. It fails unless the database answers at
+// once and does what the start will need.
+func inspectStore(ctx context.Context, cfg config) (inspection, error) {
+	url := cfg.DatabaseURL
 	if url == "" {
 		return inspection{where: "memory"}, nil
 	}
@@ -87,7 +89,15 @@ func inspectStore(ctx context.Context, url string, rounds int) (inspection, erro
 		found.where += fmt.Sprintf(" and would get %d", target)
 		return found, nil
 	}
-	found.hashes = newHashCensus(rounds)
+	if cfg.OwnKeys == nil {
+		rows, err := (sqlStore{db}).SigningKeys(ctx)
+		if err != nil {
+			return inspection{}, err
+		}
+		now := newRing(rows, append([][]byte{cfg.Secret}, cfg.SecretFallbacks...))
+		found.warnings = append(found.warnings, now.warnings(time.Now())...)
+	}
+	found.hashes = newHashCensus(cfg.Rounds)
 	for u, err := range (sqlStore{db}).Users(ctx) {
 		if err != nil {
 			return inspection{}, err

@@ -15,6 +15,7 @@ func commands() []command {
 		{name: "ready", meaning: "ask the running server whether it is ready, as a health check", needs: forReady, run: readyCommand,
 			details: "It asks /readyz at ADDR for at most two seconds. The exit code is 0 if the server takes requests, and else 1, with the reason."},
 		{name: "users", meaning: "manage users; the server may be running", sub: usersCommands()},
+		{name: "keys", meaning: "manage the keys that sign access tokens; the server may be running", sub: keysCommands()},
 		{name: "events", meaning: "print what has happened, one JSON object per line", needs: forUsers, run: eventsCommand,
 			options: []option{
 				{name: "user", value: "NAME", meaning: "only events that concern this user"},
@@ -68,6 +69,23 @@ func usersCommands() []command {
 		{name: "export", meaning: "print all users, with their password hashes", needs: forUsers, run: exportUsersCommand,
 			details: "The output is what import reads. It goes to standard output; on a terminal, use -o.",
 			options: []option{{name: "o", value: "FILE", meaning: "write to FILE, which must not exist"}}},
+	}
+}
+
+// keysCommands are the commands after "keys".
+func keysCommands() []command {
+	return []command{
+		{name: "list", meaning: "print the keys that verify access tokens", needs: forTokens, run: listKeysCommand,
+			options: []option{
+				{name: "jwks", meaning: "print the public keys as a JWK Set"},
+				{name: "pem", meaning: "print the public keys in PEM"},
+			}},
+		{name: "rotate", meaning: "add a key, which is published now and signs later", needs: forUsers | forTokens, run: rotateKeysCommand,
+			details: "The server need not restart, and nobody is logged out: the old keys verify for a day after the new one begins to sign, or as long as an access token lives.",
+			options: []option{
+				{name: "in", value: "TIME", meaning: "when it begins to sign: after 72h or 3d, for example; without it, after 1h"},
+				{name: "compromised", meaning: "sign with it at once, and accept no older key any more"},
+			}},
 	}
 }
 

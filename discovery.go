@@ -3,18 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"net/url"
 	"strings"
-)
-
-var (
-	// errNoPublicKey means that only a shared secret signs tokens.
-	errNoPublicKey = errors.New("no public key")
-
-	// errNoIssuer means that ISSUER is no URL that services could find the server by.
-	errNoIssuer = errors.New("no issuer")
 )
 
 // readJWKS answers with the public keys that tokens are or will be verified with (RFC 7517 §5).
@@ -122,4 +113,14 @@ func issuerPath(issuer string) string {
 		return ""
 	}
 	return strings.Trim(u.Path, "/")
+}
+
+// isIssuerURL reports whether services can find a server by its iss claim: RFC 8414 §2 wants an
+// https URL without query and fragment. http is for development, on one machine.
+func isIssuerURL(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Opaque != "" || u.User != nil || strings.ContainsAny(text, "?#") {
+		return false
+	}
+	return u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname())
 }

@@ -27,6 +27,12 @@ var (
 	// errNotPermitted means that a user is no administrator.
 	errNotPermitted = errors.New("not permitted")
 
+	// errNoPublicKey means that only a shared secret signs tokens.
+	errNoPublicKey = errors.New("no public key")
+
+	// errNoIssuer means that ISSUER is no URL by which services could find the server.
+	errNoIssuer = errors.New("no issuer")
+
 	// errForeignOrigin means that a page of another origin made the browser send a request.
 	errForeignOrigin = errors.New("page of another origin")
 )

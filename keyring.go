@@ -49,9 +49,8 @@ func (r *keyRing) adopt(ctx context.Context, rows []SigningKey) {
 		return
 	}
 	now := newRing(rows, r.secrets)
-	for _, k := range now.unexplained {
-		r.log.WarnContext(ctx, "a signing key in the database does not belong to SECRET_KEY or its fallbacks; it is not used",
-			"generation", k.Generation, "kid", k.KeyID, "algorithm", k.Algorithm)
+	for _, warning := range now.warnings(r.now()) {
+		r.log.WarnContext(ctx, warning)
 	}
 	if len(now.generations) == 0 {
 		r.log.ErrorContext(ctx, "no signing key in the database belongs to SECRET_KEY; the keys of before stay in use")

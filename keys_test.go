@@ -196,7 +196,7 @@ func TestWycheproofJWS(t *testing.T) {
 
 // A vectorKey is a JSON Web Key (RFC 7517) of the test vectors.
 type vectorKey struct {
-	Kty, Alg, Crv, K, N, E, X, Y string
+	Kty, Alg, Crv, Kid, K, N, E, X, Y string
 }
 
 func (k vectorKey) method() jwt.SigningMethod {

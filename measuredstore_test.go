@@ -84,6 +84,7 @@ func TestStoreFaults(t *testing.T) {
 		{"no error", nil, false},
 		{"nothing found", fmt.Errorf("a session: %w", errNotFound), false},
 		{"a name that is taken", errExists, false},
+		{"one API key more than a user may have", errTooMany, false},
 		{"a text that cannot be stored", errUnstorable, false},
 		{"a stop", context.Canceled, false},
 		{"no answer", errAway, true},

@@ -13,7 +13,7 @@ import (
 // wholeTable is a step of a plan that reads every row of a table, or sorts what an index
 // could have in order. A subquery that SQLite has called users is no table, and neither is
 // an index of those users only who are looked for.
-var wholeTable = regexp.MustCompile(`Seq Scan|TEMP B-TREE|SCAN (sessions|login_failures)`)
+var wholeTable = regexp.MustCompile(`Seq Scan|TEMP B-TREE|SCAN (sessions|login_failures|api_keys)`)
 
 // TestPlans: what is asked at every login, often, or in the background goes by an index.
 func TestPlans(t *testing.T) {
@@ -22,6 +22,9 @@ func TestPlans(t *testing.T) {
 			plan := open(t)
 			if steps := plan(t, selectUsersByEmail, "a@example.com", "", 100); !strings.Contains(steps, "users_email") { // and sorts the few
 				t.Errorf("an e-mail address: want a plan by the index users_email, not\n%s", steps)
+			}
+			if steps := plan(t, selectAPIKeys, 1, 1); !regexp.MustCompile("sqlite_autoindex_api_keys_2|api_keys_user_id_slot_key").MatchString(steps) { // and sorts the few
+				t.Errorf("the API keys of a user: want a plan by the index of slots, not\n%s", steps)
 			}
 			for _, tt := range []struct {
 				name  string
@@ -43,6 +46,12 @@ func TestPlans(t *testing.T) {
 				{"the end of those unused for longest", deleteUnusedSessions, []any{1, "s", 1, 1000, 999}, "sessions_last_used"},
 				{"the deletion of ended sessions", deleteEndedSessions, []any{1000}, "users_unswept"},
 				{"the note that none is left", updateSweptEpochs, []any{1000}, "users_unswept"},
+				{"the owner of an API key", selectUserByAPIKey, []any{"k"}, "sqlite_autoindex_api_keys_1|api_keys_pkey"},
+				{"the use of an API key", updateAPIKey, []any{1, "k"}, "sqlite_autoindex_api_keys_1|api_keys_pkey"},
+				{"the slots of a user", selectSlots, []any{"k", 1}, "sqlite_autoindex_api_keys_2|api_keys_user_id_slot_key"},
+				{"the deletion of a user's expired API keys", deleteExpiredAPIKeysOf, []any{1, 1}, "sqlite_autoindex_api_keys_2|api_keys_user_id_slot_key|api_keys_expires_at"},
+				{"the deletion of all API keys", deleteAPIKeys, []any{1}, "sqlite_autoindex_api_keys_2|api_keys_user_id_slot_key"},
+				{"the deletion of expired API keys", deleteExpiredAPIKeys, []any{1, 1000}, "api_keys_expires_at"},
 				{"the deletion of expired sessions", deleteExpiredSessions, []any{1, 1000}, "sessions_expires_at"},
 			} {
 				if steps := plan(t, tt.s, tt.args...); !regexp.MustCompile(tt.index).MatchString(steps) || wholeTable.MatchString(steps) {
@@ -113,6 +122,7 @@ func TestExecModes(t *testing.T) {
 	for _, mode := range []string{"cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"} {
 		for name, test := range map[string]func(*testing.T, store){
 			"profiles": testStoreProfiles, "passwords": testStorePasswords, "a user who is disabled": testStoreDisabled, "all sessions end": testStoreEnds,
+			"scopes that a login asks for": testStoreAsked, "signing keys": testStoreSigningKeys, "API keys": testStoreAPIKeys, "API keys that are used": testStoreAPIKeyUse,
 		} {
 			t.Run(mode+", "+name, func(t *testing.T) {
 				test(t, mustOpen(t, newPostgres(t)+"&default_query_exec_mode="+mode))

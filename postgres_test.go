@@ -371,7 +371,7 @@ func (f *forwarder) pass(client net.Conn) {
 // does not.
 func TestWaitForDatabase(t *testing.T) {
 	f, its := newForwarder(t, newPostgres(t))
-	if _, err := inspectStore(t.Context(), its, 100_000); err == nil || !strings.Contains(err.Error(), "refused") {
+	if _, err := inspectStore(t.Context(), config{DatabaseURL: its, Rounds: 100_000}); err == nil || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("check: %v; want that the connection is refused", err)
 	}
 	notes := newNotebook()

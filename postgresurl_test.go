@@ -53,7 +53,7 @@ func TestPostgresURLs(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			err := checkDatabaseURL(tt.url)
 			if err == nil {
-				_, err = inspectStore(t.Context(), tt.url, 100_000)
+				_, err = inspectStore(t.Context(), config{DatabaseURL: tt.url, Rounds: 100_000})
 			}
 			if err == nil || !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("got %v; want %s", err, tt.says)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -110,6 +111,17 @@ func (r ring) keys(retention time.Duration) keySet {
 	return set
 }
 
+// signing returns the index of the generation that signs at now: the latest whose time has come, or
+// the first.
+func (r ring) signing(now time.Time) int {
+	for i, g := range slices.Backward(r.generations) {
+		if !now.Before(g.SignsFrom) {
+			return i
+		}
+	}
+	return 0
+}
+
 // waiting returns the latest generation if it does not sign yet.
 func (r ring) waiting(now time.Time) (g generation, ok bool) {
 	if len(r.generations) == 0 {
@@ -117,6 +129,24 @@ func (r ring) waiting(now time.Time) (g generation, ok bool) {
 	}
 	last := r.generations[len(r.generations)-1]
 	return last, now.Before(last.SignsFrom)
+}
+
+// warnings returns what an operator should know about a ring.
+func (r ring) warnings(now time.Time) []string {
+	var all []string
+	for _, k := range r.unexplained {
+		all = append(all, fmt.Sprintf("signing key %s (generation %d) is not used: it does not belong to SECRET_KEY or its fallbacks, as those of another server with another SECRET_KEY do not", quoted(k.KeyID), k.Generation))
+	}
+	if i := r.signing(now); i < len(r.generations) && r.generations[i].fromFallback {
+		all = append(all, fmt.Sprintf("signing key %s comes from SECRET_KEY_FALLBACKS; keep that fallback until a day after another key signs", r.generations[i].KeyID))
+	}
+	return all
+}
+
+// isForeign reports whether the latest row is not from our secrets.
+func (r ring) isForeign() bool {
+	last := len(r.unexplained) - 1
+	return last >= 0 && (len(r.generations) == 0 || r.unexplained[last].Generation > r.generations[len(r.generations)-1].Generation)
 }
 
 // nextNumber returns the number of the next generation.

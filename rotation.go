@@ -74,7 +74,11 @@ func (r *keyRing) missing(ctx context.Context, now ring) ([]SigningKey, error) {
 			"kid", newest.KeyID, "algorithm", newest.Algorithm, "created_at", newest.CreatedAt)
 		return nil, nil
 	}
-	k, err := r.next(now, r.algorithm, at, publishLead)
+	lead := publishLead
+	if newest.KeyID == "" && now.isForeign() { // services that knew the key of before cannot verify HS256
+		lead = 0
+	}
+	k, err := r.next(now, r.algorithm, at, lead)
 	return []SigningKey{k}, err
 }
 
@@ -111,13 +115,12 @@ var (
 	errFirstKey    = errors.New("there is no signing key yet; the server makes the first one when it starts")
 	errKeyWaits    = errors.New("a signing key waits already")
 	errSharedKey   = errors.New("HS256 signs with SECRET_KEY itself; change that, with the old one in SECRET_KEY_FALLBACKS, or set ALGORITHM=ES256")
-	errNotOurs     = errors.New("the keys come from PRIVATE_KEY and are yours to rotate")
 	errForeignRing = errors.New("no signing key in the database belongs to SECRET_KEY; want the server's SECRET_KEY")
 )
 
-// rotate adds a generation that signs after lead. If it is revoking, it signs at once, and older
-// ones are void. It returns the ring with the new generation as its last. It fails if a generation waits to sign
-// already, unless it is revoking.
+// rotate adds a generation that signs after lead, and returns the ring with it. If it is revoking,
+// the new one signs at once, and older ones are void. Otherwise it returns errKeyWaits if a generation waits to sign
+// already. It returns errSharedKey, errFirstKey or errForeignRing if there is nothing to rotate.
 func (r *keyRing) rotate(ctx context.Context, lead time.Duration, revoking bool) (ring, error) {
 	if r.algorithm == "HS256" {
 		return ring{}, errSharedKey
@@ -135,7 +138,9 @@ func (r *keyRing) rotate(ctx context.Context, lead time.Duration, revoking bool)
 		if err != nil {
 			return ring{}, err
 		}
-		k.RevokesOlder = revoking
+		if k.RevokesOlder = revoking; revoking {
+			k.SignsFrom = k.CreatedAt
+		}
 		err = r.store.AddSigningKey(ctx, k)
 		if err == nil {
 			return newRing(append(rows, k), r.secrets), nil

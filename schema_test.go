@@ -92,7 +92,7 @@ func executeIn(t testing.TB, url, statements string) {
 func checkRefusedAlike(t testing.TB, owners, url, says string) {
 	t.Helper()
 	before := traces(t, owners)
-	_, checked := inspectStore(t.Context(), url, 100_000)
+	_, checked := inspectStore(t.Context(), config{DatabaseURL: url, Rounds: 100_000})
 	_, started := openStoreWithin(t.Context(), url, 0, slog.New(slog.DiscardHandler))
 	if checked == nil || started == nil || checked.Error() != started.Error() || !strings.Contains(checked.Error(), says) {
 		t.Errorf("check: %v\nstart: %v\nwant the same, with %q", checked, started, says)
@@ -193,7 +193,7 @@ func TestRoles(t *testing.T) {
 				checkRefusedAlike(t, base, its, tt.says)
 				return
 			}
-			if found, err := inspectStore(t.Context(), its, 100_000); err != nil || !strings.Contains(found.where, "would get") {
+			if found, err := inspectStore(t.Context(), config{DatabaseURL: its, Rounds: 100_000}); err != nil || !strings.Contains(found.where, "would get") {
 				t.Errorf("check: %s, %v", found.where, err)
 			}
 			mustOpen(t, its)
@@ -212,7 +212,7 @@ func TestRehearseTogether(t *testing.T) {
 			for i := range 12 {
 				all.Go(func() {
 					if i%2 == 0 {
-						if _, err := inspectStore(t.Context(), url, 100_000); err != nil {
+						if _, err := inspectStore(t.Context(), config{DatabaseURL: url, Rounds: 100_000}); err != nil {
 							t.Errorf("check: %v", err)
 						}
 						return
@@ -238,7 +238,7 @@ func TestRehearseLeavesNoTrace(t *testing.T) {
 			url := empty(t)
 			openEmpty(t, url) // which makes the file
 			before := traces(t, url)
-			found, err := inspectStore(t.Context(), url, 100_000)
+			found, err := inspectStore(t.Context(), config{DatabaseURL: url, Rounds: 100_000})
 			if want := fmt.Sprintf("version 0 and would get %d", latestMigration(t)); err != nil || !strings.Contains(found.where, want) {
 				t.Errorf("%s, %v; want %s", found.where, err, want)
 			}
@@ -289,7 +289,7 @@ func TestMigrationWaitsForNobody(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), "BEGIN; LOCK TABLE sessions IN ACCESS SHARE MODE"); err != nil {
 		t.Fatal(err)
 	}
-	_, err = inspectStore(t.Context(), url, 100_000)
+	_, err = inspectStore(t.Context(), config{DatabaseURL: url, Rounds: 100_000})
 	if err == nil || !strings.Contains(err.Error(), "quieter time") {
 		t.Errorf("got %v; want a word about tables in use", err)
 	}

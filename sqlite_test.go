@@ -188,7 +188,7 @@ func TestNoDatabase(t *testing.T) {
 				mustOpen(t, url)
 				return
 			}
-			_, checked := inspectStore(t.Context(), url, 100_000)
+			_, checked := inspectStore(t.Context(), config{DatabaseURL: url, Rounds: 100_000})
 			_, started := openStore(t.Context(), url, slog.New(slog.DiscardHandler))
 			if checked == nil || started == nil || checked.Error() != started.Error() || !strings.Contains(checked.Error(), tt.says) || strings.Contains(checked.Error(), "pragma") {
 				t.Errorf("check: %v\nstart: %v\nwant the same, with %q", checked, started, tt.says)

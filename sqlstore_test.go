@@ -380,7 +380,7 @@ func TestMigrateWhileServing(t *testing.T) {
 				t.Errorf("the users are %+v, %v; want each with a UID", users, err)
 			}
 			list, err := s.Sessions(t.Context(), u.ID, inSeconds(9), 9)
-			if err != nil || len(list) != 3 || list[0].ID != "s1" || list[2].ID != "s0" || list[2].LastUsedAt != inSeconds(0) {
+			if err != nil || len(list) != 3 || list[0].ID != "s1" || list[0].Asked != nil || list[2].ID != "s0" || list[2].LastUsedAt != inSeconds(0) {
 				t.Errorf("the list is %+v, %v; want s1, s2, and s0, whose login was its last use", list, err)
 			}
 			for n := 1; n > 0; {

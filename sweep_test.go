@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -64,8 +65,16 @@ func TestSweepOnce(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			kept, expired := testAPIKey("kept", u), testAPIKey("expired", u)
+			kept.CreatedAt, expired.CreatedAt = inSeconds(-9), inSeconds(-9)
+			kept.ExpiresAt, expired.ExpiresAt = inSeconds(1), inSeconds(0)
+			mustAddAPIKey(t, s, kept)
+			mustAddAPIKey(t, s, expired)
 			acc.sweepOnce(t.Context())
 			checkOpen(t, s, "after the sweep", map[string]bool{"expired": false, "open": true})
+			if ids := apiKeyIDs(t, s, u, inSeconds(-9)); !slices.Equal(ids, []string{"kept"}) {
+				t.Errorf("after the sweep the API keys are %q", ids)
+			}
 			for account, want := range map[string]int{"old": 0, "young": 1} {
 				if g, err := s.LoginHistory(t.Context(), account, 0, ""); err != nil || g.Failures != want {
 					t.Errorf("the %s failure: %+v, %v; want %d", account, g, err, want)
