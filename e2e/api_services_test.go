@@ -249,3 +249,33 @@ func checkNotes(t *testing.T, a answer, token jwt) {
 		t.Errorf("the service knows %+v; want %v, whose uid is %v", got, token.claims["sub"], token.claims["uid"])
 	}
 }
+
+// TestServicesRotation: services that run on accept tokens of a key that they have not seen, and
+// of the one before.
+func TestServicesRotation(t *testing.T) {
+	t.Parallel()
+	settings := []string{"ALGORITHM=ES256", "SECRET_KEY=" + aKey, "DATABASE_URL=sqlite:" + filepath.Join(t.TempDir(), "users.db")}
+	s := startIssuer(t, settings...)
+	before := s.logIn(t, "alice")
+	services := make(map[string]*server)
+	for _, name := range []string{"oidc", "keyfunc"} {
+		services[name] = startService(t, s, serviceExample{name, goService(name)})
+		checkNotes(t, services[name].authorized(t, "GET", "/notes/", "", before), readJWT(t, before))
+	}
+	if o := (invocation{args: []string{"keys", "rotate", "-in", "1s"}, env: settings}).run(t); o.code != 0 {
+		t.Fatalf("keys rotate: %d %s", o.code, o.stderr)
+	}
+	s.stop(t)
+	s = start(t, append(settings, "ADDR="+s.addr, "ISSUER="+s.url, "AUDIENCE="+audience)...)
+	var after string
+	waitFor(t, "the new key to sign", func() bool {
+		after = s.logIn(t, "alice")
+		return readJWT(t, after).header["kid"] != readJWT(t, before).header["kid"]
+	})
+	for name, service := range services {
+		t.Run(name, func(t *testing.T) {
+			checkNotes(t, service.authorized(t, "GET", "/notes/", "", after), readJWT(t, after))
+			checkNotes(t, service.authorized(t, "GET", "/notes/", "", before), readJWT(t, before))
+		})
+	}
+}
