@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
 )
 
 // accounts is what the program can do with users, passwords and tokens. It knows nothing of
@@ -21,6 +23,8 @@ type accounts struct {
 	lists    *queue // of sessions, which take a hundred times as long as other requests
 	searches *queue // of users, which take a thousand times as long
 	readings *queue // of events
+
+	keyUses *lru.Cache[keyUse, struct{}] // which were written, or tried to be
 
 	limits            sessionLimits
 	eventAge          time.Duration // at which events are deleted
@@ -68,6 +72,9 @@ type newUser struct {
 	FullName *string
 	Scopes   scopes // which only an administrator may give
 	Disabled bool   // the same
+
+	// NoPassword is for programs: nobody can log in, but the user can have API keys.
+	NoPassword bool
 }
 
 // register creates a user that parseNewUser has checked, after admitRegistration. It returns
@@ -87,7 +94,7 @@ func (a *accounts) register(ctx context.Context, req newUser, from client) (User
 
 // addUser adds a user in one step. It returns errBusy, or errExists if the name is taken.
 func (a *accounts) addUser(ctx context.Context, req newUser, from client) (User, error) {
-	hash, err := a.hash(from.presence(), req.Password)
+	hash, err := a.hashOfNew(req, from)
 	if err != nil {
 		return User{}, err
 	}
@@ -103,6 +110,14 @@ func (a *accounts) addUser(ctx context.Context, req newUser, from client) (User,
 		CreatedAt:        now,
 		TokensValidAfter: now,
 	})
+}
+
+// hashOfNew returns the password hash of a new user, or "" if there is no password.
+func (a *accounts) hashOfNew(req newUser, from client) (string, error) {
+	if req.NoPassword {
+		return "", nil
+	}
+	return a.hash(from.presence(), req.Password)
 }
 
 // startHistory remembers the source of a registration as familiar, and forgets failures that were
@@ -226,14 +241,14 @@ func (a *accounts) reload(ctx context.Context, u User) (User, error) {
 	return fresh, replaceNotFound(err, errBadToken)
 }
 
-// deletionWindow is how long after a login an account may be deleted.
-const deletionWindow = 10 * time.Minute
+// freshLogin is how long after a login an account may be deleted, or an API key be made.
+const freshLogin = 10 * time.Minute
 
 // deleteOwnAccount deletes u and ends all their sessions, or returns errStaleLogin if the login
 // of s is too long ago: somebody who finds an open page must not be able to delete the
 // account. A token made elsewhere has no login, and so is always too old.
 func (a *accounts) deleteOwnAccount(ctx context.Context, u User, s Session, from client) error {
-	if !isRecent(s.CreatedAt, a.now(), deletionWindow) {
+	if !isRecent(s.CreatedAt, a.now(), freshLogin) {
 		return errStaleLogin
 	}
 	if err := a.store.DeleteUser(ctx, u.ID); err != nil {

@@ -47,9 +47,12 @@ func (a *accounts) ensureAdmin(ctx context.Context, username, password string) e
 func describeNewUser(req newUser) string {
 	detail := describeScopes("", req.Scopes)
 	if req.Disabled {
-		detail = strings.TrimSpace(detail + " disabled")
+		detail += " disabled"
 	}
-	return detail
+	if req.NoPassword {
+		detail += " service"
+	}
+	return strings.TrimSpace(detail)
 }
 
 // A userEdit is what an administrator changes of an account. What is nil or not Set stays.

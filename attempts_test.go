@@ -204,7 +204,7 @@ func TestPriceOfALogin(t *testing.T) {
 	}
 	acc.passwords.rounds = 1000
 	for i, login := range []credentials{
-		{"dear", "wrong"}, {"nobody", "wrong"}, {"cheap", "wrong"}, {"gone", goodPassword}, {"gone", "wrong"}, {"broken", goodPassword},
+		{"dear", "wrong", ""}, {"nobody", "wrong", ""}, {"cheap", "wrong", ""}, {"gone", goodPassword, ""}, {"gone", "wrong", ""}, {"broken", goodPassword, ""},
 	} {
 		*spent = 0
 		if _, err := acc.login(t.Context(), login, client{}); err != errBadCredentials || *spent != 6000 {

@@ -34,7 +34,7 @@ func rotateKeysCommand(ctx context.Context, in *invocation) error {
 		if err := in.printRotation(now, keys.retention); err != nil {
 			return err
 		}
-		return a.record(ctx, a.events.newEvent(signingKeyAdded, User{}, cliClient(), describeKey(added)))
+		return a.record(ctx, a.events.newEvent(signingKeyAdded, User{}, cliClient(), describeGeneration(added)))
 	})
 }
 
@@ -64,13 +64,13 @@ func (in *invocation) printRotation(now ring, retention time.Duration) error {
 	last := len(now.generations) - 1
 	added := now.generations[last]
 	fmt.Fprintf(in.stdout, "added key %s (%s)\n", added.KeyID, added.Algorithm)
-	fmt.Fprintf(in.stdout, "published since %s\n", shownTime(added.CreatedAt))
-	fmt.Fprintf(in.stdout, "signs from %s\n", shownTime(added.SignsFrom))
+	fmt.Fprintf(in.stdout, "published since %s\n", shownMoment(added.CreatedAt))
+	fmt.Fprintf(in.stdout, "signs from %s\n", shownMoment(added.SignsFrom))
 	if added.RevokesOlder {
 		return in.printf("older keys are void; running servers notice within %d seconds", int(ringPeriod.Seconds()))
 	}
 	older := now.generations[last-1]
-	return in.printf("the key before, %s, verifies until %s", keyName(older.SigningKey), shownTime(now.retires(last-1).Add(retention)))
+	return in.printf("the key before, %s, verifies until %s", keyName(older.KeyID), shownMoment(now.retires(last-1).Add(retention)))
 }
 
 // listKeysCommand prints the keys as a table, or their public part as other programs read it.
@@ -79,7 +79,7 @@ func listKeysCommand(ctx context.Context, in *invocation) error {
 		return usageErrorf("want -jwks or -pem, not both")
 	}
 	if in.cfg.OwnKeys != nil {
-		return in.printKeys(in.cfg.OwnKeys, func(w io.Writer) { printOwnKeys(w, in.cfg.OwnKeys) })
+		return in.printSigningKeys(in.cfg.OwnKeys, func(w io.Writer) { printOwnKeys(w, in.cfg.OwnKeys) })
 	}
 	if in.cfg.DatabaseURL == "" {
 		return errInMemory
@@ -91,12 +91,12 @@ func listKeysCommand(ctx context.Context, in *invocation) error {
 			return err
 		}
 		now := newRing(rows, keys.secrets)
-		return in.printKeys(now.keys(keys.retention), func(w io.Writer) { printRing(w, now, keys.retention, a.now()) })
+		return in.printSigningKeys(now.keys(keys.retention), func(w io.Writer) { printRing(w, now, keys.retention, a.now()) })
 	})
 }
 
-// printKeys prints a key set in the form that the options ask for. table prints it as a table.
-func (in *invocation) printKeys(keys keySet, table func(w io.Writer)) error {
+// printSigningKeys prints a key set in the form that the options ask for. table prints it as a table.
+func (in *invocation) printSigningKeys(keys keySet, table func(w io.Writer)) error {
 	published := keys.published(time.Now())
 	switch {
 	case len(published) == 0 && (in.isSet("jwks") || in.isSet("pem")):
@@ -147,7 +147,7 @@ func printRing(w io.Writer, r ring, retention time.Duration, now time.Time) {
 		g, until := r.generations[i], "-"
 		state := "signing"
 		if end := r.retires(i); !end.IsZero() {
-			until = shownTime(end.Add(retention))
+			until = shownMoment(end.Add(retention))
 		}
 		switch {
 		case i > signing:
@@ -155,19 +155,11 @@ func printRing(w io.Writer, r ring, retention time.Duration, now time.Time) {
 		case i < signing:
 			state = "retiring"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", keyName(g.SigningKey), g.Algorithm, state, shownTime(g.CreatedAt), shownTime(g.SignsFrom), until)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", keyName(g.KeyID), g.Algorithm, state, shownMoment(g.CreatedAt), shownMoment(g.SignsFrom), until)
 	}
 	for _, k := range r.unexplained {
-		fmt.Fprintf(w, "%s\t%s\tnot of SECRET_KEY\t%s\t%s\t-\n", printable(keyName(k)), printable(k.Algorithm), shownTime(k.CreatedAt), shownTime(k.SignsFrom))
+		fmt.Fprintf(w, "%s\t%s\tnot of SECRET_KEY\t%s\t%s\t-\n", printable(keyName(k.KeyID)), printable(k.Algorithm), shownMoment(k.CreatedAt), shownMoment(k.SignsFrom))
 	}
 }
 
-// keyName names a key for people.
-func keyName(k SigningKey) string {
-	if k.KeyID == "" {
-		return "SECRET_KEY"
-	}
-	return k.KeyID
-}
-
-func shownTime(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+func shownMoment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }

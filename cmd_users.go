@@ -93,8 +93,10 @@ func addUserCommand(ctx context.Context, in *invocation) error {
 	if err != nil {
 		return err
 	}
-	if req.Password, err = in.newPasswordOf(ctx, req.Username); err != nil { // before there is a new file
-		return err
+	if !req.NoPassword {
+		if req.Password, err = in.newPasswordOf(ctx, req.Username); err != nil { // before there is a new file
+			return err
+		}
 	}
 	return in.withAccounts(ctx, readWriteCreate, func(a *accounts) error {
 		_, err := a.createAccount(ctx, req, cliClient())
@@ -110,7 +112,7 @@ func addUserCommand(ctx context.Context, in *invocation) error {
 
 // newUserFromOptions returns the user whom the command line describes.
 func (in *invocation) newUserFromOptions() (newUser, error) {
-	var u newUser
+	u := newUser{NoPassword: in.isSet("service")}
 	var err error
 	var bad *fieldError
 	if u.Username, bad = parseUsername(in.args[0]); bad != nil {
@@ -149,8 +151,8 @@ func (in *invocation) newPasswordOf(ctx context.Context, username string) (strin
 }
 
 // withUser calls do with the accounts and the user whom the first argument names.
-func (in *invocation) withUser(ctx context.Context, do func(*accounts, User) error) error {
-	return in.withAccounts(ctx, readWrite, func(a *accounts) error {
+func (in *invocation) withUser(ctx context.Context, mode openMode, do func(*accounts, User) error) error {
+	return in.withAccounts(ctx, mode, func(a *accounts) error {
 		name := in.args[0]
 		u, err := a.userByName(ctx, name)
 		if err == nil {
@@ -164,7 +166,7 @@ func (in *invocation) withUser(ctx context.Context, do func(*accounts, User) err
 }
 
 func setPasswordCommand(ctx context.Context, in *invocation) error {
-	return in.withUser(ctx, func(a *accounts, u User) error {
+	return in.withUser(ctx, readWrite, func(a *accounts, u User) error {
 		password, err := in.newPasswordOf(ctx, u.Username)
 		if err != nil {
 			return err
@@ -190,7 +192,7 @@ func (in *invocation) editScopes(ctx context.Context, edit func(now scopes, name
 	if _, err := newScopes(names...); err != nil {
 		return usageErrorf("%v", err)
 	}
-	return in.withUser(ctx, func(a *accounts, u User) error {
+	return in.withUser(ctx, readWrite, func(a *accounts, u User) error {
 		next := func(now scopes) (scopes, error) { return edit(now, names...) }
 		u, err := a.updateUser(ctx, u, userEdit{Scopes: next}, cliClient())
 		if err != nil {
@@ -201,7 +203,7 @@ func (in *invocation) editScopes(ctx context.Context, edit func(now scopes, name
 }
 
 func disableUserCommand(ctx context.Context, in *invocation) error {
-	return in.withUser(ctx, func(a *accounts, u User) error {
+	return in.withUser(ctx, readWrite, func(a *accounts, u User) error {
 		if _, err := a.updateUser(ctx, u, userEdit{Disabled: new(true)}, cliClient()); err != nil {
 			return err
 		}
@@ -210,7 +212,7 @@ func disableUserCommand(ctx context.Context, in *invocation) error {
 }
 
 func enableUserCommand(ctx context.Context, in *invocation) error {
-	return in.withUser(ctx, func(a *accounts, u User) error {
+	return in.withUser(ctx, readWrite, func(a *accounts, u User) error {
 		if _, err := a.updateUser(ctx, u, userEdit{Disabled: new(false)}, cliClient()); err != nil {
 			return err
 		}
@@ -222,7 +224,7 @@ func deleteUserCommand(ctx context.Context, in *invocation) error {
 	if !in.isSet("yes") && !(isTerminal(in.stdin) && isTerminal(in.stderr)) {
 		return usageErrorf("cannot ask without a terminal; give -yes to delete")
 	}
-	return in.withUser(ctx, func(a *accounts, u User) error {
+	return in.withUser(ctx, readWrite, func(a *accounts, u User) error {
 		if !in.isSet("yes") {
 			if err := in.confirmDeletion(ctx, a, u); err != nil {
 				return err

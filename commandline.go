@@ -158,11 +158,13 @@ func (in *invocation) givenSettings() map[string]string {
 	return given
 }
 
-// checkArgs returns an error unless a command has as many arguments as it names.
+// checkArgs returns an error unless a command has as many arguments as it names. One in brackets may
+// be left out.
 func checkArgs(c command, fullName string, args []string) error {
 	want := strings.Fields(c.args)
+	required := slices.IndexFunc(append(want, "["), func(name string) bool { return name[0] == '[' })
 	switch {
-	case len(args) < len(want):
+	case len(args) < required:
 		return usageErrorf("missing argument; want %s %s", fullName, c.args)
 	case len(args) > len(want) && !strings.HasSuffix(c.args, "..."):
 		return usageErrorf("unexpected argument%s; want %s", shownWord("", args[len(want)]), strings.TrimSpace(fullName+" "+c.args))

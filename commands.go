@@ -16,6 +16,7 @@ func commands() []command {
 			details: "It asks /readyz at ADDR for at most two seconds. The exit code is 0 if the server takes requests, and else 1, with the reason."},
 		{name: "users", meaning: "manage users; the server may be running", sub: usersCommands()},
 		{name: "keys", meaning: "manage the keys that sign access tokens; the server may be running", sub: keysCommands()},
+		{name: "apikeys", meaning: "manage the API keys of users; the server may be running", sub: apiKeysCommands()},
 		{name: "events", meaning: "print what has happened, one JSON object per line", needs: forUsers, run: eventsCommand,
 			options: []option{
 				{name: "user", value: "NAME", meaning: "only events that concern this user"},
@@ -49,6 +50,7 @@ func usersCommands() []command {
 				{name: "email", value: "ADDRESS", meaning: "e-mail address"},
 				{name: "full-name", value: "NAME", meaning: "full name"},
 				{name: "scope", value: "SCOPE", meaning: "scope to grant, such as admin; may be repeated", repeated: true},
+				{name: "service", meaning: "no password: nobody can log in, but the user can have API keys"},
 			}},
 		{name: "passwd", args: "NAME", meaning: "set a user's password and end all their sessions", details: passwordSource, needs: forUsers, run: setPasswordCommand},
 		{name: "grant", args: "NAME SCOPE...", meaning: "give scopes to a user", needs: forUsers, run: grantScopesCommand},
@@ -86,6 +88,23 @@ func keysCommands() []command {
 				{name: "in", value: "TIME", meaning: "when it begins to sign: after 72h or 3d, for example; without it, after 1h"},
 				{name: "compromised", meaning: "sign with it at once, and accept no older key any more"},
 			}},
+	}
+}
+
+// apiKeysCommands are the commands after "apikeys".
+func apiKeysCommands() []command {
+	return []command{
+		{name: "add", args: "USER", meaning: "make an API key and print it", needs: forUsers, run: addAPIKeyCommand,
+			details: "The key is all that is printed on standard output. Nobody can see it again: the database has only its hash.",
+			options: []option{
+				{name: "name", value: "NAME", meaning: "name by which to know the key; required"},
+				{name: "scope", value: "SCOPE", meaning: "scope of the key, which its user must have; may be repeated", repeated: true},
+				{name: "days", value: "DAYS", meaning: "life of the key: 1 to 366, or never (default 90)"},
+			}},
+		{name: "list", args: "USER", meaning: "print a user's API keys, without the keys themselves", needs: forUsers, run: listAPIKeysCommand,
+			options: []option{{name: "json", meaning: "print one JSON object per line"}}},
+		{name: "revoke", args: "USER [ID]", meaning: "delete an API key of a user, which ends its access at once", needs: forUsers, run: revokeAPIKeyCommand,
+			options: []option{{name: "all", meaning: "delete all API keys of the user"}}},
 	}
 }
 

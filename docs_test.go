@@ -28,6 +28,7 @@ func TestOpenAPIRoutes(t *testing.T) {
 	for _, op := range operations(edgeSettings{}, &accounts{}) {
 		routed = append(routed, strings.TrimSuffix(op.pattern, "{$}"))
 	}
+	routed = append(routed, "GET "+verifyRoute, "GET "+verifyScopesRoute) // of all methods documented as this one
 	ids := make(map[string]bool)
 	for path, item := range apiDocument()["paths"].(object) {
 		for method, op := range item.(object) {
@@ -156,7 +157,7 @@ func TestDocumentedLimits(t *testing.T) {
 	if limit["minimum"] != 1.0 || limit["maximum"] != float64(maxRowsShown) || limit["default"] != float64(rowsShown) {
 		t.Errorf("the limit of the list of sessions is %v; want 1 to %d, and %d by default", limit, maxRowsShown, rowsShown)
 	}
-	fresh := fmt.Sprintf("within the last %d minutes", deletionWindow/time.Minute)
+	fresh := fmt.Sprintf("within the last %d minutes", freshLogin/time.Minute)
 	if op := pathItem("/users/me/")["delete"].(object); !strings.Contains(op["description"].(string), fresh) {
 		t.Errorf("DELETE /users/me/ does not say %q", fresh)
 	}
@@ -185,7 +186,7 @@ func TestDocumentedForms(t *testing.T) {
 		{"a refresh without a token", "grant_type=refresh_token", false},
 		{"a refresh with an empty token", "grant_type=refresh_token&refresh_token=", false},
 		{"a refresh with too long a token", "grant_type=refresh_token&refresh_token=" + strings.Repeat("a", maxTokenSize+1), false},
-		{"another grant", "grant_type=client_credentials&username=a&password=b", false},
+		{"another grant", "grant_type=authorization_code&username=a&password=b", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if err := validate(object{"$ref": "#/components/schemas/TokenForm"}, decodeForm(t, tt.form)); err != nil && tt.understood {

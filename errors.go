@@ -24,7 +24,7 @@ var (
 	errNoToken   = errors.New("no bearer token")
 	errNotLocal  = errors.New("not asked from this machine")
 
-	// errNotPermitted means that a user is no administrator.
+	// errNotPermitted means that a caller lacks a scope; see missingScopes.
 	errNotPermitted = errors.New("not permitted")
 
 	// errNoPublicKey means that only a shared secret signs tokens.
@@ -36,6 +36,13 @@ var (
 	// errForeignOrigin means that a page of another origin made the browser send a request.
 	errForeignOrigin = errors.New("page of another origin")
 )
+
+// missingScopes is an errNotPermitted that says which scopes a caller must have.
+type missingScopes scopes
+
+func (e missingScopes) Error() string { return "not permitted without the scopes " + string(e) }
+
+func (e missingScopes) Unwrap() error { return errNotPermitted }
 
 // statuses is the one place where a failure becomes an HTTP status, a text for
 // the caller and an OAuth error code. An error that is not in it is a bug: it is logged, and
@@ -49,19 +56,25 @@ var statuses = []struct {
 	{errBadBody, http.StatusBadRequest, "There was an error parsing the body", "invalid_request"},
 	{errTwoTypes, http.StatusBadRequest, "More than one Content-Type", "invalid_request"},
 	{errBadTarget, http.StatusBadRequest, "Bad Request", ""},
-	{errUnsupportedGrant, http.StatusBadRequest, "Unsupported grant_type; want password or refresh_token", "unsupported_grant_type"},
+	{errUnsupportedGrant, http.StatusBadRequest, "Unsupported grant_type; want password, refresh_token or client_credentials", "unsupported_grant_type"},
 	{errBadRefreshToken, http.StatusBadRequest, errBadRefreshToken.Error(), "invalid_grant"},
 	{errRefreshExpired, http.StatusBadRequest, errRefreshExpired.Error(), "invalid_grant"},
 	{errRefreshReused, http.StatusBadRequest, errRefreshReused.Error(), "invalid_grant"},
 	{errSessionEnded, http.StatusBadRequest, errSessionEnded.Error(), "invalid_grant"},
+	{errBadScope, http.StatusBadRequest, "Nothing of the scope is granted; want at most the scope of the API key", "invalid_scope"},
+	{errNewScope, http.StatusBadRequest, errNewScope.Error(), "invalid_scope"},
 	{errWrongPassword, http.StatusBadRequest, "Incorrect password", ""},
 	{errOwnAccount, http.StatusBadRequest, "Ask another administrator, or use the command line", ""},
+	{errTooMany, http.StatusBadRequest, "There are " + strconv.Itoa(maxAPIKeys) + " API keys already; delete one first", ""},
 	{errExists, http.StatusBadRequest, "Username already registered", ""},
 	{errBadCredentials, http.StatusUnauthorized, "Incorrect username or password", "invalid_grant"},
+	{errBadClient, http.StatusUnauthorized, "Unknown client or wrong secret; want the ID of an API key as client_id and the key as client_secret", "invalid_client"},
 	{errNoToken, http.StatusUnauthorized, "Not authenticated", ""},
-	{errBadToken, http.StatusUnauthorized, "Could not validate credentials", ""},
+	{errBadToken, http.StatusUnauthorized, "Could not validate credentials", "invalid_token"},
 	{errRegistrationClosed, http.StatusForbidden, "Registration is closed", ""},
-	{errNotPermitted, http.StatusForbidden, "Not enough permissions", ""}, // FastAPI's
+	{errNotPermitted, http.StatusForbidden, "Not enough permissions", "insufficient_scope"}, // FastAPI's
+	{errNotForKeys, http.StatusForbidden, "Not possible with an API key", ""},
+	{errStaleKeyLogin, http.StatusForbidden, "Sign in again to make an API key", ""},
 	{errStaleLogin, http.StatusForbidden, "Sign in again to delete this account", ""},
 	{errNotLocal, http.StatusForbidden, "Only this machine may see the users", ""},
 	{errForeignOrigin, http.StatusForbidden, "Pages of this origin may not call; see CORS_ORIGINS", "invalid_request"},
@@ -120,4 +133,4 @@ func cheapRefusal(err error) string {
 }
 
 // oauthEndpoints are the paths whose failures carry the fields of RFC 6749 too.
-var oauthEndpoints = map[string]bool{"/token": true, "/revoke": true}
+var oauthEndpoints = map[string]bool{"/token": true, "/revoke": true, "/introspect": true}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 )
 
 // An api answers the operations that server.go lists.
@@ -77,8 +78,8 @@ func (a *api) createAccount(ctx context.Context, members []member, by client) (U
 }
 
 // loginForAccessToken is the token endpoint of the resource owner password
-// credentials grant (RFC 6749 §4.3) and of refresh tokens (§6). Without a grant_type
-// it is a login, as in FastAPI.
+// credentials grant (RFC 6749 §4.3), of the client credentials grant (§4.4) and of
+// refresh tokens (§6). Without a grant_type it is a login, as in FastAPI.
 func (a *api) loginForAccessToken(ctx context.Context, w http.ResponseWriter, r *http.Request, from client) error {
 	fields, err := readForm(r)
 	if err != nil {
@@ -90,6 +91,8 @@ func (a *api) loginForAccessToken(ctx context.Context, w http.ResponseWriter, r 
 		tokens, err = a.loginByForm(ctx, fields, from)
 	case "refresh_token":
 		tokens, err = a.refreshByForm(ctx, fields, from)
+	case "client_credentials":
+		tokens, err = a.tokenForClient(ctx, r, fields)
 	default:
 		err = errUnsupportedGrant
 	}
@@ -114,9 +117,28 @@ func (a *api) refreshByForm(ctx context.Context, fields form, from client) (issu
 	if err != nil {
 		return issuedTokens{}, err
 	}
-	tokens, err := a.accounts.refresh(ctx, token, from)
+	tokens, err := a.accounts.refresh(ctx, token, fields.values["scope"], from)
 	a.accounts.metrics.refresh(refreshResult(tokens, err))
 	return tokens, err
+}
+
+// tokenForClient is the client credentials grant (RFC 6749 §4.4): the client is an API key.
+func (a *api) tokenForClient(ctx context.Context, r *http.Request, fields form) (issuedTokens, error) {
+	tokens, err := a.tokenByCredentials(ctx, r, fields)
+	a.accounts.metrics.clientCredentials(clientResult(err))
+	return tokens, err
+}
+
+func (a *api) tokenByCredentials(ctx context.Context, r *http.Request, fields form) (issuedTokens, error) {
+	id, secret, err := clientCredentials(r, fields)
+	if err != nil {
+		return issuedTokens{}, err
+	}
+	who, err := a.accounts.clientIdentity(ctx, id, secret)
+	if err != nil {
+		return issuedTokens{}, err
+	}
+	return a.accounts.issueToKey(who, strings.Fields(fields.values["scope"]))
 }
 
 // revokeToken ends the session of a token (RFC 7009). The token shows its own kind;
@@ -176,10 +198,20 @@ func (a *api) readUsers(ctx context.Context, w http.ResponseWriter, r *http.Requ
 // A userHandlerFunc is a handlerFunc for requests of a signed-in user.
 type userHandlerFunc func(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller) error
 
-// signedIn is for operations of a signed-in user: it calls h with the user and the session
-// that the request's bearer token names. It reads the body first, so that a session that
-// ends while the client is slow to send its body has ended for this request, too.
+// signedIn is for operations of a signed-in user: it calls h with the user and the session that the
+// request's bearer token names. Programs with an API key are refused.
 func (a *api) signedIn(h userHandlerFunc) handlerFunc {
+	return a.signedInOrKey(func(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller) error {
+		if me.hasKey() {
+			return errNotForKeys
+		}
+		return h(ctx, w, r, me)
+	})
+}
+
+// signedInOrKey is signedIn for operations that programs may use, too. It reads the body first, so
+// that a session that ends while the client is slow to send its body has ended for this request, too.
+func (a *api) signedInOrKey(h userHandlerFunc) handlerFunc {
 	return func(ctx context.Context, w http.ResponseWriter, r *http.Request, from client) error {
 		token, err := bearerToken(r.Header["Authorization"])
 		if err != nil {

@@ -5,13 +5,13 @@ import (
 	"net/http"
 )
 
-// administrator is for operations of administrators: it is signedIn for users who have the scope
+// administrator is for operations of administrators: it is signedInOrKey for those who have the scope
 // admin now. Others learn nothing: they get the same answer whatever they ask for.
 func (a *api) administrator(h userHandlerFunc) handlerFunc {
-	return a.signedIn(func(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller) error {
+	return a.signedInOrKey(func(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller) error {
 		if !me.Scopes.has(scopeAdmin) {
 			a.accounts.events.note(ctx, authorizationFailed, me.User, me.client, r.Pattern)
-			return errNotPermitted
+			return missingScopes(scopeAdmin)
 		}
 		return h(ctx, w, r, me.acting())
 	})

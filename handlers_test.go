@@ -182,7 +182,7 @@ func TestLoginForm(t *testing.T) {
 		{"half a form", "username=%zz&password=correct+horse+battery", 400, `"error":"invalid_request"`},
 		{"the password twice", goodLogin + "&password=correct+horse+battery", 400, `"error":"invalid_request"`},
 		{"grant_type twice", goodLogin + "&grant_type=password&grant_type=refresh_token", 400, `"error":"invalid_request"`},
-		{"another grant", goodLogin + "&grant_type=client_credentials", 400, `"error":"unsupported_grant_type"`},
+		{"another grant", goodLogin + "&grant_type=authorization_code", 400, `"error":"unsupported_grant_type"`},
 		{"the grant in capitals", goodLogin + "&grant_type=PASSWORD", 400, `"error":"unsupported_grant_type"`},
 		{"101 fields", goodLogin + "&" + manyFields(99), 413, `"error":"invalid_request"`},
 		{"66,000 bytes", goodLogin + "&x=" + strings.Repeat("x", 66_000), 413, `{"detail":"Request Entity Too Large"`},

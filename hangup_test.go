@@ -37,12 +37,12 @@ func TestClientHangsUp(t *testing.T) {
 			if _, err := acc.register(t.Context(), newUser{Username: "alice", Password: goodPassword}, client{}); err != nil {
 				t.Fatal(err)
 			}
-			tokens := mustLogin(t, acc, credentials{"alice", goodPassword})
+			tokens := mustLogin(t, acc, credentials{"alice", goodPassword, ""})
 			who, err := acc.currentUser(t.Context(), tokens.AccessToken)
 			if err != nil {
 				t.Fatal(err)
 			}
-			own := mustLogin(t, acc, credentials{"alice", goodPassword})
+			own := mustLogin(t, acc, credentials{"alice", goodPassword, ""})
 			gone, hangUp := context.WithCancel(t.Context())
 			hangUp()
 			method, path, _ := strings.Cut(strings.ReplaceAll(tt.pattern, "{id}", who.Session.ID), " ")

@@ -46,11 +46,12 @@ func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err er
 	if !oauthEndpoints[r.URL.Path] {
 		p = problem{Detail: p.Detail}
 	}
+	missing, isMissing := errors.AsType[missingScopes](err)
 	switch {
 	case code == http.StatusUnauthorized:
-		w.Header()["WWW-Authenticate"] = []string{"Bearer"} // RFC 6750 §3
-	case errors.Is(err, errNotPermitted):
-		w.Header()["WWW-Authenticate"] = []string{`Bearer error="insufficient_scope", scope="` + scopeAdmin + `"`} // §3.1
+		w.Header()["WWW-Authenticate"] = []string{challenge(r, err)}
+	case isMissing:
+		w.Header()["WWW-Authenticate"] = []string{`Bearer error="insufficient_scope", scope="` + string(missing) + `"`} // RFC 6750 §3.1
 	case code == http.StatusTooManyRequests, code == http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", retryAfter(err))
 	}

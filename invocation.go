@@ -42,7 +42,7 @@ func buildVersion() string {
 // A command is what the first words of the command line ask for.
 type command struct {
 	name      string
-	args      string // their names; the last may end with "..."
+	args      string // their names; the last may end with "...", or be in brackets
 	meaning   string // a line without a period
 	details   string // more of it, for its own help
 	needs     need   // 0: it reads no settings

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"runtime/debug"
@@ -143,15 +144,18 @@ func (r *keyRing) logChanges(ctx context.Context) {
 	key, _ := keys.signing(now)
 	alive := keys.ids(now)
 	if r.alive != nil && key.id != r.signing {
-		r.log.InfoContext(ctx, signingKeyActive, "kid", key.id, "algorithm", key.method.Alg())
+		r.log.InfoContext(ctx, signingKeyActive, "kid", keyName(key.id), "algorithm", key.method.Alg())
 	}
 	for _, id := range r.alive {
 		if !slices.Contains(alive, id) {
-			r.log.InfoContext(ctx, signingKeyRetired, "kid", id)
+			r.log.InfoContext(ctx, signingKeyRetired, "kid", keyName(id))
 		}
 	}
 	r.signing, r.alive = key.id, alive
 }
+
+// keyName names the key with a kid for people.
+func keyName(id string) string { return cmp.Or(id, "SECRET_KEY") }
 
 // lookAgain reads the ring because a token names a key that is not in it: another replica may have
 // made the key a moment ago. It reads at most once in askPeriod, whoever asks; others who ask

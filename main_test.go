@@ -87,7 +87,7 @@ func TestCommandLine(t *testing.T) {
 		{"a setting without a flag names its variable", "-log-level debug", 2, "LOG_LEVEL has no flag"},
 		{"a flag without its value is named", "-db", 2, "-db: missing value"},
 		{"a flag that is there twice is refused", "-addr :0 -addr :0", 2, "-addr: is given twice"},
-		{"a misspelt command is named", "srve", 2, `unknown command "srve"; want serve, check, ready, users, keys, events, backup, completion, version or help`},
+		{"a misspelt command is named", "srve", 2, `unknown command "srve"; want serve, check, ready, users, keys, apikeys, events, backup, completion, version or help`},
 		{"a busy port says how to choose another", "-addr " + taken.Addr().String(), 1, "-addr or ADDR"},
 	}
 	for _, tt := range tests {

@@ -24,6 +24,7 @@ type metrics struct {
 
 	logins        *prometheus.CounterVec // by result
 	refreshes     *prometheus.CounterVec // by result
+	clientGrants  *prometheus.CounterVec // by result
 	registrations *prometheus.CounterVec // by result
 	sessionsEnded *prometheus.CounterVec // by reason
 
@@ -50,7 +51,7 @@ var (
 // Results of logins, refreshes and registrations.
 const (
 	resultSuccess   = "success"
-	resultFailure   = "failure"   // wrong name or password
+	resultFailure   = "failure"   // wrong name or password, or API key
 	resultThrottled = "throttled" // too many guesses or registrations
 	resultBusy      = "busy"      // too many passwords wait to be hashed
 	resultError     = "error"     // a fault of ours: the store does not answer
@@ -59,7 +60,7 @@ const (
 	resultReuse   = "reuse"   // a token that was replaced before: perhaps a stolen one
 	resultExpired = "expired" // a session that was not refreshed in time
 	resultEnded   = "ended"   // a session that is over
-	resultInvalid = "invalid" // no token of ours; a registration with bad fields
+	resultInvalid = "invalid" // no token of ours; a registration with bad fields; a scope of which nothing is granted
 
 	resultTaken  = "taken"  // another user has the name
 	resultClosed = "closed" // nobody may register
@@ -104,6 +105,8 @@ func (m *metrics) registerAccountMetrics() {
 	createSeries(m.logins, resultSuccess, resultFailure, resultThrottled, resultBusy, resultError)
 	m.refreshes = m.counter("refreshes_total", "Uses of refresh tokens, by how they went.", "result")
 	createSeries(m.refreshes, resultSuccess, resultGrace, resultReuse, resultExpired, resultEnded, resultInvalid, resultError)
+	m.clientGrants = m.counter("client_credentials_total", "Requests for access tokens with API keys, by how they went.", "result")
+	createSeries(m.clientGrants, resultSuccess, resultFailure, resultInvalid, resultError)
 	m.registrations = m.counter("registrations_total", "Registrations, by how they went.", "result")
 	createSeries(m.registrations, resultSuccess, resultTaken, resultInvalid, resultClosed, resultThrottled, resultBusy, resultError)
 	m.sessionsEnded = m.counter("sessions_ended_total", "Ends of sessions, by reason. All sessions of a user that end together count once.", "reason")
@@ -179,6 +182,13 @@ func (m *metrics) login(result string) {
 func (m *metrics) refresh(result string) {
 	if m != nil {
 		m.refreshes.WithLabelValues(result).Inc()
+	}
+}
+
+// clientCredentials counts a request for an access token with an API key.
+func (m *metrics) clientCredentials(result string) {
+	if m != nil {
+		m.clientGrants.WithLabelValues(result).Inc()
 	}
 }
 

@@ -236,7 +236,7 @@ func TestRefreshForm(t *testing.T) {
 			{"a scope twice", form(tokens.refresh) + "&scope=a&scope=a", 400, `"error":"invalid_request"`},
 			{"no grant, which is a login", "refresh_token=" + tokens.refresh, 422, `["body","username"]`},
 			{"the grant of a login", "grant_type=password&refresh_token=" + tokens.refresh, 422, `["body","username"]`},
-			{"another grant", "grant_type=refresh-token&refresh_token=" + tokens.refresh, 400, `"error":"unsupported_grant_type","error_description":"Unsupported grant_type; want password or refresh_token"`},
+			{"another grant", "grant_type=refresh-token&refresh_token=" + tokens.refresh, 400, `"error":"unsupported_grant_type","error_description":"Unsupported grant_type; want password, refresh_token or client_credentials"`},
 			{"the good one", form(tokens.refresh), 200, `"refresh_token":"`},
 			{"the good one, with an empty scope and a client", form(tokens.refresh) + "&scope=&client_id=a&client_secret=b", 200, `"refresh_token":"`},
 			{"the good one, with a wrong password", form(tokens.refresh) + "&username=alice&password=x", 200, `"refresh_token":"`},
@@ -251,78 +251,6 @@ func TestRefreshForm(t *testing.T) {
 		}
 		s.checkLog(tokens.refresh)
 	})
-}
-
-// TestScope: a scope may be asked for in a login and again in its refreshes. The answer says
-// what the user has by then, and has no such member if there is none and none was asked for.
-func TestScope(t *testing.T) {
-	for _, tt := range []struct {
-		name, login, refresh   string
-		loginSays, refreshSays any // nil: it says nothing
-	}{
-		{"none", "", "", nil, nil},
-		{"in both", "&scope=read", "&scope=read", "", ""},
-		{"in the login only", "&scope=read", "", "", nil},
-		{"in the refresh only", "", "&scope=read", nil, ""},
-		{"another one in the refresh", "&scope=read", "&scope=admin", "", ""},
-		{"several, as OAuth writes them", "&scope=read+write", "&scope=write+read", "", ""},
-		{"several, as others write them", "&scope=read,write%09x", "&scope=%22", "", ""},
-		{"one that is not ASCII", "&scope=%EC%9D%BD%EA%B8%B0", "&scope=%FF", "", ""},
-		{"an empty one", "&scope=", "&scope=", nil, nil},
-		{"one of spaces", "&scope=+", "&scope=++%09", nil, nil},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			s := startServer(t)
-			s.signUp()
-			login := s.login(goodLogin + tt.login)
-			check := func(what string, a answer, says any) {
-				t.Helper()
-				got, there := a.json().(object)["scope"]
-				if a.status != 200 || there != (says != nil) || got != says {
-					t.Errorf("%s: %d %s; want the scope %v", what, a.status, a.body, says)
-				}
-			}
-			check("the login", login, tt.loginSays)
-			form := "grant_type=refresh_token&refresh_token=" + login.tokens().refresh + tt.refresh
-			check("the refresh", s.login(form), tt.refreshSays)
-			check("the same again, within the grace", s.login(form), tt.refreshSays)
-		})
-	}
-}
-
-// TestGrantedScope: the answer and the token say which scopes the user has, whatever was asked
-// for; a refresh says what they are by then.
-func TestGrantedScope(t *testing.T) {
-	for _, tt := range []struct{ name, asked string }{
-		{"nothing", ""},
-		{"less", "&scope=read"},
-		{"more", "&scope=read+write+root"},
-		{"something else", "&scope=openid"},
-	} {
-		t.Run(tt.name+" is asked for", func(t *testing.T) {
-			s := startServer(t)
-			s.signUp()
-			u, err := s.acc.store.UserByKey(t.Context(), "alice")
-			if err != nil {
-				t.Fatal(err)
-			}
-			grant := func(to scopes) {
-				if _, err := s.acc.store.UpdateUser(t.Context(), u.ID, userChange{Scopes: &to}); err != nil {
-					t.Fatal(err)
-				}
-			}
-			grant("admin read")
-			login := s.login(goodLogin + tt.asked)
-			if login.json().(object)["scope"] != "admin read" || claimsOf(t, login.tokens().access)["scope"] != "admin read" {
-				t.Errorf("the login is answered %s", login.body)
-			}
-			grant("read")
-			refresh := s.login("grant_type=refresh_token&refresh_token=" + login.tokens().refresh + tt.asked)
-			if refresh.json().(object)["scope"] != "read" || claimsOf(t, refresh.tokens().access)["scope"] != "read" {
-				t.Errorf("the refresh is answered %s", refresh.body)
-			}
-		})
-	}
 }
 
 // otherFirst returns text with another first character.

@@ -47,10 +47,8 @@ func newRequestMetrics(m *metrics, patterns []string) *requestMetrics {
 	documented := documentedCodes()
 	for _, pattern := range patterns {
 		codes := expectedCodes(pattern, documented)
-		method, _, _ := strings.Cut(pattern, " ")
-		q.create(pattern, method, codes)
-		if method == http.MethodGet { // http.ServeMux lets it serve HEAD, too
-			q.create(pattern, http.MethodHead, codes)
+		for _, method := range methodsOf(pattern) {
+			q.create(pattern, method, codes)
 		}
 	}
 	for _, method := range append([]string{otherMethod}, knownMethods...) {
@@ -61,6 +59,20 @@ func newRequestMetrics(m *metrics, patterns []string) *requestMetrics {
 		q.create(noRoute, method, codes)
 	}
 	return q
+}
+
+// methodsOf returns the methods under which requests to a route with this pattern are counted. A
+// pattern without a method is for any. Proxies ask with GET or HEAD there, and those that ask with
+// the method of a client count the methods themselves.
+func methodsOf(pattern string) []string {
+	method, _, ok := strings.Cut(pattern, " ")
+	switch {
+	case !ok:
+		return []string{http.MethodGet, http.MethodHead, otherMethod}
+	case method == http.MethodGet: // http.ServeMux lets it serve HEAD, too
+		return []string{method, http.MethodHead}
+	}
+	return []string{method}
 }
 
 // create makes the children of a route and a method.
@@ -91,7 +103,11 @@ func (q *requestMetrics) end(pattern, method string, code int, took time.Duratio
 	}
 	of, ok := q.children[at]
 	if !ok {
-		at = routeAndMethod{noRoute, otherMethod}
+		at.method = otherMethod
+		of, ok = q.children[at]
+	}
+	if !ok {
+		at.route = noRoute
 		of = q.children[at]
 	}
 	of.duration.Observe(took.Seconds())
@@ -128,6 +144,9 @@ func documentedCodes() map[string][]int {
 // documented, and those that middleware and faults add.
 func expectedCodes(pattern string, documented map[string][]int) []int {
 	name := strings.TrimSuffix(pattern, "{$}")
+	if strings.HasPrefix(name, "/") {
+		name = http.MethodGet + " " + name // it is documented for this method alone
+	}
 	codes := []int{http.StatusInternalServerError, http.StatusServiceUnavailable}
 	codes = append(codes, documented[name]...)
 	switch {

@@ -29,6 +29,10 @@ func TestRequestMetrics(t *testing.T) {
 		{"a method that the path does not have", "DELETE", "/token", "", `route="none" method="DELETE" code="405"`},
 		{"a method that nobody has", "SECRET", "/users/me/", "", `route="none" method="other" code="405"`},
 		{"a method in small letters", "get", "/livez", "", `route="none" method="other" code="405"`},
+		{"a proxy that asks", "GET", "/verify", "", `route="/verify" method="GET" code="401"`},
+		{"a proxy that asks for a scope", "POST", "/verify/secret/secret", "", `route="/verify/{scopes}" method="other" code="401"`},
+		{"a proxy that asks for what is no scope", "GET", "/verify/+secret", "", `route="/verify/{scopes}" method="GET" code="404"`},
+		{"a proxy that asks with a client's method", "SECRET", "/verify/secret", "", `route="/verify/{scopes}" method="other" code="401"`},
 		{"a page of another origin", "POST", "/token", "Origin: https://evil.example", `route="POST /token" method="POST" code="403"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -66,6 +70,11 @@ func TestDocumentedCodes(t *testing.T) {
 			found++
 		}
 	}
+	for _, route := range []string{verifyRoute, verifyScopesRoute} {
+		if got := expectedCodes(route, documented); documented["GET "+route] != nil && slices.Contains(got, 401) {
+			found++
+		}
+	}
 	if found != len(documented) || found == 0 {
 		t.Errorf("of %d operations in openapi.json %d are routes", len(documented), found)
 	}
@@ -82,6 +91,7 @@ func TestRandomRequests(t *testing.T) {
 	for _, op := range operations(edgeSettings{}, s.acc) {
 		patterns = append(patterns, op.pattern)
 	}
+	patterns = append(patterns, "GET "+verifyRoute, "POST "+verifyScopesRoute)
 	for i := range 5000 {
 		method, path := randomRequest(i, patterns)
 		s.Config.Handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(method, path, nil))

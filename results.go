@@ -23,6 +23,10 @@ var (
 		{errSessionEnded, resultEnded},
 		{errBadRefreshToken, resultInvalid},
 	}
+	clientResults = []errorResult{
+		{errBadClient, resultFailure},
+		{errBadScope, resultInvalid},
+	}
 	registrationResults = []errorResult{
 		{errExists, resultTaken},
 		{errRegistrationClosed, resultClosed},
@@ -42,6 +46,9 @@ func refreshResult(tokens issuedTokens, err error) string {
 	}
 	return resultOf(err, refreshResults)
 }
+
+// clientResult returns the result of a request for a token by a client that ended with err.
+func clientResult(err error) string { return resultOf(err, clientResults) }
 
 // registrationResult returns the result of a registration that ended with err.
 func registrationResult(err error) string {

@@ -40,17 +40,14 @@ func (r *keyRing) add(ctx context.Context, k SigningKey) error {
 		return nil
 	}
 	if err == nil {
-		r.events.note(ctx, signingKeyAdded, User{}, client{}, describeKey(k))
+		r.events.note(ctx, signingKeyAdded, User{}, client{}, describeGeneration(k))
 	}
 	return err
 }
 
-// describeKey is the detail of the event of a new generation.
-func describeKey(k SigningKey) string {
-	text := k.Algorithm + " from " + k.SignsFrom.Format(time.RFC3339)
-	if k.KeyID != "" {
-		text = k.KeyID + ", " + text
-	}
+// describeGeneration is the detail of the event of a new generation.
+func describeGeneration(k SigningKey) string {
+	text := keyName(k.KeyID) + ", " + k.Algorithm + " from " + k.SignsFrom.Format(time.RFC3339)
 	if k.RevokesOlder {
 		text += "; older ones are void"
 	}

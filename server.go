@@ -19,15 +19,16 @@ type edgeSettings struct {
 }
 
 // An operation is one line of the API: a pattern of http.ServeMux, whether the body is read,
-// and the handler. signedIn requires a user; administrator and aboutUser require the scope
-// admin. Other handlers require no token.
+// and the handler. signedIn requires a user who has logged in, and signedInOrKey a user or a program
+// with an API key; administrator and aboutUser require the scope admin. Other handlers require no
+// token.
 type operation struct {
 	pattern string
 	body    func(handlerFunc) handlerFunc // readsBody or ignoresBody
 	handle  handlerFunc
 }
 
-// operations returns the whole API.
+// operations returns the whole API but for /verify, which is not routed; see verifying.
 func operations(cfg edgeSettings, acc *accounts) []operation {
 	a := &api{acc}
 	home := operation{"GET /{$}", ignoresBody, root}
@@ -38,14 +39,20 @@ func operations(cfg edgeSettings, acc *accounts) []operation {
 		{"POST /users/{$}", readsBody, a.createUser}, // administrators may do more
 		{"POST /token", readsBody, a.loginForAccessToken},
 		{"POST /revoke", readsBody, a.revokeToken},
+		{"POST /introspect", readsBody, a.introspectToken},
 
-		{"GET /users/me/{$}", ignoresBody, a.signedIn(a.readUsersMe)},
+		{"GET /users/me/{$}", ignoresBody, a.signedInOrKey(a.readUsersMe)},
 		{"PATCH /users/me/{$}", readsBody, a.signedIn(a.updateUsersMe)},
 		{"DELETE /users/me/{$}", ignoresBody, a.signedIn(a.deleteUsersMe)},
 		{"POST /users/me/password", readsBody, a.signedIn(a.updatePassword)},
 		{"GET /users/me/sessions/{$}", ignoresBody, a.signedIn(a.readSessions)},
 		{"DELETE /users/me/sessions/{$}", ignoresBody, a.signedIn(a.deleteSessions)},
 		{"DELETE /users/me/sessions/{id}", ignoresBody, a.signedIn(a.deleteOneSession)},
+
+		{"POST /users/me/keys/{$}", readsBody, a.signedIn(a.createAPIKey)},
+		{"GET /users/me/keys/{$}", ignoresBody, a.signedIn(a.readAPIKeys)},
+		{"DELETE /users/me/keys/{$}", ignoresBody, a.signedIn(a.deleteAPIKeys)},
+		{"DELETE /users/me/keys/{id}", ignoresBody, a.signedIn(a.deleteOneAPIKey)},
 
 		{"GET /users/me/events/{$}", ignoresBody, a.signedIn(a.readOwnEvents)},
 
@@ -87,8 +94,10 @@ func newHandler(cfg edgeSettings, acc *accounts, log *slog.Logger) http.Handler 
 		mux.Handle(op.pattern, newRoute(op.pattern, serve(log, handle)))
 		methods, patterns = append(methods, method), append(patterns, op.pattern)
 	}
+	patterns = append(patterns, verifyRoute, verifyScopesRoute)
 	h := routed(log, mux, methods)
 	h = crossOrigin(log, cfg.CORSOrigins, h)
+	h = (&api{acc}).verifying(log, h)
 	h = recovered(log, h)
 	h = unhurried(h)
 	h = hardened(h)

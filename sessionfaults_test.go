@@ -69,7 +69,7 @@ func lastEventWins(t *testing.T, acc *accounts, round int) {
 	if _, err := acc.register(ctx, newUser{Username: name, Password: goodPassword}, client{}); err != nil {
 		t.Fatal(err)
 	}
-	login := credentials{name, goodPassword}
+	login := credentials{name, goodPassword, ""}
 	victim, own := mustLogin(t, acc, login), mustLogin(t, acc, login)
 	who, err := acc.currentUser(ctx, own.AccessToken)
 	if err != nil {
@@ -85,7 +85,7 @@ func lastEventWins(t *testing.T, acc *accounts, round int) {
 	var all sync.WaitGroup
 	for range 2 {
 		all.Go(func() {
-			for tokens, err := victim, error(nil); err == nil; tokens, err = acc.refresh(ctx, tokens.RefreshToken, client{}) {
+			for tokens, err := victim, error(nil); err == nil; tokens, err = acc.refresh(ctx, tokens.RefreshToken, "", client{}) {
 				note(tokens)
 			}
 		})
@@ -123,7 +123,7 @@ func mustLogin(t testing.TB, acc *accounts, given credentials) issuedTokens {
 // token.
 func anyGood(ctx context.Context, acc *accounts, tokens issuedTokens) bool {
 	_, err := acc.currentUser(ctx, tokens.AccessToken)
-	_, err2 := acc.refresh(ctx, tokens.RefreshToken, client{})
+	_, err2 := acc.refresh(ctx, tokens.RefreshToken, "", client{})
 	return err == nil || err2 == nil
 }
 
@@ -189,13 +189,13 @@ type faultCase struct {
 
 var faultCases = []faultCase{
 	{"a login", 3, func(ctx context.Context, acc *accounts, _ User, _, _ issuedTokens) (issuedTokens, error) {
-		return acc.login(ctx, credentials{"alice", goodPassword}, client{})
+		return acc.login(ctx, credentials{"alice", goodPassword, ""}, client{})
 	}, false},
 	{"a refresh", 2, func(ctx context.Context, acc *accounts, _ User, _, second issuedTokens) (issuedTokens, error) {
-		return acc.refresh(ctx, second.RefreshToken, client{})
+		return acc.refresh(ctx, second.RefreshToken, "", client{})
 	}, false},
 	{"a refresh again, within the grace", 1, func(ctx context.Context, acc *accounts, _ User, first, _ issuedTokens) (issuedTokens, error) {
-		return acc.refresh(ctx, first.RefreshToken, client{})
+		return acc.refresh(ctx, first.RefreshToken, "", client{})
 	}, false},
 	{"a log-out by refresh token", 2, func(ctx context.Context, acc *accounts, _ User, _, second issuedTokens) (issuedTokens, error) {
 		return issuedTokens{}, acc.revoke(ctx, second.RefreshToken, client{})
@@ -205,7 +205,7 @@ var faultCases = []faultCase{
 	}, true},
 	{"a theft", 2, func(ctx context.Context, acc *accounts, _ User, first, _ issuedTokens) (issuedTokens, error) {
 		acc.limits.grace = 0
-		_, err := acc.refresh(ctx, first.RefreshToken, client{})
+		_, err := acc.refresh(ctx, first.RefreshToken, "", client{})
 		if errors.Is(err, errRefreshReused) || errors.Is(err, errSessionEnded) {
 			err = nil // the end has been reported
 		}
@@ -256,8 +256,8 @@ func (c faultCase) check(t *testing.T, users store, at int, late bool) {
 	if _, err := acc.register(ctx, newUser{Username: "alice", Password: goodPassword}, client{}); err != nil {
 		t.Fatal(err)
 	}
-	first := mustLogin(t, acc, credentials{"alice", goodPassword})
-	second, err := acc.refresh(ctx, first.RefreshToken, client{})
+	first := mustLogin(t, acc, credentials{"alice", goodPassword, ""})
+	second, err := acc.refresh(ctx, first.RefreshToken, "", client{})
 	if err != nil {
 		t.Fatal(err)
 	}

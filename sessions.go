@@ -12,12 +12,14 @@ var (
 	errRefreshExpired = errors.New("refresh token expired")
 	errRefreshReused  = errors.New("refresh token already used; the session has ended")
 	errSessionEnded   = errors.New("the session has ended")
+	errNewScope       = errors.New("the login did not ask for this scope; want what it asked for, or no scope")
 )
 
 // credentials are what people log in with.
 type credentials struct {
 	Username string
 	Password string
+	Scope    string // what the session is for, in OAuth's form; empty: all that the user may do
 }
 
 // issuedTokens are what a login or a refresh gets.
@@ -25,7 +27,7 @@ type issuedTokens struct {
 	AccessToken  string
 	RefreshToken string
 	Life         time.Duration // of the access token, in whole seconds
-	Scopes       scopes        // of the user
+	Scopes       scopes        // of the session
 	Repeated     bool          // the refresh token had just been replaced by this one
 }
 
@@ -37,7 +39,7 @@ func (a *accounts) login(ctx context.Context, given credentials, from client) (i
 		if err != nil {
 			return issuedTokens{}, err
 		}
-		tokens, err := a.beginSession(ctx, u, from)
+		tokens, err := a.beginSession(ctx, u, given.Scope, from)
 		if errors.Is(err, errNotFound) {
 			continue // the hash is no longer the one that was checked
 		}
@@ -91,14 +93,16 @@ func (a *accounts) strengthenHash(ctx context.Context, u User, password string, 
 // longest ends: a script that logs in and never out must not fill the store.
 const maxSessions = 1000
 
-// beginSession begins a session of an authenticated user, and returns its tokens. It returns
-// errNotFound if the password has been changed since, or the user disabled or deleted.
-func (a *accounts) beginSession(ctx context.Context, u User, from client) (issuedTokens, error) {
+// beginSession begins a session of an authenticated user, for the scopes that a text asks for, and
+// returns its tokens. It returns errNotFound if the password has been changed since, or the user
+// disabled or deleted.
+func (a *accounts) beginSession(ctx context.Context, u User, scope string, from client) (issuedTokens, error) {
 	now := a.now().UTC()
 	s := Session{
 		ID: newSessionID(), UserID: u.ID,
 		CreatedAt: now, LastUsedAt: now, ExpiresAt: a.limits.expiry(now, now),
 		IP: from.IP, UserAgent: from.UserAgent,
+		Asked: askedScopes(scope, u.Scopes),
 	}
 	if err := a.store.CreateSession(ctx, s, u.PasswordHash, maxSessions); err != nil {
 		return issuedTokens{}, err
@@ -111,7 +115,8 @@ func (a *accounts) beginSession(ctx context.Context, u User, from client) (issue
 func (a *accounts) tokensOf(u User, s Session, now time.Time) (issuedTokens, error) {
 	left := min(a.tokens.ttl, s.ExpiresAt.Sub(now))
 	life := time.Duration(wholeSeconds(left)) * time.Second // never 0, which clients take for "never expires"
-	access, err := a.tokens.createAccessToken(grant{User: u, Scopes: u.Scopes, SessionID: s.ID}, now, now.Add(life))
+	may := scopesOf(u, s)
+	access, err := a.tokens.createAccessToken(grant{User: u, Scopes: may, SessionID: s.ID}, now, now.Add(life))
 	if err != nil {
 		return issuedTokens{}, err
 	}
@@ -119,13 +124,14 @@ func (a *accounts) tokensOf(u User, s Session, now time.Time) (issuedTokens, err
 	if err != nil {
 		return issuedTokens{}, err
 	}
-	return issuedTokens{AccessToken: access, RefreshToken: refresh, Life: life, Scopes: u.Scopes}, nil
+	return issuedTokens{AccessToken: access, RefreshToken: refresh, Life: life, Scopes: may}, nil
 }
 
-// refresh exchanges a refresh token for new tokens of its session (RFC 6749 §6). It
-// returns errBadRefreshToken, errRefreshExpired, errSessionEnded, errRefreshReused or
-// errRaced; a failure of the store is returned as it is.
-func (a *accounts) refresh(ctx context.Context, token string, from client) (issuedTokens, error) {
+// refresh exchanges a refresh token for new tokens of its session (RFC 6749 §6). A scope
+// changes nothing, but must not be wider than the login's. It returns errBadRefreshToken,
+// errRefreshExpired, errSessionEnded, errRefreshReused, errNewScope or errRaced; a failure of
+// the store is returned as it is.
+func (a *accounts) refresh(ctx context.Context, token, scope string, from client) (issuedTokens, error) {
 	id, generation, err := a.refreshTokens.parse(token)
 	if err != nil {
 		return issuedTokens{}, err
@@ -139,7 +145,7 @@ func (a *accounts) refresh(ctx context.Context, token string, from client) (issu
 		if err != nil {
 			return issuedTokens{}, replaceNotFound(err, errSessionEnded)
 		}
-		next, err := a.nextGeneration(ctx, s, generation, now)
+		next, err := a.nextGeneration(ctx, s, generation, scope, now)
 		switch {
 		case err == nil:
 			a.events.logEvent(ctx, a.events.newEvent(sessionRenewed, u, from, "")) // too many to keep
@@ -157,19 +163,22 @@ func (a *accounts) refresh(ctx context.Context, token string, from client) (issu
 
 // nextGeneration moves s to the generation after this one and returns it. If somebody
 // has just done that, it returns s as they left it: two tabs, or a client that lost the
-// answer, get the same successor. An older generation is errRefreshReused. It returns
-// errNotFound if s has changed in the store.
-func (a *accounts) nextGeneration(ctx context.Context, s Session, generation int64, now time.Time) (Session, error) {
+// answer, get the same successor. An older generation is errRefreshReused, whatever the scope. It
+// returns errNotFound if s has changed in the store.
+func (a *accounts) nextGeneration(ctx context.Context, s Session, generation int64, scope string, now time.Time) (Session, error) {
 	expiresAt := a.limits.expiry(s.CreatedAt, now)
+	inGrace := generation == s.Generation-1 && a.limits.grace > 0 && isRecent(s.LastUsedAt, now, a.limits.grace)
 	switch {
 	case !now.Before(s.ExpiresAt), !now.Before(expiresAt):
 		return Session{}, errRefreshExpired
 	case generation > s.Generation: // the database was restored from a backup
 		return Session{}, errBadRefreshToken
-	case generation == s.Generation-1 && a.limits.grace > 0 && isRecent(s.LastUsedAt, now, a.limits.grace):
-		return s, nil
-	case generation < s.Generation:
+	case generation < s.Generation && !inGrace:
 		return Session{}, errRefreshReused
+	case !mayRepeat(s.Asked, scope):
+		return Session{}, errNewScope
+	case inGrace:
+		return s, nil
 	}
 	if err := a.store.RotateSession(ctx, s.ID, generation, now, expiresAt); err != nil {
 		return Session{}, err

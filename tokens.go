@@ -125,6 +125,10 @@ type claims struct {
 	Subject   string
 	SessionID string
 	ClientID  string
+	Scope     string
+	ID        string
+	Issuer    string
+	Audience  audience
 	IssuedAt  float64
 	Expires   float64
 	NotBefore float64
@@ -218,8 +222,10 @@ func (s *signer) parseClaims(payload []byte) (claims, error) {
 			ok = ok && c.SessionID != ""
 		case "client_id":
 			c.ClientID, _ = parseString(m.value) // other programs may put anything there
+		case "scope":
+			c.Scope, _ = parseString(m.value) // the same
 		case "jti":
-			_, ok = parseString(m.value)
+			c.ID, ok = parseString(m.value)
 		case "iat":
 			c.IssuedAt, ok = parseDate(m.value)
 		case "exp":
@@ -238,6 +244,8 @@ func (s *signer) parseClaims(payload []byte) (claims, error) {
 	if c.Subject == "" || !s.acceptsIssuer(issuer) || !s.acceptsAudience(audience) {
 		return c, errBadToken
 	}
+	c.Issuer, _ = parseString(issuer)
+	c.Audience, _ = parseAudience(audience)
 	return c, nil
 }
 

@@ -40,8 +40,8 @@ func newExposedUsers(users []User) map[string]exposedUser {
 type tokenResponse struct {
 	AccessToken  string `json:"access_token"`
 	TokenType    string `json:"token_type"`
-	ExpiresIn    int64  `json:"expires_in"` // seconds
-	RefreshToken string `json:"refresh_token"`
+	ExpiresIn    int64  `json:"expires_in"`              // seconds
+	RefreshToken string `json:"refresh_token,omitempty"` // not for an API key
 
 	// Scope is the scope that was granted, whatever was asked for. It is nil if there is none
 	// and none was asked for: the answer has to name it only if it differs from the request.
@@ -184,7 +184,7 @@ var errUnsupportedGrant = errors.New("unsupported grant type")
 // missing one.
 func parseLogin(f form) (credentials, error) {
 	var bad fieldErrors
-	login := credentials{bad.loginName(f), bad.formText(f, "password")}
+	login := credentials{bad.loginName(f), bad.formText(f, "password"), f.values["scope"]}
 	return login, bad.err()
 }
 
@@ -209,9 +209,8 @@ func (e *fieldErrors) loginName(f form) string {
 	return name
 }
 
-// grantedScope returns the scope for the answer to a login or a refresh: nil if the user has
-// none and none was requested. A refresh may repeat the scope of its login (RFC 6749 §6), and
-// some clients do.
+// grantedScope returns the scope for the answer to a login or a refresh: nil if the session has
+// none and none was requested.
 func grantedScope(granted scopes, f form) *string {
 	if granted == "" && strings.TrimSpace(f.values["scope"]) == "" {
 		return nil

@@ -44,6 +44,20 @@ func BenchmarkReadUsersMe(b *testing.B) {
 	b.ReportMetric(ours.residentMB(b), "MB-after-load")
 }
 
+// BenchmarkVerify compares GET /verify/{scopes} with GET /users/me/, which answers the same
+// question, by the requests that a second of CPU time answers.
+func BenchmarkVerify(b *testing.B) {
+	ours := startQuiet(b, withRoot()...)
+	token := ours.logIn(b, root)
+	me := readMe(ours, token)
+	verify := strings.Replace(me, "/users/me/", "/verify/admin", 1)
+	for b.Loop() {
+		reportPairs(b, "requests/CPU-s", "of-users/me", 20,
+			func() float64 { return ours.perCPU(b, []string{verify}, time.Second) },
+			func() float64 { return ours.perCPU(b, []string{me}, time.Second) })
+	}
+}
+
 // BenchmarkLogin compares logins with the derivation of their keys alone, on
 // all cores.
 func BenchmarkLogin(b *testing.B) {

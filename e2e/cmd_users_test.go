@@ -45,6 +45,9 @@ var commandTests = map[string]func(*testing.T, place){
 	"import by two at once":            testImportsAtOnce,
 	"export":                           testExportFields,
 	"export of what was imported":      testExportImported,
+	"API keys":                         testAPIKeys,
+	"API keys are secret":              testAPIKeySecrecy,
+	"API keys that many make at once":  testAPIKeyRace,
 	"export during registrations":      testExportDuringRegistrations,
 }
 

@@ -76,6 +76,7 @@
 //
 // What the command line does:
 //
+//	cmd_apikeys_test.go      API keys that commands make, at servers and with golang.org/x/oauth2
 //	cmd_events_test.go       commands are events
 //	cmd_export_test.go       users export
 //	cmd_import_test.go       users import: what becomes of good files, also when repeated
@@ -97,7 +98,7 @@
 //	bench_metrics_test.go    GET /users/me/ with and without METRICS_ADDR
 //	bench_migration_test.go  a start with a database from before events
 //	bench_refresh_test.go    refreshes
-//	bench_requests_test.go   GET /users/me/, logins, the start
+//	bench_requests_test.go   GET /users/me/, /verify, logins, the start
 //	bench_stores_test.go     GET /users/me/ on databases
 //
 // What the tests have in common:

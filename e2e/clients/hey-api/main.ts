@@ -26,7 +26,7 @@ const { access_token, refresh_token } = refresh.data;
 const sessions = await readSessions({ auth: access_token, query: { limit: 10 } });
 assert.deepEqual(sessions.data?.map((session) => session.current), [true]);
 
-const revoked = await revokeToken({ body: { token: refresh_token } });
+const revoked = await revokeToken({ body: { token: refresh_token! } });
 assert.deepEqual(revoked.data, {});
 const gone = await readUsersMe({ auth: access_token });
 assert.equal(gone.response?.status, 401);

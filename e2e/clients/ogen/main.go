@@ -60,7 +60,7 @@ func run(ctx context.Context, base, name, password string) error {
 	}
 	refresh, err := client.LoginForAccessToken(ctx, &api.TokenForm{
 		GrantType:    api.NewOptTokenFormGrantType(api.TokenFormGrantTypeRefreshToken),
-		RefreshToken: api.NewOptString(tokens.RefreshToken)})
+		RefreshToken: tokens.RefreshToken.Value})
 	tokens, ok = refresh.(*api.Token)
 	if err != nil || !ok {
 		return fmt.Errorf("refresh: %w, %#v", err, refresh)

@@ -28,7 +28,7 @@ const { access_token, refresh_token } = refresh.data;
 const sessions = await api.GET("/users/me/sessions/", { ...bearer(access_token), params: { query: { limit: 10 } } });
 assert.deepEqual(sessions.data?.map((session) => session.current), [true]);
 
-const revoked = await api.POST("/revoke", { body: { token: refresh_token }, headers });
+const revoked = await api.POST("/revoke", { body: { token: refresh_token! }, headers });
 assert.equal(revoked.response.status, 200);
 const gone = await api.GET("/users/me/", bearer(access_token));
 assert.equal(gone.response.status, 401);

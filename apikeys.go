@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+var (
+	// errStaleKeyLogin means that the login was too long ago to make an API key.
+	errStaleKeyLogin = errors.New("logged in too long ago to make an API key")
+
+	// errNotForKeys means that an operation is for people, not for programs with an API key.
+	errNotForKeys = errors.New("not possible with an API key")
+
+	// errBadScope means that nothing of the scope that a client asks for is granted.
+	errBadScope = errors.New("nothing of the scope is granted")
+)
+
+// maxAPIKeys is how many API keys a user may have.
+const maxAPIKeys = 50
+
+// A keyRequest describes an API key that somebody wants to make.
+type keyRequest struct {
+	Name   string
+	Scopes scopes        // which its owner must have been granted
+	Life   time.Duration // 0: it never expires
+}
+
+// createOwnAPIKey makes an API key of a signed-in user. It returns errStaleKeyLogin if the login was too
+// long ago: a stolen access token must not become a key that outlives it. Its other errors are those
+// of createAPIKey, but errBadToken if the user is gone.
+func (a *accounts) createOwnAPIKey(ctx context.Context, who identity, req keyRequest, from client) (k APIKey, key string, err error) {
+	if !isRecent(who.Session.CreatedAt, a.now(), freshLogin) {
+		return APIKey{}, "", errStaleKeyLogin
+	}
+	k, key, err = a.createAPIKey(ctx, who.User, req, from)
+	return k, key, replaceNotFound(err, errBadToken)
+}
+
+// createAPIKey makes an API key of u. Nobody can learn the key later, because only its hash is stored. It
+// returns errTooMany, or errNotFound if u is gone or disabled.
+func (a *accounts) createAPIKey(ctx context.Context, u User, req keyRequest, by client) (k APIKey, key string, err error) {
+	id, key := newAPIKey()
+	k = APIKey{
+		ID: id, UserID: u.ID, Name: req.Name, Hash: hashAPIKey(key), Scopes: req.Scopes,
+		CreatedAt: storedTime(a.now()),
+	}
+	if req.Life > 0 {
+		k.ExpiresAt = k.CreatedAt.Add(req.Life)
+	}
+	err = a.store.CreateAPIKey(ctx, k, maxAPIKeys)
+	if errors.Is(err, errExists) { // not by chance: a write was carried out twice
+		err = fmt.Errorf("%w: the ID of a new API key is taken", errUnavailable)
+	}
+	if err == nil {
+		err = a.tell(ctx, tokenCreated, u, by, describeAPIKey(k))
+	}
+	if err != nil {
+		return APIKey{}, "", err
+	}
+	return k, key, nil
+}
+
+// describeAPIKey says which key an event is about.
+func describeAPIKey(k APIKey) string { return k.ID + " " + k.Name }
+
+// apiKeysOf returns the API keys of u, oldest first.
+func (a *accounts) apiKeysOf(ctx context.Context, u User) ([]APIKey, error) {
+	return a.store.APIKeys(ctx, u.ID, a.now())
+}
+
+// deleteAPIKey deletes an API key of u, or returns errNotFound.
+func (a *accounts) deleteAPIKey(ctx context.Context, u User, id string, by client) error {
+	if !isAPIKeyID(id) {
+		return errNotFound
+	}
+	_, k, err := a.store.UserByAPIKey(ctx, id)
+	if err == nil && k.UserID != u.ID {
+		err = errNotFound
+	}
+	if err != nil {
+		return err
+	}
+	if err := a.store.DeleteAPIKey(ctx, u.ID, id); err != nil {
+		return err
+	}
+	return a.tell(ctx, tokenDeleted, u, by, describeAPIKey(k))
+}
+
+// deleteAPIKeys deletes all API keys of u, and returns how many.
+func (a *accounts) deleteAPIKeys(ctx context.Context, u User, by client) (int, error) {
+	n, err := a.store.DeleteAPIKeys(ctx, u.ID)
+	if err != nil {
+		return 0, err
+	}
+	return n, a.tell(ctx, tokenDeleted, u, by, "all API keys")
+}
+
+// tell notes what users do to their own account, and records what others do to it.
+func (a *accounts) tell(ctx context.Context, event string, u User, by client, detail string) error {
+	if by.Actor != "" {
+		return a.record(ctx, a.events.newEvent(event, u, by, detail))
+	}
+	a.events.note(ctx, event, u, by, detail)
+	return nil
+}
+
+// issueToKey returns an access token for a program with an API key (RFC 6749 §4.4). It ends with the
+// key. It has the scopes that are asked for, or if there are none all of the key's; errBadScope means
+// that none of them is granted. There is no refresh token: the key is good for more.
+func (a *accounts) issueToKey(who identity, asked []string) (issuedTokens, error) {
+	granted := who.Scopes
+	if len(asked) > 0 {
+		granted = granted.only(asked)
+		if granted == "" {
+			return issuedTokens{}, errBadScope
+		}
+	}
+	now, left := a.now(), a.tokens.ttl
+	if end := who.Key.ExpiresAt; !end.IsZero() {
+		left = min(left, end.Sub(now))
+	}
+	life := max(1, time.Duration(wholeSeconds(left))) * time.Second // clients take 0 for "never expires"
+	access, err := a.tokens.createAccessToken(grant{User: who.User, Scopes: granted, ClientID: who.Key.ID}, now, now.Add(life))
+	return issuedTokens{AccessToken: access, Life: life, Scopes: granted}, err
+}

@@ -1,0 +1,172 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+)
+
+var aKeyLine = regexp.MustCompile(`^lk_([A-Z2-7]{16})_([A-Z2-7]{26})\n$`)
+
+// An apiKey is a key that the command line has made.
+type apiKey struct{ text, id, secret string }
+
+// addKey makes an API key of a user, with flags such as "-scope", "read".
+func (p place) addKey(t testing.TB, username string, flags ...string) apiKey {
+	t.Helper()
+	got := p.command(append([]string{"apikeys", "add", username, "-name", "a job"}, flags...)...).run(t)
+	checkDone(t, got)
+	m := aKeyLine.FindStringSubmatch(got.stdout)
+	if m == nil || got.stderr != "" {
+		t.Fatalf("%q, %q; want a key and nothing else", got.stdout, got.stderr)
+	}
+	return apiKey{strings.TrimSpace(got.stdout), m[1], m[2]}
+}
+
+// tokenFor asks for an access token with a key.
+func (s *server) tokenFor(t testing.TB, key apiKey) answer {
+	t.Helper()
+	body := url.Values{"grant_type": {"client_credentials"}, "client_id": {key.id}, "client_secret": {key.text}}
+	return s.do(t, "POST", "/token", body.Encode(), formType)
+}
+
+// testAPIKeys: what a command makes and revokes is good, and no longer, at two servers that know
+// nothing of it.
+func testAPIKeys(t *testing.T, p place) {
+	first, second := p.start(t), p.start(t)
+	checkDone(t, p.command("users", "add", "robot", "-service", "-scope", "read").run(t))
+	key, other := p.addKey(t, "robot", "-scope", "read"), p.addKey(t, "robot", "-days", "never")
+	var tokens []string
+	for _, s := range []*server{first, second} {
+		checkMe(t, s.me(t, key.text), "robot")
+		token := s.tokenFor(t, key).token()
+		checkMe(t, first.me(t, token), "robot")
+		checkMe(t, second.me(t, token), "robot")
+		checkProblem(t, s.authorized(t, "GET", "/users/me/keys/", "", key.text), 403, "Not possible with an API key")
+		checkProblem(t, s.do(t, "POST", "/token", loginForm("robot"), formType), 401, "Incorrect username or password")
+		tokens = append(tokens, token)
+	}
+	if got := p.must(t, "apikeys", "list", "robot"); !strings.Contains(got, time.Now().UTC().Format("2006-01-02")) || strings.Contains(got, key.secret) || !strings.Contains(got, other.id) {
+		t.Errorf("the list is\n%s", got)
+	}
+	p.must(t, "apikeys", "revoke", "robot", key.id)
+	for _, s := range []*server{first, second} {
+		for _, gone := range append(tokens, key.text) {
+			checkProblem(t, s.me(t, gone), 401, "Could not validate credentials")
+		}
+		if a := s.tokenFor(t, key); a.StatusCode != 401 || !strings.Contains(a.body, `"error":"invalid_client"`) {
+			t.Errorf("a token for a key that is revoked: %d %s", a.StatusCode, a.body)
+		}
+		checkMe(t, s.me(t, other.text), "robot")
+	}
+	p.must(t, "users", "disable", "robot")
+	checkProblem(t, second.me(t, other.text), 401, "Could not validate credentials")
+	p.must(t, "users", "enable", "robot")
+	checkMe(t, first.me(t, other.text), "robot")
+	p.must(t, "users", "delete", "robot", "-yes")
+	checkProblem(t, second.me(t, other.text), 401, "Could not validate credentials")
+	checkFailed(t, p.command("apikeys", "list", "robot").run(t), 1, `there is no user "robot"`)
+}
+
+// testAPIKeySecrecy: a key is in no log, list, export or event.
+func testAPIKeySecrecy(t *testing.T, p place) {
+	s := p.start(t, "LOG_LEVEL=debug")
+	p.add(t, "alice", "-scope", "admin")
+	key := p.addKey(t, "alice", "-scope", "admin")
+	token := s.signIn(t, "alice").Access
+	s.me(t, key.text)
+	s.me(t, key.text+"x")
+	s.tokenFor(t, key)
+	s.do(t, "GET", "/users/me/", "", "Authorization: Basic "+key.text)
+	answers := s.authorized(t, "GET", "/users/me/keys/", "", token).body + s.authorized(t, "GET", "/events/", "", token).body + s.authorized(t, "GET", "/users/alice/", "", key.text).body
+	if !strings.Contains(answers, key.id) || strings.Contains(answers, key.secret) {
+		t.Errorf("the answers %s; want the ID without the secret", answers)
+	}
+	for _, args := range [][]string{{"apikeys", "list", "alice"}, {"apikeys", "list", "alice", "-json"}, {"users", "export"}, {"events"}} {
+		checkUnprinted(t, p.command(args...).run(t), key.secret)
+	}
+	s.events(t, "request")
+	if log := s.log.String(); strings.Contains(log, key.secret) {
+		t.Error("the log has the key")
+	}
+}
+
+// testAPIKeyRace: commands and a server make keys at once, and there are never more than 50.
+func testAPIKeyRace(t *testing.T, p place) {
+	s := p.startUnthrottled(t)
+	p.add(t, "alice")
+	token := s.signIn(t, "alice").Access
+	var all sync.WaitGroup
+	for range 60 {
+		all.Go(func() {
+			if a := s.authorized(t, "POST", "/users/me/keys/", `{"name":"a"}`, token); a.StatusCode != 200 && a.StatusCode != 400 {
+				t.Errorf("%d %s", a.StatusCode, a.body)
+			}
+		})
+	}
+	for range 3 {
+		all.Go(func() { p.command("apikeys", "add", "alice", "-name", "b").run(t) })
+	}
+	all.Wait()
+	var list []struct{ ID string }
+	if a := s.authorized(t, "GET", "/users/me/keys/", "", token); json.Unmarshal([]byte(a.body), &list) != nil || len(list) != 50 {
+		t.Errorf("%d keys; want 50", len(list))
+	}
+	checkFailed(t, p.command("apikeys", "add", "alice", "-name", "b").run(t), 1, "has 50 API keys already")
+	if got := p.must(t, "apikeys", "revoke", "alice", "-all"); got != "revoked 50 API keys of \"alice\"\n" {
+		t.Errorf("revoked: %q", got)
+	}
+}
+
+// TestClientCredentials gets tokens with a client that many programs use, and lets it get the next by
+// itself.
+func TestClientCredentials(t *testing.T) {
+	t.Parallel()
+	p := inFile(t)
+	s := p.start(t)
+	p.add(t, "alice", "-scope", "a", "-scope", "b")
+	key := p.addKey(t, "alice", "-scope", "a", "-scope", "b")
+	for name, style := range map[string]oauth2.AuthStyle{
+		"that finds out how to say who it is": oauth2.AuthStyleAutoDetect,
+		"that says so in a header":            oauth2.AuthStyleInHeader,
+		"that says so in the form":            oauth2.AuthStyleInParams,
+	} {
+		t.Run("a client "+name, func(t *testing.T) {
+			ctx := context.WithValue(t.Context(), oauth2.HTTPClient, s.client)
+			cfg := clientcredentials.Config{ClientID: key.id, ClientSecret: key.text, TokenURL: s.url + "/token", Scopes: []string{"a", "c"}, AuthStyle: style}
+			token, err := cfg.Token(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if left := time.Until(token.Expiry); left < 28*time.Minute || left > 30*time.Minute || token.Type() != "Bearer" || token.RefreshToken != "" || token.Extra("scope") != "a" {
+				t.Errorf("the token %+v, with the scope %v", token, token.Extra("scope"))
+			}
+			resp, err := cfg.Client(ctx).Get(s.url + "/users/me/")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if resp.Body.Close(); resp.StatusCode != 200 {
+				t.Errorf("with its token: %d", resp.StatusCode)
+			}
+			cfg.ClientSecret = key.text[:40] + "AAAAA"
+			if _, err := cfg.Token(ctx); err == nil || !strings.Contains(err.Error(), "invalid_client") {
+				t.Errorf("with a wrong key: %v; want invalid_client", err)
+			}
+			if style != oauth2.AuthStyleInParams {
+				return
+			}
+			cfg.ClientSecret, cfg.Scopes = key.text, []string{"c"}
+			if _, err := cfg.Token(ctx); err == nil || !strings.Contains(err.Error(), "invalid_scope") {
+				t.Errorf("with a scope of others: %v; want invalid_scope", err)
+			}
+		})
+	}
+}

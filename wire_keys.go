@@ -1,0 +1,137 @@
+package main
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// keyFacts are what users see of an API key at any time.
+type keyFacts struct {
+	ID        string     `json:"id"`
+	Name      string     `json:"name"`
+	Scope     scopes     `json:"scope"`
+	CreatedAt time.Time  `json:"created_at"`
+	ExpiresAt *time.Time `json:"expires_at"` // nil: never
+}
+
+func newKeyFacts(k APIKey) keyFacts {
+	return keyFacts{k.ID, k.Name, k.Scopes, k.CreatedAt, filledTime(k.ExpiresAt)}
+}
+
+// filledTime returns nil for the zero time.
+func filledTime(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+// A createdKey is what users see of an API key once.
+type createdKey struct {
+	keyFacts
+	Key string `json:"key"`
+}
+
+// A listedKey is what users see of an API key in a list.
+type listedKey struct {
+	keyFacts
+	LastUsedAt *time.Time `json:"last_used_at"` // to the hour; nil: not yet
+}
+
+func newListedKey(k APIKey) listedKey { return listedKey{newKeyFacts(k), filledTime(k.LastUsedAt)} }
+
+func newKeyList(keys []APIKey) []listedKey {
+	list := make([]listedKey, 0, len(keys))
+	for _, k := range keys {
+		list = append(list, newListedKey(k))
+	}
+	return list
+}
+
+// Limits on what people may choose for an API key.
+const (
+	maxKeyName     = 100 // code points
+	defaultKeyDays = 90
+	maxKeyDays     = 366
+)
+
+// parseKeyRequest reads the members of a new API key, for somebody who may do what is granted. It reports
+// every wrong field, as fieldErrors. Unknown members are wrong: a misspelt "expires_in_day" must not
+// become a key that lives longer than was meant.
+func parseKeyRequest(members []member, granted scopes) (keyRequest, error) {
+	var bad fieldErrors
+	fields := memberValues(members)
+	for _, m := range members {
+		switch m.name {
+		case "name", "scope", "expires_in_days":
+		default:
+			bad.add(m.name, extraForbidden())
+		}
+	}
+	k := keyRequest{Scopes: bad.keyScope(fields, granted), Life: bad.keyLife(fields)}
+	if name, ok := bad.requiredString(fields, "name"); ok {
+		k.Name = name
+		bad.add("name", checkKeyName(name))
+	}
+	return k, bad.err()
+}
+
+// checkKeyName returns what is wrong with the name of an API key, or nil.
+func checkKeyName(name string) *fieldError {
+	if bad := checkLength(name, 1, maxKeyName); bad != nil {
+		return bad
+	}
+	if strings.ContainsFunc(name, unicode.IsControl) || strings.TrimFunc(name, isAroundName) != name {
+		return valueError("the name must not contain control characters, nor begin or end with white space")
+	}
+	return nil
+}
+
+// keyScope returns the scopes of a new API key, none by default.
+func (e *fieldErrors) keyScope(fields map[string]json.RawMessage, granted scopes) scopes {
+	text, ok := e.optionalString(fields, "scope")
+	if !ok {
+		return ""
+	}
+	wanted, err := newScopes(strings.Fields(text)...)
+	if err == nil {
+		err = granted.allow(wanted)
+	}
+	if err != nil {
+		e.add("scope", valueError(err.Error()))
+	}
+	return wanted
+}
+
+// keyLife returns how long a new API key lives. A null is wrong, because it could be meant as "for
+// ever".
+func (e *fieldErrors) keyLife(fields map[string]json.RawMessage) time.Duration {
+	days := defaultKeyDays
+	if value, ok := fields["expires_in_days"]; ok {
+		var err error
+		if days, err = strconv.Atoi(string(value)); err != nil {
+			e.add("expires_in_days", &fieldError{Type: "int_type", Msg: "Input should be a valid integer"})
+			return 0
+		}
+		e.add("expires_in_days", checkKeyDays(days))
+	}
+	return time.Duration(days) * day
+}
+
+// checkKeyDays returns what is wrong with the life of an API key in days, or nil.
+func checkKeyDays(days int) *fieldError {
+	switch {
+	case days < 1:
+		return &fieldError{Type: "greater_than_equal", Msg: "Input should be greater than or equal to 1", Ctx: map[string]any{"ge": 1}}
+	case days > maxKeyDays:
+		return &fieldError{
+			Type: "less_than_equal",
+			Msg:  "Input should be less than or equal to " + strconv.Itoa(maxKeyDays),
+			Ctx:  map[string]any{"le": maxKeyDays},
+		}
+	}
+	return nil
+}
