@@ -254,9 +254,11 @@ func checkNotes(t *testing.T, a answer, token jwt) {
 // of the one before.
 func TestServicesRotation(t *testing.T) {
 	t.Parallel()
-	settings := []string{"ALGORITHM=ES256", "SECRET_KEY=" + aKey, "DATABASE_URL=sqlite:" + filepath.Join(t.TempDir(), "users.db")}
-	s := startIssuer(t, settings...)
-	before := s.logIn(t, "alice")
+	settings := withRoot("ALGORITHM=ES256", "SECRET_KEY="+aKey, "DATABASE_URL=sqlite:"+filepath.Join(t.TempDir(), "users.db"))
+	socket, addr := listenerFile(t, "127.0.0.1:0")
+	s := startIssuerOn(t, socket, addr, settings...)
+	s.setScopes(t, root, "admin", "read")
+	before := s.logIn(t, root)
 	services := make(map[string]*server)
 	for _, name := range []string{"oidc", "keyfunc"} {
 		services[name] = startService(t, s, serviceExample{name, goService(name)})
@@ -266,10 +268,10 @@ func TestServicesRotation(t *testing.T) {
 		t.Fatalf("keys rotate: %d %s", o.code, o.stderr)
 	}
 	s.stop(t)
-	s = start(t, append(settings, "ADDR="+s.addr, "ISSUER="+s.url, "AUDIENCE="+audience)...)
+	s = startIssuerOn(t, socket, addr, settings...)
 	var after string
 	waitFor(t, "the new key to sign", func() bool {
-		after = s.logIn(t, "alice")
+		after = s.logIn(t, root)
 		return readJWT(t, after).header["kid"] != readJWT(t, before).header["kid"]
 	})
 	for name, service := range services {

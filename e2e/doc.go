@@ -14,6 +14,7 @@
 //	api_clients_test.go      generated clients and OAuth libraries; see clients/
 //	api_docs_test.go         the documentation page in a browser
 //	api_events_test.go       what happened: for administrators, and for oneself
+//	api_keyclients_test.go   API keys of programs, also with OAuth libraries of others
 //	api_logout_test.go       revocation
 //	api_oauth_test.go        golang.org/x/oauth2
 //	api_ownevents_test.go    events of one's own; floods, odd clients
@@ -28,6 +29,7 @@
 //	edge_cors_test.go        pages of other origins, in a browser, too
 //	edge_crowds_test.go      many slow, idle or half-closed clients at once
 //	edge_flood_test.go       floods of logins and registrations
+//	edge_forwardauth_test.go proxies that ask before they pass a request on; see ../examples/
 //	edge_nginx_test.go       behind nginx
 //	edge_routes_test.go      paths, methods, targets
 //	edge_slow_test.go        one slow client

@@ -6,9 +6,28 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
+
+// readExample returns a file of examples/ with other addresses. Each must be in it.
+func readExample(t testing.TB, path string, addresses map[string]string) string {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join("../examples", path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(raw)
+	for from, to := range addresses {
+		if !strings.Contains(text, from) {
+			t.Fatalf("%s does not have %s", path, from)
+		}
+		text = strings.ReplaceAll(text, from, to)
+	}
+	return text
+}
 
 // audience is that of the service of the examples.
 const audience = "notes"
@@ -17,13 +36,21 @@ const audience = "notes"
 // The user alice may read, bob may not.
 func startIssuer(t testing.TB, settings ...string) *server {
 	t.Helper()
-	addr := freeAddress(t).String()
-	s := start(t, append(withRoot("ADDR="+addr, "ISSUER=http://"+addr, "AUDIENCE="+audience), settings...)...)
+	file, addr := listenerFile(t, "127.0.0.1:0")
+	s := startIssuerOn(t, file, addr, withRoot(settings...)...)
+	file.Close() // who comes when the server has gone is refused
 	s.register(t, "alice")
 	s.register(t, "bob")
 	s.setScopes(t, "alice", "read")
 	s.setScopes(t, "bob", "reader", "write")
 	return s
+}
+
+// startIssuerOn starts such a server on a socket.
+func startIssuerOn(t testing.TB, socket *os.File, addr string, settings ...string) *server {
+	t.Helper()
+	env := append([]string{"ISSUER=http://" + addr, "AUDIENCE=" + audience}, settings...)
+	return startAs(t, invocation{under: oneSocket, files: []*os.File{socket}, env: env})
 }
 
 // setScopes lets root give a user these scopes, and no others.
@@ -75,6 +102,23 @@ func publicPEM(t testing.TB, k key) string {
 	return pemText(t, "PUBLIC KEY", der, err)
 }
 
+// An echo is a request as a service behind a proxy sees it.
+type echo struct {
+	Method string      `json:"method"`
+	Header http.Header `json:"header"`
+	Size   int64       `json:"size"` // of the body
+}
+
+// echoed returns the request to which a is the answer.
+func (a answer) echoed(t testing.TB) echo {
+	t.Helper()
+	var e echo
+	if err := json.Unmarshal([]byte(a.body), &e); err != nil || a.StatusCode != http.StatusOK {
+		t.Fatalf("got %d %.300s, %v; want the service's answer", a.StatusCode, a.body, err)
+	}
+	return e
+}
+
 // at returns s as somebody sees it who comes by another address.
 func (s *server) at(addr net.Addr) *server {
 	other := *s
@@ -93,4 +137,9 @@ func checkCode(t testing.TB, a answer, status int) {
 	if challenge := a.Header.Get("WWW-Authenticate"); a.StatusCode == http.StatusUnauthorized && !strings.HasPrefix(challenge, "Bearer") {
 		t.Errorf("401 with the challenge %q; want Bearer", challenge)
 	}
+}
+
+// basic is the header of HTTP Basic.
+func basic(name, password string) string {
+	return "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+password))
 }
