@@ -72,6 +72,7 @@
 //	ops_ready_test.go        ready: servers that start, stop, hang or lose their database
 //	ops_rolling_test.go      two servers that are replaced under load
 //	ops_seccomp_test.go      a filter of system calls
+//	ops_services_test.go     the shell lines of docs/your-own-services.md
 //	ops_settings_test.go     settings that only the running program shows
 //	ops_soak_test.go         mixed traffic for long: is memory flat?
 //	ops_systemd_test.go      sockets of systemd, and what it is told
