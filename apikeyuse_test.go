@@ -26,8 +26,8 @@ func TestKeyOperations(t *testing.T) {
 		for _, op := range operations(edgeSettings{}, s.acc) {
 			method, path, _ := strings.Cut(strings.TrimSuffix(op.pattern, "{$}"), " ")
 			path = strings.NewReplacer("{username}", "nobody", "{id}", id).Replace(path)
-			if s.do(method, path, "", "Content-Type: application/json").status != 401 {
-				continue // everybody may do it
+			if op.pattern == "POST /introspect" || s.do(method, path, "", "Content-Type: application/json").status != 401 {
+				continue // everybody may do it, or it takes a form
 			}
 			for what, credential := range map[string]string{"key": key, "token": token} {
 				got := s.as(pair{access: credential}, method, path, `{}`)

@@ -300,12 +300,14 @@ func (o oldSessions) endOthers(ctx context.Context, userID int64, keep string) e
 	})
 }
 
+// insertOldSession is insertSession of schema version 3.
+var insertOldSession = writing(`
+	INSERT INTO sessions (id, user_id, epoch, created_at, last_used_at, expires_at, ip, user_agent)
+	SELECT $1, id, session_epoch, $2, $3, $4, '', '' FROM users WHERE id = $5`)
+
 func (o oldSessions) begin(ctx context.Context, s Session) error {
 	return o.write(ctx, func(ctx context.Context) error {
-		_, err := o.schemaDB.ExecContext(ctx, `
-			INSERT INTO sessions (id, user_id, epoch, created_at, last_used_at, expires_at, ip, user_agent)
-			SELECT $1, id, session_epoch, $2, $3, $4, '', '' FROM users WHERE id = $5`,
-			s.ID, s.CreatedAt.UnixMicro(), s.LastUsedAt.UnixMicro(), s.ExpiresAt.UnixMicro(), s.UserID)
+		_, err := o.exec(ctx, insertOldSession, s.ID, s.CreatedAt.UnixMicro(), s.LastUsedAt.UnixMicro(), s.ExpiresAt.UnixMicro(), s.UserID)
 		return err
 	})
 }

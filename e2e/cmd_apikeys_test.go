@@ -16,11 +16,11 @@ import (
 
 var aKeyLine = regexp.MustCompile(`^lk_([A-Z2-7]{16})_([A-Z2-7]{26})\n$`)
 
-// An apiKey is a key that the command line has made.
-type apiKey struct{ text, id, secret string }
+// A printedKey is a key that the command line has made.
+type printedKey struct{ text, id, secret string }
 
 // addKey makes an API key of a user, with flags such as "-scope", "read".
-func (p place) addKey(t testing.TB, username string, flags ...string) apiKey {
+func (p place) addKey(t testing.TB, username string, flags ...string) printedKey {
 	t.Helper()
 	got := p.command(append([]string{"apikeys", "add", username, "-name", "a job"}, flags...)...).run(t)
 	checkDone(t, got)
@@ -28,11 +28,11 @@ func (p place) addKey(t testing.TB, username string, flags ...string) apiKey {
 	if m == nil || got.stderr != "" {
 		t.Fatalf("%q, %q; want a key and nothing else", got.stdout, got.stderr)
 	}
-	return apiKey{strings.TrimSpace(got.stdout), m[1], m[2]}
+	return printedKey{strings.TrimSpace(got.stdout), m[1], m[2]}
 }
 
 // tokenFor asks for an access token with a key.
-func (s *server) tokenFor(t testing.TB, key apiKey) answer {
+func (s *server) tokenFor(t testing.TB, key printedKey) answer {
 	t.Helper()
 	body := url.Values{"grant_type": {"client_credentials"}, "client_id": {key.id}, "client_secret": {key.text}}
 	return s.do(t, "POST", "/token", body.Encode(), formType)
@@ -128,7 +128,7 @@ func testAPIKeyRace(t *testing.T, p place) {
 
 // TestClientCredentials gets tokens with a client that many programs use, and lets it get the next by
 // itself.
-func TestClientCredentials(t *testing.T) {
+func TestClientCredentialsLibrary(t *testing.T) {
 	t.Parallel()
 	p := inFile(t)
 	s := p.start(t)

@@ -12,15 +12,21 @@
 //	api_adminchanges_test.go what administrators do to other users
 //	api_adminusers_test.go   GET /users/: search and pages
 //	api_clients_test.go      generated clients and OAuth libraries; see clients/
+//	api_credentials_test.go  API keys that are exchanged for tokens
 //	api_docs_test.go         the documentation page in a browser
 //	api_events_test.go       what happened: for administrators, and for oneself
+//	api_forgery_test.go      tokens that nobody here has signed, in every mode
+//	api_introspect_test.go   introspection
 //	api_keyclients_test.go   API keys of programs, also with OAuth libraries of others
+//	api_keylimits_test.go    what is no API key, and what no API key can do
+//	api_keys_test.go         API keys, on every store
 //	api_logout_test.go       revocation
 //	api_oauth_test.go        golang.org/x/oauth2
 //	api_ownevents_test.go    events of one's own; floods, odd clients
 //	api_services_test.go     services that verify tokens themselves; see ../examples/
 //	api_sessions_test.go     sessions and refresh tokens, on every store
 //	api_throttle_test.go     limits on guessing, on every store
+//	api_verify_test.go       /verify, where proxies ask
 //
 // What HTTP itself can do to a server:
 //
@@ -35,12 +41,14 @@
 //	edge_slow_test.go        one slow client
 //	edge_smuggling_test.go   requests that two readers could take apart differently
 //	edge_tls_test.go         TLS and HTTP/2
+//	edge_wellknown_test.go   key sets, and what a server says of itself
 //	edge_wire_test.go        malformed requests, byte by byte
 //
 // Where the users live:
 //
 //	store_cuts_test.go          PostgreSQL: connections cut at every point of a request
 //	store_events_test.go        events: replicas, kill -9, a table that is locked or gone
+//	store_keys_test.go          PostgreSQL: keys, also in an outage; a rotation under load
 //	store_network_test.go       PostgreSQL: a network that loses, delays and says nothing
 //	store_outage_test.go        PostgreSQL: a server that goes away, and a failover
 //	store_pgbouncer_test.go     PostgreSQL behind PgBouncer
@@ -61,18 +69,20 @@
 //	ops_deploy_test.go       the units of deploy/ under systemd
 //	ops_drain_test.go        a stop with a delay
 //	ops_haproxy_test.go      a rolling restart behind HAProxy
-//	ops_image_test.go        the Containerfile, and the manifests; see manifests/
+//	ops_image_test.go        the Containerfile, the manifests, and the example of Envoy; see manifests/
 //	ops_keys_test.go         algorithms, and keys that rotate
 //	ops_life_test.go         start, command line, stop
 //	ops_log_test.go          the log when nobody reads it, and in a flood
 //	ops_metrics_test.go      what METRICS_ADDR serves, and when
 //	ops_moving_test.go       moving in by the recipes of docs/moving-in.md; see moving/
+//	ops_pastes_test.go       the shell lines of docs/your-own-services.md
 //	ops_prometheus_test.go   a Prometheus that scrapes; alerts and the dashboard; see metrics/
 //	ops_readme_test.go       the commands and the JavaScript of README.md and docs/
 //	ops_ready_test.go        ready: servers that start, stop, hang or lose their database
+//	ops_ring_test.go         rings of keys that a server finds, and what it adds to them
 //	ops_rolling_test.go      two servers that are replaced under load
 //	ops_seccomp_test.go      a filter of system calls
-//	ops_services_test.go     the shell lines of docs/your-own-services.md
+//	ops_services_test.go     services and their keys: commands, secrets, replicas, narrowed sessions
 //	ops_settings_test.go     settings that only the running program shows
 //	ops_soak_test.go         mixed traffic for long: is memory flat?
 //	ops_systemd_test.go      sockets of systemd, and what it is told
@@ -86,6 +96,7 @@
 //	cmd_importfaults_test.go users import: Ctrl-C, kill -9, a full disk, a server beside it
 //	cmd_importfiles_test.go  users import: files of other kinds, line ends, dumps, dry runs
 //	cmd_importlines_test.go  users import: bad lines and their report
+//	cmd_keys_test.go         keys rotate and list
 //	cmd_line_test.go         wrong usage, stores that cannot be used, completion
 //	cmd_list_test.go         users list
 //	cmd_passwords_test.go    passwords on standard input
@@ -107,6 +118,7 @@
 // What the tests have in common:
 //
 //	admin_test.go            administrators, and what they are shown
+//	apikey_test.go           API keys, and what they are exchanged for
 //	browser_test.go          Chromium
 //	conn_test.go             a connection, byte by byte
 //	example_test.go          what is in examples/, and tokens for it
@@ -120,6 +132,7 @@
 //	proxy_test.go            a TCP proxy that cuts, delays and swallows
 //	record_test.go           the log of a server, and the search for secrets in it
 //	request_test.go          requests, and what must be true of every answer
+//	ring_test.go             keys as services see them, and rings in a database
 //	server_test.go           builds and runs the program
 //	terminal_test.go         a pseudo-terminal with a command on it
 //	tool_test.go             other programs

@@ -138,8 +138,3 @@ func checkCode(t testing.TB, a answer, status int) {
 		t.Errorf("401 with the challenge %q; want Bearer", challenge)
 	}
 }
-
-// basic is the header of HTTP Basic.
-func basic(name, password string) string {
-	return "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+password))
-}

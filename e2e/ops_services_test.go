@@ -1,57 +1,287 @@
 package e2e
 
 import (
-	"os"
-	"path/filepath"
+	"fmt"
+	"net/url"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 )
 
-// TestReadmeServices pastes the lines of docs/your-own-services.md into a shell.
-func TestReadmeServices(t *testing.T) {
+// TestServiceUsers: nobody can log in as a service, in the time that a wrong password takes.
+func TestServiceUsers(t *testing.T) {
 	t.Parallel()
-	const page = "docs/your-own-services.md"
-	dir := t.TempDir()
-	if err := os.Symlink(program, filepath.Join(dir, "latchkey")); err != nil {
-		t.Fatal(err)
+	p := inFile(t)
+	s, admin := p.startWithRoot(t)
+	checkDone(t, p.command("users", "add", "robot", "-service", "-scope", "read").run(t))
+	s.register(t, "alice")
+	made := p.command("apikeys", "add", "robot", "-name", "gateway", "-scope", "read").run(t)
+	checkDone(t, made)
+	k := keyIn(t, made.stdout)
+	checkVerified(t, s.verify(t, "/verify/read", k.Key), "robot")
+	for _, guess := range []string{"", " ", password, k.Key, k.ID, "\x00", "robot", "*", "!"} {
+		login := url.Values{"username": {"robot"}, "password": {guess}}.Encode()
+		a := s.do(t, "POST", "/token", login, formType)
+		if a.StatusCode != 401 && (guess != "" || a.StatusCode != 422) {
+			t.Errorf("a login with %q: %d %s; want 401", guess, a.StatusCode, a.body)
+		}
 	}
-	socket, addr := listenerFile(t, "localhost:0")
-	names := []string{"DATABASE_URL", "SECRET_KEY", "ALGORITHM", "ISSUER", "AUDIENCE", "ACCESS_TOKEN_EXPIRE_MINUTES"}
-	setUp := "cd " + dir
-	out := shell(t, setUp, readBlock(t, page, "Setting it up", "sh", addr), "printenv "+strings.Join(names, " "))
-	values := strings.Fields(out)
-	if len(values) != len(names) {
-		t.Fatalf("the settings are %q", values)
+	jwt := s.exchange(t, k).Access
+	for _, token := range []string{k.Key, jwt} {
+		checkProblem(t, s.authorized(t, "POST", "/users/me/password", change("", nextPassword), token), 403, notWithKey)
+		checkMe(t, s.me(t, token), "robot")
 	}
-	var env []string
-	for i, name := range names {
-		env = append(env, name+"="+values[i])
-		setUp += "\nexport " + name + "=" + values[i]
+	var times [2][]time.Duration
+	for range 9 {
+		for i, name := range []string{"robot", "alice"} {
+			begin := time.Now()
+			checkProblem(t, s.do(t, "POST", "/token", guessForm(name), formType), 401, "Incorrect username or password")
+			times[i] = append(times[i], time.Since(begin))
+		}
 	}
-	startAs(t, invocation{under: oneSocket, files: []*os.File{socket}, env: env, dir: dir})
+	slices.Sort(times[0])
+	slices.Sort(times[1])
+	if ratio := times[0][4].Seconds() / times[1][4].Seconds(); ratio < 0.7 || ratio > 1.4 {
+		t.Errorf("a login as the service takes %.2f times as long as one with a wrong password", ratio)
+	}
+	checkStatus(t, s.authorized(t, "GET", userPath("robot"), "", admin), 200)
+	checkDone(t, p.command("users", "disable", "robot").run(t))
+	checkKeyDead(t, s, admin, k, jwt)
+}
 
-	lines := []string{setUp}
-	for _, heading := range []string{"Setting it up", "The service asks", "API keys for jobs", "Changing keys", "Services that read a file"} {
-		blocks := readBlocks(t, page, heading, "sh", addr)
-		if heading == "Setting it up" {
-			blocks = blocks[1:] // the first has run
+// keyIn is the key that a command has printed.
+func keyIn(t testing.TB, text string) apiKey {
+	t.Helper()
+	for _, word := range strings.Fields(text) {
+		if parts := aKeyText.FindStringSubmatch(word); parts != nil {
+			return apiKey{ID: parts[1], Key: parts[0]}
 		}
-		lines = append(lines, blocks...)
 	}
-	out = shell(t, append(lines, "cat jwks.json keys.pem")...)
-	for text, want := range map[string]int{
-		`"kty":"EC"`:                    3, // at once, and both after the rotation
-		`"jwks_uri":"http://` + addr:    1,
-		`{"active":true,"scope":"read"`: 1,
-		"HTTP/1.1 200 OK":               1, // at /verify
-		"Remote-User: ada\r\n":          1,
-		`"access_token":"`:              1,
-		"HTTP/1.1 204 ":                 1,
-		"signs from ":                   1,
-		"BEGIN PUBLIC KEY":              2,
+	t.Fatalf("%q; want a key in it", text)
+	return apiKey{}
+}
+
+// TestKeyCommands: apikeys list and revoke, beside a server.
+func TestKeyCommands(t *testing.T) {
+	t.Parallel()
+	p := inFile(t)
+	s, admin := p.startWithRoot(t)
+	p.add(t, "alice", "-scope", "read")
+	alice := s.logIn(t, "alice")
+	made := s.makeKey(t, alice, `{"name":"by the API","scope":"read"}`)
+	never := keyIn(t, p.must(t, "apikeys", "add", "alice", "-name", "for ever", "-days", "never"))
+	list := p.command("apikeys", "list", "alice").run(t)
+	checkDone(t, list)
+	for _, word := range []string{made.ID, "by the API", never.ID, "for ever", "never"} {
+		if !strings.Contains(list.stdout, word) {
+			t.Errorf("the list is %q; want %q in it", list.stdout, word)
+		}
+	}
+	checkUnprinted(t, list, made.Key, never.Key, made.Key[20:], never.Key[20:])
+	for _, l := range s.keys(t, alice) {
+		if l.ID == never.ID && (l.ExpiresAt != nil || l.Name != "for ever") {
+			t.Errorf("%+v; want a key that never expires", l)
+		}
+	}
+	if in := s.introspect(t, admin, never.Key).active(t); in.Exp != 0 || in.ClientID != never.ID {
+		t.Errorf("introspection says %+v of a key that never expires", in)
+	}
+	for _, args := range [][]string{
+		{"add", "alice", "-name", "x", "-scope", "write"}, {"add", "nobody", "-name", "x"}, {"add", "alice", "-name", "x", "-days", "0"}, {"add", "alice", "-name", "x", "-days", "367"},
+		{"add", "alice", "-name", "x", "-scope", "a b c\n"}, {"add", "alice", "-name", "a\nb"}, {"add"}, {"revoke", "alice", "AAAAAAAAAAAAAAAA"}, {"revoke", "nobody", made.ID}, {"revoke", root, made.ID}, {"list", "nobody"},
 	} {
-		if n := strings.Count(out, text); n != want {
-			t.Errorf("%q is there %d times; want %d; the lines print\n%s", text, n, want, out)
+		if got := p.command(append([]string{"apikeys"}, args...)...).run(t); got.code != 1 && got.code != 2 {
+			t.Errorf("apikeys %q: %d %s%s; want a refusal", args, got.code, got.stdout, got.stderr)
 		}
 	}
+	if n := len(s.keys(t, alice)); n != 2 {
+		t.Errorf("%d keys; want 2", n)
+	}
+	checkVerified(t, s.verify(t, "/verify/read", made.Key), "alice")
+	p.must(t, "apikeys", "revoke", "alice", made.ID)
+	checkKeyDead(t, s, admin, made)
+	checkVerified(t, s.verify(t, "/verify", never.Key), "alice")
+}
+
+// TestKeySecrets: neither a key nor its secret nor its hash is in a log, an event, an error, an
+// export or the metrics. The log is searched when the server stops.
+func TestKeySecrets(t *testing.T) {
+	t.Parallel()
+	path := newFile(t)
+	p := inFileAt(path)
+	metrics := freeAddress(t).String()
+	s, admin := p.startWithRoot(t, "METRICS_ADDR="+metrics, "LOG_LEVEL=debug")
+	s.register(t, "alice")
+	alice := s.logIn(t, "alice")
+	k := s.makeKey(t, alice, `{"name":"the-name-of-the-key"}`)
+	var told []string
+	note := func(a answer) { told = append(told, withoutIDs(a)) }
+	for _, text := range []string{k.Key, changed(k.Key, 30), k.Key[20:]} {
+		note(s.verify(t, "/verify/"+text, text))
+		note(s.do(t, "GET", "/verify?key="+text, "", basic("alice", text)))
+		note(s.do(t, "GET", "/verify/x/"+text, ""))
+		note(s.introspect(t, admin, text))
+		note(s.do(t, "POST", "/token?client_secret="+text, credentials(k.ID, text+"x"), formType))
+		note(s.do(t, "POST", "/token", credentials(k.ID, text, "scope="+text), formType))
+		note(s.authorized(t, "POST", keysPath, `{"name":"b","scope":`+quoted(text)+`}`, alice))
+		note(s.authorized(t, "DELETE", keysPath+text, "", alice))
+		note(s.refresh(t, text))
+		note(s.do(t, "POST", "/token", url.Values{"username": {text}, "password": {text}}.Encode(), formType))
+	}
+	s.dropKey(t, alice, k.ID)
+	told = append(told, fmt.Sprint(s.feed(t, admin, "username=alice")))
+	out := p.command("users", "export").run(t)
+	told = append(told, out.stdout, out.stderr, p.command("events").run(t).stdout)
+	told = append(told, (&server{url: "http://" + metrics, client: s.client}).do(t, "GET", "/metrics", "").body)
+	s.stop(t)
+	told = append(told, s.log.String())
+	for _, text := range told {
+		for _, secret := range []string{k.Key[20:], k.Key, strings.ToLower(k.Key[20:])} {
+			if at := strings.Index(text, secret); at >= 0 {
+				t.Errorf("a secret is told: …%.200s…", text[max(0, at-100):])
+			}
+		}
+	}
+}
+
+// verifyEnds are the ways in which a request must not pass any more.
+var verifyEnds = []struct {
+	name   string
+	end    func(t *testing.T, s *server, admin string, g grant, k apiKey)
+	grant  int // the status that the session's token has then
+	status int // and the key
+}{
+	{"logout", func(t *testing.T, s *server, _ string, g grant, _ apiKey) { s.revoke(t, g.Access) }, 401, 200},
+	{"disabling", func(t *testing.T, s *server, admin string, _ grant, _ apiKey) {
+		checkStatus(t, s.patch(t, admin, "alice", `{"disabled":true}`), 200)
+	}, 401, 401},
+	{"a scope that is taken away", func(t *testing.T, s *server, admin string, _ grant, _ apiKey) { s.grantTo(t, admin, "alice", "other") }, 403, 403},
+	{"a key that is deleted", func(t *testing.T, s *server, _ string, g grant, k apiKey) { s.dropKey(t, g.Access, k.ID) }, 200, 401},
+	{"a change of the password", func(t *testing.T, s *server, admin string, _ grant, _ apiKey) {
+		checkStatus(t, s.patch(t, admin, "alice", `{"password":"`+password+`"}`), 200)
+	}, 401, 200},
+	{"deletion", func(t *testing.T, s *server, admin string, _ grant, _ apiKey) {
+		checkStatus(t, s.authorized(t, "DELETE", userPath("alice"), "", admin), 204)
+	}, 401, 401},
+}
+
+// TestVerifyEnds: what ends at one replica passes at no other with the next request.
+func TestVerifyEnds(t *testing.T) {
+	t.Parallel()
+	p := inFile(t)
+	here, admin := p.startWithRoot(t)
+	there := p.startUnthrottled(t)
+	for _, tt := range verifyEnds {
+		t.Run(tt.name, func(t *testing.T) {
+			here.do(t, "POST", "/users/", newUser("alice", password), jsonType) // she may be there
+			here.grantTo(t, admin, "alice", "read")
+			checkStatus(t, here.patch(t, admin, "alice", `{"disabled":false}`), 200)
+			g := here.signIn(t, "alice")
+			k := here.makeKey(t, g.Access, `{"name":"a","scope":"read"}`)
+			jwt := there.exchange(t, k).Access
+			for range 3 {
+				for _, token := range []string{g.Access, k.Key, jwt} {
+					checkVerified(t, there.verify(t, "/verify/read", token), "alice")
+				}
+			}
+			tt.end(t, here, admin, g, k)
+			for _, s := range []*server{there, here} {
+				checkStatus(t, s.verify(t, "/verify/read", g.Access), tt.grant)
+				checkStatus(t, s.verify(t, "/verify/read", k.Key), tt.status)
+				checkStatus(t, s.verify(t, "/verify/read", jwt), tt.status)
+				checkStatus(t, s.do(t, "GET", "/verify/read", "", basic("alice", k.Key)), tt.status)
+			}
+		})
+	}
+}
+
+// TestVerifyAlike: answers to many users differ in nothing but the values.
+func TestVerifyAlike(t *testing.T) {
+	t.Parallel()
+	const n = 300
+	p := inFile(t)
+	p.must(t, "users", "import", manyUsersFile(t, n))
+	s := p.start(t)
+	ours := key{algorithm: "HS256", secret: aKey}
+	shape := ""
+	var mu sync.Mutex
+	atOnce(t, 4, func(i int) (answer, error) {
+		var a answer
+		for j := i; j < n; j += 4 {
+			name := manyName(j)
+			a = s.verify(t, "/verify", ours.mint(t, name))
+			checkVerified(t, a, name)
+			header := a.Header.Clone()
+			for _, key := range append([]string{"Date", "X-Request-Id"}, identityHeaders...) {
+				if header[key] != nil || header.Get(key) != "" {
+					header.Set(key, "")
+				}
+			}
+			got := fmt.Sprint(a.StatusCode, header, len(a.body))
+			mu.Lock()
+			if shape == "" {
+				shape = got
+			} else if got != shape {
+				t.Errorf("%s: %s; others %s", name, got, shape)
+			}
+			mu.Unlock()
+		}
+		return a, nil
+	})
+}
+
+// TestNarrowedSessions: a session may do what its login asked for and its user is granted, from
+// one moment to the next, and a refresh changes nothing of that.
+func TestNarrowedSessions(t *testing.T) {
+	t.Parallel()
+	s, tokens := withScopes(t, map[string]string{"alice": "admin read write"})
+	logIn := func(t *testing.T, scope string) grant {
+		return s.do(t, "POST", "/token", loginForm("alice")+"&"+url.Values{"scope": {scope}}.Encode(), formType).granted(t)
+	}
+	for _, tt := range []struct{ asked, want string }{
+		{"read", "read"},
+		{"write read", "read write"},
+		{"read read", "read"},
+		{"read other", "read"},
+		{"read READ", "read"},
+		{"other", ""},
+		{"any", ""},
+		{`openid "profile" ä read`, "read"},
+		{"read admin", "admin read"},
+	} {
+		t.Run(tt.asked, func(t *testing.T) {
+			g := logIn(t, tt.asked)
+			checkScope(t, g, tt.want)
+			for _, scope := range []string{"read", "write", "admin"} {
+				want := slices.Contains(strings.Fields(tt.want), scope)
+				if got := s.verify(t, "/verify/"+scope, g.Access).StatusCode == 200; got != want {
+					t.Errorf("may %s: %t; want %t", scope, got, want)
+				}
+			}
+			if got, want := s.verify(t, "/verify", g.Access).Header.Get("Remote-Groups"), strings.ReplaceAll(tt.want, " ", ","); got != want {
+				t.Errorf("Remote-Groups: %q; want %q", got, want)
+			}
+			isAdmin := s.authorized(t, "GET", "/users/", "", g.Access).StatusCode == 200
+			if want := strings.Contains(tt.want, "admin"); isAdmin != want {
+				t.Errorf("an administrator: %t; want %t", isAdmin, want)
+			}
+			again := s.do(t, "POST", "/token", refreshBody(g.Refresh)+"&"+url.Values{"scope": {tt.asked}}.Encode(), formType).granted(t)
+			checkScope(t, again, tt.want)
+			checkScope(t, s.refresh(t, again.Refresh).granted(t), tt.want)
+		})
+	}
+	g := logIn(t, "read other")
+	for _, scope := range []string{"write", "read write", "admin", "READ"} {
+		a := s.do(t, "POST", "/token", refreshBody(g.Refresh)+"&"+url.Values{"scope": {scope}}.Encode(), formType)
+		checkOAuthCode(t, a, "invalid_scope")
+	}
+	g = s.do(t, "POST", "/token", refreshBody(g.Refresh)+"&scope=other", formType).granted(t)
+	checkScope(t, g, "read")
+	s.grantTo(t, tokens[root], "alice", "read", "write", "other")
+	checkVerified(t, s.verify(t, "/verify/other", g.Access), "alice")
+	checkForbidden(t, s.verify(t, "/verify/write", g.Access), "write")
+	g = s.refresh(t, g.Refresh).granted(t)
+	checkScope(t, g, "other read")
 }

@@ -58,6 +58,8 @@ func TestPostgres(t *testing.T) {
 		"events and a stop":               testStopWhileLocked,
 		"events and their readers":        testEventReadersWhileLocked,
 		"events name nobody":              testEventsNameNobodyPostgres,
+		"keys":                            testPostgresKeys,
+		"keys in an outage":               testKeysOutage,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,0 +1,435 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+const day = 24 * time.Hour
+
+// A ringCase is a ring that a server finds, and what has to follow from it.
+type ringCase struct {
+	name     string
+	rows     []row
+	settings []string
+	signs    int   // the generation that signs
+	good     []int // the generations whose tokens are good
+	set      []int // the generations in the key set, in their order
+}
+
+// ringCases have rows whose last is of the algorithm that is configured, so that the server adds
+// none by itself.
+var ringCases = []ringCase{
+	{"one key", []row{{algorithm: "ES256", signs: -time.Hour}}, nil, 1, []int{1}, []int{1}},
+	{"a key that waits", []row{{algorithm: "ES256", signs: -time.Hour}, {algorithm: "ES256", signs: 30 * time.Minute}}, nil, 1, []int{1, 2}, []int{1, 2}},
+	{"a key of another algorithm that waits", []row{{algorithm: "ES256", signs: -time.Hour}, {algorithm: "EdDSA", signs: time.Hour}}, nil, 1, []int{1, 2}, []int{1, 2}},
+	{"a key that has just begun", []row{{algorithm: "ES256", signs: -3 * time.Hour}, {algorithm: "ES256", signs: -time.Second}}, nil, 2, []int{1, 2}, []int{2, 1}},
+	{"a retired key in its last minute", []row{{algorithm: "ES256", signs: -2 * day}, {algorithm: "ES256", signs: time.Minute - day}}, nil, 2, []int{1, 2}, []int{2, 1}},
+	{"a retired key after its last minute", []row{{algorithm: "ES256", signs: -2 * day}, {algorithm: "ES256", signs: -time.Minute - day}}, nil, 2, []int{2}, []int{2}},
+	{"tokens of two days, and a key that retired yesterday", []row{{algorithm: "ES256", signs: -9 * day}, {algorithm: "ES256", signs: time.Minute - 2*day}},
+		[]string{"ACCESS_TOKEN_EXPIRE_MINUTES=2880"}, 2, []int{1, 2}, []int{2, 1}},
+	{"tokens of two days, and a key that retired before", []row{{algorithm: "ES256", signs: -9 * day}, {algorithm: "ES256", signs: -time.Minute - 2*day}},
+		[]string{"ACCESS_TOKEN_EXPIRE_MINUTES=2880"}, 2, []int{2}, []int{2}},
+	{"all at once", []row{{algorithm: "EdDSA", signs: -9 * day}, {algorithm: "ES256", signs: -2 * day}, {algorithm: "ES256", signs: -2 * time.Hour}, {algorithm: "EdDSA", signs: time.Hour}},
+		nil, 3, []int{2, 3, 4}, []int{3, 4, 2}},
+	{"a shared secret before", []row{{algorithm: "HS256", signs: -9 * day}, {algorithm: "ES256", signs: -time.Hour}}, nil, 2, []int{1, 2}, []int{2}},
+	{"a shared secret two days ago", []row{{algorithm: "HS256", signs: -9 * day}, {algorithm: "ES256", signs: -2 * day}}, nil, 2, []int{2}, []int{2}},
+	{"a shared secret until a key signs", []row{{algorithm: "HS256", signs: -9 * day}, {algorithm: "ES256", signs: time.Hour}}, nil, 1, []int{1, 2}, []int{2}},
+	{"a shared secret again", []row{{algorithm: "ES256", signs: -9 * day}, {algorithm: "HS256", signs: -time.Hour}}, nil, 2, []int{1, 2}, []int{1}},
+	{"a shared secret again, for two days", []row{{algorithm: "ES256", signs: -9 * day}, {algorithm: "HS256", signs: -2 * day}}, nil, 2, []int{2}, nil},
+	{"a key that was known to others", []row{{algorithm: "ES256", signs: -9 * day}, {algorithm: "ES256", signs: -time.Second, revokes: true}}, nil, 2, []int{2}, []int{2}},
+	{"a shared secret that was known to others", []row{{algorithm: "HS256", signs: -9 * day}, {algorithm: "ES256", signs: -time.Second, revokes: true}}, nil, 2, []int{2}, []int{2}},
+	{"keys that were known to others, and one that came after", []row{{algorithm: "EdDSA", signs: -9 * day}, {algorithm: "ES256", signs: -2 * time.Hour}, {algorithm: "ES256", signs: -time.Hour, revokes: true}, {algorithm: "ES256", signs: -time.Second}},
+		nil, 4, []int{3, 4}, []int{4, 3}},
+	{"a key that waited when the others were known", []row{{algorithm: "ES256", signs: -9 * day}, {algorithm: "ES256", signs: time.Hour}, {algorithm: "ES256", signs: -time.Second, revokes: true}}, nil, 3, []int{3}, []int{3}},
+	{"a key of a secret that is a fallback", []row{{algorithm: "ES256", signs: -2 * time.Hour, secret: olderSecret}, {algorithm: "ES256", signs: -time.Hour}},
+		[]string{"SECRET_KEY_FALLBACKS=" + olderSecret}, 2, []int{1, 2}, []int{2, 1}},
+	{"a key of a secret that nobody knows any more", []row{{algorithm: "ES256", signs: -2 * time.Hour, secret: olderSecret}, {algorithm: "ES256", signs: -time.Hour}}, nil, 2, []int{2}, []int{2}},
+}
+
+// olderSecret is one that was SECRET_KEY once.
+const olderSecret = "0123456789abcdeffedcba98765432100123456789abcdeffedcba9876543210"
+
+// TestRing: what a server signs with, believes and publishes follows from the ring in its store.
+func TestRing(t *testing.T) {
+	t.Parallel()
+	for _, tt := range ringCases {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			p := inFile(t)
+			keys := p.fillRing(t, tt.rows...)
+			s := p.start(t, append(tt.settings, "ALGORITHM="+tt.rows[len(tt.rows)-1].algorithm)...)
+			checkSigns(t, s, keys[tt.signs-1])
+			var set []string
+			for _, generation := range tt.set {
+				set = append(set, keys[generation-1].kid(t))
+			}
+			if got := s.kids(t); !slices.Equal(got, set) {
+				t.Errorf("the set is %q; want the generations %v: %q", got, tt.set, set)
+			}
+			for i, k := range keys {
+				if slices.Contains(tt.good, i+1) {
+					checkMe(t, s.me(t, k.mintNamed(t, "alice")), "alice")
+				} else {
+					checkProblem(t, s.me(t, k.mintNamed(t, "alice")), 401, "Could not validate credentials")
+					checkProblem(t, s.me(t, k.mint(t, "alice")), 401, "Could not validate credentials")
+				}
+			}
+			checkMixed(t, s, keys)
+			if n := p.number(t, "SELECT max(generation) FROM signing_keys"); n != len(tt.rows) {
+				t.Errorf("%d generations; want %d: nothing is to be added", n, len(tt.rows))
+			}
+		})
+	}
+}
+
+// checkMixed reports tokens that one key has signed by the name and the algorithm of another.
+func checkMixed(t *testing.T, s *server, keys []key) {
+	t.Helper()
+	for _, signs := range keys {
+		for _, named := range keys {
+			if named.algorithm != signs.algorithm {
+				checkProblem(t, s.me(t, signs.mintWith(t, named.header(t), `"sub":"alice"`)), 401, "Could not validate credentials")
+			}
+		}
+	}
+}
+
+// TestRingClock: a key begins to sign, and another ends, at its time, without a restart and though
+// nobody reads the ring anew.
+func TestRingClock(t *testing.T) {
+	t.Parallel()
+	p := inFile(t)
+	keys := p.fillRing(t, row{algorithm: "EdDSA", signs: -9 * day}, row{algorithm: "ES256", signs: 4*time.Second - day}, row{algorithm: "ES256", signs: 4 * time.Second})
+	s := p.start(t, "ALGORITHM=ES256")
+	before := s.logIn(t, "alice")
+	if kid := kidOf(t, before); kid != keys[1].kid(t) {
+		t.Fatalf("the first token is by %q; want %q, or this machine is slow", kid, keys[1].kid(t))
+	}
+	old := keys[0].mintNamed(t, "alice")
+	checkMe(t, s.me(t, old), "alice") // from now on it is known to the server as good
+	begin := time.Now()
+	waitFor(t, "the last key to sign", func() bool { return kidOf(t, s.logIn(t, "alice")) == keys[2].kid(t) })
+	waitFor(t, "the first key to end", func() bool { return s.me(t, old).StatusCode == 401 })
+	if took := time.Since(begin); took > allow(6*time.Second) {
+		t.Errorf("the change takes %v; want 4 s", took)
+	}
+	if got, want := s.kids(t), []string{keys[2].kid(t), keys[1].kid(t)}; !slices.Equal(got, want) {
+		t.Errorf("the set is %q; want %q", got, want)
+	}
+	checkMe(t, s.me(t, before), "alice")
+}
+
+// TestRingLog: the log says when a key begins to sign, and ends, within the half minute after which
+// the ring is read.
+func TestRingLog(t *testing.T) {
+	long(t)
+	t.Parallel()
+	p := inFile(t)
+	p.fillRing(t, row{algorithm: "EdDSA", signs: -9 * day}, row{algorithm: "ES256", signs: 2*time.Second - day}, row{algorithm: "ES256", signs: 2 * time.Second})
+	s := p.start(t, "ALGORITHM=ES256")
+	for _, event := range []string{"signing_key_active", "signing_key_retired"} {
+		waitFor(t, event, func() bool { return len(s.log.events(event)) > 0 })
+		checkKidLogged(t, s, event)
+	}
+}
+
+// aKid is the name of a key: a thumbprint of SHA-256.
+var aKid = regexp.MustCompile(`(^|[^\w-])[\w-]{43}($|[^\w-])`)
+
+// checkKidLogged reports an event of a key that is not in the log, or does not name the key.
+func checkKidLogged(t testing.TB, s *server, event string) {
+	t.Helper()
+	lines := s.events(t, event)
+	if len(lines) == 0 {
+		t.Errorf("the log has no %s", event)
+	}
+	for _, line := range lines {
+		if !aKid.MatchString(fmt.Sprint(line)) {
+			t.Errorf("%v; want a kid in it", line)
+		}
+	}
+}
+
+// TestRingBadRows: rows that make no sense are passed over, and said in the log.
+func TestRingBadRows(t *testing.T) {
+	t.Parallel()
+	salt := newSalt()
+	kid := derived(t, "ES256", aKey, salt).kid(t)
+	past := time.Now().Add(-30 * time.Minute)
+	for name, insert := range map[string]func(p place){
+		"an algorithm that nobody knows": func(p place) { p.insertRow(t, 2, kid, "ES512", salt, past, false) },
+		"no algorithm":                   func(p place) { p.insertRow(t, 2, kid, "", salt, past, false) },
+		"none for an algorithm":          func(p place) { p.insertRow(t, 2, kid, "none", salt, past, false) },
+		"RS256":                          func(p place) { p.insertRow(t, 2, kid, "RS256", salt, past, false) },
+		"another's kid":                  func(p place) { p.insertRow(t, 2, kid+"x", "ES256", salt, past, false) },
+		"the kid of another algorithm":   func(p place) { p.insertRow(t, 2, kid, "EdDSA", salt, past, false) },
+		"a kid and no salt":              func(p place) { p.insertRow(t, 2, kid, "ES256", nil, past, false) },
+		"a salt of a million bytes":      func(p place) { p.insertRow(t, 2, kid, "ES256", bytes.Repeat([]byte{1}, 1_000_000), past, false) },
+		"a kid of a million letters":     func(p place) { p.insertRow(t, 2, strings.Repeat("k", 1_000_000), "ES256", salt, past, false) },
+		"no kid and a salt":              func(p place) { p.insertRow(t, 2, "", "ES256", salt, past, false) },
+		"a kid of a shared secret":       func(p place) { p.insertRow(t, 2, kid, "HS256", salt, past, false) },
+		"a number below zero":            func(p place) { p.insertRow(t, -5, kid, "ES512", salt, past, false) },
+		"the largest number":             func(p place) { p.insertRow(t, 1<<63-1, kid+"x", "ES256", salt, past, false) },
+		"a kid with an escape":           func(p place) { p.insertRow(t, 2, "a\x1b[31m\nlevel=ERROR", "ES256", salt, past, false) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := inFile(t)
+			keys := p.fillRing(t, row{algorithm: "ES256", signs: -time.Hour})
+			insert(p)
+			s := p.start(t, "ALGORITHM=ES256")
+			checkMe(t, s.me(t, keys[0].mintNamed(t, "alice")), "alice")
+			checkMe(t, s.me(t, s.logIn(t, "alice")), "alice")
+			if set := s.kids(t); len(set) == 0 || set[0] != keys[0].kid(t) || slices.Contains(set, kid) {
+				t.Errorf("the set is %q; want %q first, and not %q", set, keys[0].kid(t), kid)
+			}
+			if !strings.Contains(s.log.String(), `"level":"WARN"`) && !strings.Contains(s.log.String(), `"level":"ERROR"`) {
+				t.Errorf("nothing warns of the row: %.2000s", s.log)
+			}
+		})
+	}
+}
+
+// TestRingBadTimes: times that no clock shows stop nothing.
+func TestRingBadTimes(t *testing.T) {
+	t.Parallel()
+	for name, signs := range map[string]int64{
+		"2106": 4_294_967_296_000_000, "before 1970": -86_400_000_000, "the first microsecond": 0, "the last": 1<<63 - 1, "the first of all": -1 << 63,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := inFile(t)
+			keys := p.fillRing(t, row{algorithm: "ES256", signs: -time.Hour}, row{algorithm: "ES256", signs: time.Hour})
+			p.change(t, fmt.Sprintf("UPDATE signing_keys SET created_at = %d, signs_from = %[1]d WHERE generation = 2", signs))
+			s := p.start(t, "ALGORITHM=ES256")
+			token := s.logIn(t, "alice")
+			checkMe(t, s.me(t, token), "alice")
+			set := s.keySet(t)
+			if len(set) == 0 || set[0].Kid != kidOf(t, token) || !set[0].verifies(t, token) {
+				t.Errorf("the set is %+v; want the key of a token first", set)
+			}
+			if signs > time.Now().UnixMicro() {
+				checkMe(t, s.me(t, keys[0].mintNamed(t, "alice")), "alice")
+			}
+		})
+	}
+}
+
+// TestRingThief: whoever has the database, and not the secret, has no key.
+func TestRingThief(t *testing.T) {
+	t.Parallel()
+	path := newFile(t)
+	p := inFileAt(path)
+	s := p.start(t, "ALGORITHM=ES256")
+	s.register(t, "alice")
+	g := s.signIn(t, "alice")
+	k := s.makeKey(t, g.Access, `{"name":"a"}`)
+	if n := p.number(t, "SELECT count(*) FROM signing_keys WHERE length(salt) = 32"); n != 1 {
+		t.Fatalf("%d generations with a salt of 32 bytes; want 1", n)
+	}
+	salt, err := hex.DecodeString(ask(t, path, "SELECT hex(salt) FROM signing_keys"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := derived(t, "ES256", aKey, salt)
+	if ours.kid(t) != kidOf(t, g.Access) {
+		t.Fatalf("the key that we derive is %q; the server's %q", ours.kid(t), kidOf(t, g.Access))
+	}
+	checkMe(t, s.me(t, ours.mintNamed(t, "alice")), "alice")
+	forged := map[string]string{
+		"the salt as a secret":             key{algorithm: "HS256", secret: string(salt)}.mint(t, "alice"),
+		"the kid as a secret":              key{algorithm: "HS256", secret: ours.kid(t)}.mint(t, "alice"),
+		"the key of no secret":             derived(t, "ES256", "", salt).mintWith(t, ours.header(t), `"sub":"alice"`),
+		"the key of the salt":              derived(t, "ES256", string(salt), salt).mintWith(t, ours.header(t), `"sub":"alice"`),
+		"the key of the salt in hex":       derived(t, "ES256", hex.EncodeToString(salt), nil).mintWith(t, ours.header(t), `"sub":"alice"`),
+		"the key of another algorithm":     derived(t, "EdDSA", aKey, salt).mintNamed(t, "alice"),
+		"the key of a first salt":          derived(t, "ES256", aKey, nil).mintNamed(t, "alice"),
+		"the key of a salt that is longer": derived(t, "ES256", aKey, append(salt, 0)).mintNamed(t, "alice"),
+	}
+	for name, token := range forged {
+		t.Run(name, func(t *testing.T) { checkProblem(t, s.me(t, token), 401, "Could not validate credentials") })
+	}
+	s.stop(t)
+	private, err := ours.private.(interface{ Bytes() ([]byte, error) }).Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkNotIn(t, filepath.Dir(path), map[string][]byte{
+		"the private key": private, "SECRET_KEY": []byte(aKey), "the API key": []byte(k.Key), "the secret of the API key": []byte(k.Key[20:]),
+		"a PEM": []byte("PRIVATE KEY"), "an access token": []byte(g.Access), "a refresh token": []byte(g.Refresh),
+	})
+}
+
+// checkNotIn reports files of a folder that hold a secret, as it is or as text.
+func checkNotIn(t *testing.T, dir string, secrets map[string][]byte) {
+	t.Helper()
+	for _, name := range filesIn(t, dir) {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for what, secret := range secrets {
+			for _, form := range []string{string(secret), hex.EncodeToString(secret), base64.StdEncoding.EncodeToString(secret), base64.RawURLEncoding.EncodeToString(secret)} {
+				if bytes.Contains(bytes.ToLower(data), bytes.ToLower([]byte(form))) {
+					t.Errorf("%s holds %s", name, what)
+				}
+			}
+		}
+	}
+}
+
+// TestRingStarts: what a start adds to the ring by itself.
+func TestRingStarts(t *testing.T) {
+	t.Parallel()
+	t.Run("a new store signs with its own key at once", func(t *testing.T) {
+		t.Parallel()
+		p := inFile(t)
+		s := p.start(t, "ALGORITHM=ES256")
+		s.register(t, "alice")
+		if token := s.logIn(t, "alice"); kidOf(t, token) == "" || !s.keySet(t)[0].verifies(t, token) {
+			t.Error("the first token is not by the first key")
+		}
+		checkKidLogged(t, s, "signing_key_added")
+		checkProblem(t, s.me(t, key{algorithm: "HS256", secret: aKey}.mint(t, "alice")), 401, "Could not validate credentials")
+	})
+	t.Run("a store with users goes on with the shared secret for an hour", func(t *testing.T) {
+		t.Parallel()
+		p := inFile(t)
+		old := p.start(t)
+		old.register(t, "alice")
+		g := old.signIn(t, "alice")
+		old.stop(t)
+		s := p.start(t, "ALGORITHM=ES256")
+		checkMe(t, s.me(t, g.Access), "alice")
+		checkSigns(t, s, key{algorithm: "HS256", secret: aKey})
+		checkGoesOn(t, s, g, "alice")
+		if set := s.kids(t); len(set) != 1 {
+			t.Errorf("the set is %q; want the key that signs in an hour", set)
+		}
+		checkSoon(t, p, time.Hour)
+	})
+	t.Run("starts one after another add one generation", func(t *testing.T) {
+		t.Parallel()
+		p := inFile(t)
+		p.fillRing(t, row{algorithm: "ES256", signs: -9 * day})
+		for _, algorithm := range []string{"EdDSA", "EdDSA", "ES256", "EdDSA"} {
+			s := p.start(t, "ALGORITHM="+algorithm)
+			checkMe(t, s.me(t, s.logIn(t, "alice")), "alice")
+			s.stop(t)
+		}
+		if n := p.number(t, "SELECT count(*) FROM signing_keys"); n != 2 {
+			t.Errorf("%d generations; want 2: at most one an hour", n)
+		}
+		checkSoon(t, p, time.Hour)
+	})
+	t.Run("a new secret makes a new key, and the old one signs until then", func(t *testing.T) {
+		t.Parallel()
+		p := inFile(t)
+		keys := p.fillRing(t, row{algorithm: "ES256", signs: -9 * day, secret: olderSecret})
+		s := p.start(t, "ALGORITHM=ES256", "SECRET_KEY_FALLBACKS="+olderSecret)
+		checkSigns(t, s, keys[0])
+		if set := s.kids(t); len(set) != 2 || set[0] != keys[0].kid(t) {
+			t.Errorf("the set is %q; want %q and another one", set, keys[0].kid(t))
+		}
+		checkSoon(t, p, time.Hour)
+	})
+	t.Run("ten starts at once add one generation", func(t *testing.T) {
+		t.Parallel()
+		p := inFile(t)
+		p.fillRing(t, row{algorithm: "ES256", signs: -9 * day})
+		var servers []*server
+		for range 4 {
+			servers = append(servers, launch(t, invocation{env: append([]string{"ADDR=localhost:0", "PBKDF2_ITERATIONS=100000"}, p.with("ALGORITHM=EdDSA")...), fast: true}))
+		}
+		var sets []string
+		for _, s := range servers {
+			s.awaitStart(t)
+			sets = append(sets, fmt.Sprint(s.kids(t)))
+		}
+		if n := p.number(t, "SELECT count(*) FROM signing_keys"); n != 2 || len(slices.Compact(sets)) != 1 {
+			t.Errorf("%d generations, the sets are %q; want 2 and one set", n, sets)
+		}
+	})
+}
+
+// checkSoon reports a last generation that does not begin to sign in this time.
+func checkSoon(t testing.TB, p place, in time.Duration) {
+	t.Helper()
+	at := time.UnixMicro(int64(p.number(t, "SELECT signs_from FROM signing_keys ORDER BY generation DESC LIMIT 1")))
+	if left := time.Until(at); left > in || left < in-patience {
+		t.Errorf("the last key signs in %v; want %v", left, in)
+	}
+}
+
+// TestRingBesideOwnKey: with a key of one's own neither the ring nor the secret signs anything, and
+// without it again nothing of that key is left.
+func TestRingBesideOwnKey(t *testing.T) {
+	t.Parallel()
+	p := inFile(t)
+	keys := p.fillRing(t, row{algorithm: "HS256", signs: -9 * day}, row{algorithm: "EdDSA", signs: -2 * day}, row{algorithm: "ES256", signs: time.Hour})
+	own := newKey(t, "ES256")
+	s := p.start(t, own.settings(t)...)
+	checkSigns(t, s, own)
+	if set := s.kids(t); set[0] != own.kid(t) {
+		t.Errorf("the set is %q; want %q first", set, own.kid(t))
+	}
+	g := s.signIn(t, "alice")
+	checkProblem(t, s.me(t, keys[0].mint(t, "alice")), 401, "Could not validate credentials")
+	for _, k := range keys[1:] {
+		if believed, published := s.me(t, k.mintNamed(t, "alice")).StatusCode == 200, slices.Contains(s.kids(t), k.kid(t)); believed != published {
+			t.Errorf("a key of the ring is believed: %t, and published: %t; want both or neither", believed, published)
+		}
+	}
+	s.stop(t)
+	again := p.start(t, "ALGORITHM=ES256")
+	checkProblem(t, again.me(t, g.Access), 401, "Could not validate credentials")
+	if slices.Contains(again.kids(t), own.kid(t)) {
+		t.Errorf("the set is %q; want nothing of a key that is gone", again.kids(t))
+	}
+	checkGoesOn(t, again, again.refresh(t, g.Refresh).granted(t), "alice")
+}
+
+// TestRingStranger: a replica with another secret takes nothing from the others, and gives them
+// nothing to believe.
+func TestRingStranger(t *testing.T) {
+	t.Parallel()
+	p := inFile(t)
+	keys := p.fillRing(t, row{algorithm: "ES256", signs: -9 * day})
+	ours := p.start(t, "ALGORITHM=ES256")
+	g := ours.signIn(t, "alice")
+	stranger := startAs(t, invocation{env: p.with("ALGORITHM=ES256", "SECRET_KEY="+olderSecret), fast: true})
+	checkProblem(t, stranger.me(t, g.Access), 401, "Could not validate credentials")
+	theirs := stranger.logIn(t, "alice")
+	checkMe(t, stranger.me(t, theirs), "alice")
+	checkProblem(t, ours.me(t, theirs), 401, "Could not validate credentials")
+	if slices.Contains(stranger.kids(t), keys[0].kid(t)) {
+		t.Error("the stranger publishes our key")
+	}
+	for range 2 {
+		ours.stop(t)
+		ours = p.start(t, "ALGORITHM=ES256")
+		checkMe(t, ours.me(t, g.Access), "alice")
+		checkProblem(t, ours.me(t, theirs), 401, "Could not validate credentials")
+		for _, kid := range stranger.kids(t) {
+			if slices.Contains(ours.kids(t), kid) {
+				t.Errorf("we publish the stranger's key %q", kid)
+			}
+		}
+		if !strings.Contains(ours.log.String(), `"level":"WARN"`) {
+			t.Errorf("nothing warns of the row: %.3000s", ours.log)
+		}
+	}
+	if n := p.number(t, "SELECT count(*) FROM signing_keys"); n > 3 {
+		t.Errorf("%d generations; want one of each start at most, and one an hour", n)
+	}
+}
