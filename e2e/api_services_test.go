@@ -11,6 +11,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/lestrrat-go/httprc/v3"
+	jwkx "github.com/lestrrat-go/jwx/v3/jwk"
+	jwxt "github.com/lestrrat-go/jwx/v3/jwt"
 )
 
 // A serviceExample is a service of examples/ that verifies tokens itself.
@@ -54,6 +58,36 @@ func TestVerifierClients(t *testing.T) {
 		t.Run(folder, func(t *testing.T) {
 			runClient(t, folder, "ISSUER="+s.url, "AUDIENCE="+audience, "TOKEN="+token, "BAD="+strings.Join(bad, " "))
 		})
+	}
+}
+
+// TestJWX: lestrrat's jwx verifies tokens with a cache of keys.
+func TestJWX(t *testing.T) {
+	t.Parallel()
+	k := newKey(t, "ES256")
+	s := startIssuer(t, k.settings(t)...)
+	cache, err := jwkx.NewCache(t.Context(), httprc.NewClient())
+	if err == nil {
+		err = cache.Register(t.Context(), s.url+"/.well-known/jwks.json")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := cache.CachedSet(s.url + "/.well-known/jwks.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	parse := func(text string) (jwxt.Token, error) {
+		return jwxt.ParseString(text, jwxt.WithKeySet(keys), jwxt.WithIssuer(s.url), jwxt.WithAudience(audience), jwxt.WithRequiredClaim("exp"))
+	}
+	good := s.logIn(t, "alice")
+	if token, err := parse(good); err != nil || !token.Has("uid") {
+		t.Errorf("a good token: %v", err)
+	}
+	for name, token := range badTokens(t, k, good) {
+		if _, err := parse(token); err == nil {
+			t.Errorf("%s is accepted", name)
+		}
 	}
 }
 
