@@ -44,6 +44,26 @@ func TestServiceExamples(t *testing.T) {
 	})
 }
 
+// TestKeysGoneExamples: a service that cannot fetch the keys does not tell its clients that their
+// tokens are bad.
+func TestKeysGoneExamples(t *testing.T) {
+	t.Parallel()
+	tools := os.Getenv("CLIENT_TOOLS")
+	if tools == "" {
+		t.Skip("SKIPPED: needs Python and Node; make clients runs it")
+	}
+	s := startIssuer(t, "ALGORITHM=ES256", "SECRET_KEY="+aKey)
+	token := s.logIn(t, "alice")
+	s.stop(t)
+	for _, example := range []serviceExample{{"FastAPI", fastAPIService(tools)}, {"Express", expressService(tools)}} {
+		t.Run(example.name, func(t *testing.T) {
+			service := startService(t, s, example)
+			checkCode(t, service.authorized(t, "GET", "/notes/", "", token), http.StatusServiceUnavailable)
+			checkCode(t, service.authorized(t, "GET", "/notes/", "", "garbage"), http.StatusUnauthorized)
+		})
+	}
+}
+
 // TestVerifierClients lets libraries of others verify tokens.
 func TestVerifierClients(t *testing.T) {
 	t.Parallel()

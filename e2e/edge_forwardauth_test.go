@@ -136,6 +136,9 @@ func startCaddyExample(caddy string) func(*testing.T, addresses) {
 func startProxyExample(t *testing.T, s *server, p proxyExample) *server {
 	t.Helper()
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/fails" {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
 		size, _ := io.Copy(io.Discard, r.Body) // a body that is cut off is short
 		json.NewEncoder(w).Encode(echo{r.Method, r.Header, size})
 	}))
@@ -177,6 +180,7 @@ func checkProxied(t *testing.T, s, proxied *server) {
 		{"an API key", "GET", "/", []string{"Authorization: Bearer " + job.Key}, 200},
 		{"an API key as a password", "GET", "/", []string{basic("alice", job.Key)}, 200},
 		{"an API key as a password, and no name", "GET", "/", []string{basic("", job.Key)}, 200},
+		{"a service that fails", "GET", "/fails", []string{alice}, 500},
 		{"a password", "GET", "/", []string{basic("alice", password)}, 401},
 		{"another scheme", "GET", "/", []string{"Authorization: Digest x"}, 401},
 		{"a token without the scope", "GET", "/", []string{bob}, 403},
