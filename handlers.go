@@ -92,7 +92,7 @@ func (a *api) loginForAccessToken(ctx context.Context, w http.ResponseWriter, r 
 	case "refresh_token":
 		tokens, err = a.refreshByForm(ctx, fields, from)
 	case "client_credentials":
-		tokens, err = a.tokenForClient(ctx, r, fields)
+		tokens, err = a.clientCredentialsGrant(ctx, r, fields)
 	default:
 		err = errUnsupportedGrant
 	}
@@ -122,23 +122,29 @@ func (a *api) refreshByForm(ctx context.Context, fields form, from client) (issu
 	return tokens, err
 }
 
-// tokenForClient is the client credentials grant (RFC 6749 §4.4): the client is an API key.
-func (a *api) tokenForClient(ctx context.Context, r *http.Request, fields form) (issuedTokens, error) {
-	tokens, err := a.tokenByCredentials(ctx, r, fields)
+// clientCredentialsGrant answers the grant of RFC 6749 §4.4, and counts it. The client is an API key.
+func (a *api) clientCredentialsGrant(ctx context.Context, r *http.Request, fields form) (issuedTokens, error) {
+	tokens, err := a.issueToClient(ctx, r, fields)
 	a.accounts.metrics.clientCredentials(clientResult(err))
 	return tokens, err
 }
 
-func (a *api) tokenByCredentials(ctx context.Context, r *http.Request, fields form) (issuedTokens, error) {
-	id, secret, err := clientCredentials(r, fields)
-	if err != nil {
-		return issuedTokens{}, err
-	}
-	who, err := a.accounts.clientIdentity(ctx, id, secret)
+func (a *api) issueToClient(ctx context.Context, r *http.Request, fields form) (issuedTokens, error) {
+	who, err := a.authenticateClient(ctx, r, fields)
 	if err != nil {
 		return issuedTokens{}, err
 	}
 	return a.accounts.issueToAPIKey(who, strings.Fields(fields.values["scope"]))
+}
+
+// authenticateClient returns the identity of the API key that HTTP Basic or a form names. Its errors
+// are those of clientCredentials and clientIdentity.
+func (a *api) authenticateClient(ctx context.Context, r *http.Request, f form) (identity, error) {
+	id, secret, err := clientCredentials(r, f)
+	if err != nil {
+		return identity{}, err
+	}
+	return a.accounts.clientIdentity(ctx, id, secret)
 }
 
 // revokeToken ends the session of a token (RFC 7009). The token shows its own kind;

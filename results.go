@@ -25,6 +25,7 @@ var (
 	}
 	clientResults = []errorResult{
 		{errBadClient, resultFailure},
+		{errTwoWays, resultFailure},
 		{errBadScope, resultInvalid},
 	}
 	registrationResults = []errorResult{
