@@ -55,7 +55,7 @@ func (a *accounts) createAPIKey(ctx context.Context, u User, req apiKeyRequest, 
 		err = fmt.Errorf("%w: the ID of a new API key is taken", errUnavailable)
 	}
 	if err == nil {
-		err = a.tell(ctx, apiKeyCreated, u, by, describeAPIKey(k))
+		err = a.events.tell(ctx, apiKeyCreated, u, by, describeAPIKey(k))
 	}
 	if err != nil {
 		return APIKey{}, "", err
@@ -86,7 +86,7 @@ func (a *accounts) deleteAPIKey(ctx context.Context, u User, id string, by clien
 	if err := a.store.DeleteAPIKey(ctx, u.ID, id); err != nil {
 		return err
 	}
-	return a.tell(ctx, apiKeyDeleted, u, by, describeAPIKey(k))
+	return a.events.tell(ctx, apiKeyDeleted, u, by, describeAPIKey(k))
 }
 
 // deleteAPIKeys deletes all API keys of u, and returns how many.
@@ -95,16 +95,7 @@ func (a *accounts) deleteAPIKeys(ctx context.Context, u User, by client) (int, e
 	if err != nil {
 		return 0, err
 	}
-	return n, a.tell(ctx, apiKeyDeleted, u, by, "all API keys")
-}
-
-// tell notes what users do to their own account, and records what others do to it.
-func (a *accounts) tell(ctx context.Context, event string, u User, by client, detail string) error {
-	if by.Actor != "" {
-		return a.record(ctx, a.events.newEvent(event, u, by, detail))
-	}
-	a.events.note(ctx, event, u, by, detail)
-	return nil
+	return n, a.events.tell(ctx, apiKeyDeleted, u, by, "all API keys")
 }
 
 // issueToAPIKey returns an access token for a program with an API key (RFC 6749 §4.4). It ends with the
