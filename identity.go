@@ -60,14 +60,17 @@ func apiKeyClaims(k APIKey) claims {
 	return c
 }
 
-// readToken calls read, and once more if the token names a key that another replica may have made
-// a moment ago.
+// readToken calls read, and once more if the token names a key that another replica may have just
+// made. If that cannot be known, it returns the failure of the store: the token may be good.
 func (a *accounts) readToken(ctx context.Context, read func() (claims, error)) (claims, error) {
 	c, err := read()
-	if errors.Is(err, errUnknownKey) && a.rotator.lookAgain(ctx) {
-		return read()
+	if !errors.Is(err, errUnknownKey) {
+		return c, err
 	}
-	return c, err
+	if err := a.rotator.lookAgain(ctx); err != nil {
+		return claims{}, err
+	}
+	return read()
 }
 
 // identify finds in the store whom claims name, or returns errNotFound. Tokens that were made
