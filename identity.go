@@ -137,9 +137,6 @@ func (a *accounts) keyOwner(ctx context.Context, id string) (identity, error) {
 // no request should wait for a write that keeps failing.
 func (a *accounts) noteUse(ctx context.Context, who identity, now time.Time) {
 	hour := now.UTC().Truncate(time.Hour)
-	if hour.Before(who.Key.CreatedAt) {
-		hour = who.Key.CreatedAt
-	}
 	if !who.Key.LastUsedAt.Before(hour) {
 		return
 	}

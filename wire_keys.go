@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 )
 
 // keyFacts are what users see of an API key at any time.
@@ -58,19 +57,11 @@ const (
 	maxKeyDays     = 366
 )
 
-// parseKeyRequest reads the members of a new API key, for somebody who may do what is granted. It reports
-// every wrong field, as fieldErrors. Unknown members are wrong: a misspelt "expires_in_day" must not
-// become a key that lives longer than was meant.
+// parseKeyRequest reads the members of a new API key, for somebody who may do what is granted. It
+// reports every wrong field, as fieldErrors. It ignores unknown members, as pydantic does.
 func parseKeyRequest(members []member, granted scopes) (keyRequest, error) {
 	var bad fieldErrors
 	fields := memberValues(members)
-	for _, m := range members {
-		switch m.name {
-		case "name", "scope", "expires_in_days":
-		default:
-			bad.add(m.name, extraForbidden())
-		}
-	}
 	k := keyRequest{Scopes: bad.keyScope(fields, granted), Life: bad.keyLife(fields)}
 	if name, ok := bad.requiredString(fields, "name"); ok {
 		k.Name = name
@@ -84,8 +75,8 @@ func checkKeyName(name string) *fieldError {
 	if bad := checkLength(name, 1, maxKeyName); bad != nil {
 		return bad
 	}
-	if strings.ContainsFunc(name, unicode.IsControl) || strings.TrimFunc(name, isAroundName) != name {
-		return valueError("the name must not contain control characters, nor begin or end with white space")
+	if strings.ContainsFunc(name, isInvisible) || strings.TrimSpace(name) != name {
+		return valueError("the name must not contain control, format or invisible characters, nor begin or end with white space")
 	}
 	return nil
 }
@@ -97,22 +88,21 @@ func (e *fieldErrors) keyScope(fields map[string]json.RawMessage, granted scopes
 		return ""
 	}
 	wanted, err := newScopes(strings.Fields(text)...)
-	if err == nil {
-		err = granted.allow(wanted)
-	}
-	if err != nil {
+	switch {
+	case err != nil:
 		e.add("scope", valueError(err.Error()))
+	case granted.missing(wanted) != "":
+		e.add("scope", valueError("the scope is more than is granted to you"))
 	}
 	return wanted
 }
 
-// keyLife returns how long a new API key lives. A null is wrong, because it could be meant as "for
-// ever".
+// keyLife returns how long a new API key lives.
 func (e *fieldErrors) keyLife(fields map[string]json.RawMessage) time.Duration {
 	days := defaultKeyDays
-	if value, ok := fields["expires_in_days"]; ok {
+	if !isAbsent(fields, "expires_in_days") {
 		var err error
-		if days, err = strconv.Atoi(string(value)); err != nil {
+		if days, err = strconv.Atoi(string(fields["expires_in_days"])); err != nil {
 			e.add("expires_in_days", &fieldError{Type: "int_type", Msg: "Input should be a valid integer"})
 			return 0
 		}
