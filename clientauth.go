@@ -10,9 +10,6 @@ import (
 	"unicode/utf8"
 )
 
-// errBadClient means that a client did not prove who it is (invalid_client, RFC 6749 §5.2).
-var errBadClient = errors.New("client authentication failed")
-
 // maxBasicSize is how long the credentials of HTTP Basic may be, in bytes of base64. A name of 150
 // characters of 4 bytes, percent-encoded, and an API key have about 2,500.
 const maxBasicSize = 4 << 10

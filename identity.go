@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// errBadClient means that a client did not prove who it is (invalid_client, RFC 6749 §5.2).
+var errBadClient = errors.New("client authentication failed")
+
 // An identity is whom a token stands for, and what they may do at this moment.
 type identity struct {
 	User    User
