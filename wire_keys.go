@@ -97,12 +97,13 @@ func (e *fieldErrors) keyScope(fields map[string]json.RawMessage, granted scopes
 	return wanted
 }
 
-// keyLife returns how long a new API key lives.
+// keyLife returns how long a new API key lives. A null is wrong, because it could be meant as "for
+// ever", which only the command line can do.
 func (e *fieldErrors) keyLife(fields map[string]json.RawMessage) time.Duration {
 	days := defaultKeyDays
-	if !isAbsent(fields, "expires_in_days") {
+	if value, ok := fields["expires_in_days"]; ok {
 		var err error
-		if days, err = strconv.Atoi(string(fields["expires_in_days"])); err != nil {
+		if days, err = strconv.Atoi(string(value)); err != nil {
 			e.add("expires_in_days", &fieldError{Type: "int_type", Msg: "Input should be a valid integer"})
 			return 0
 		}
