@@ -86,7 +86,7 @@ func TestMakeKey(t *testing.T) {
 		if got := s.do("POST", "/users/me/keys/", `{"name":"a"}`, "Content-Type: application/json"); got.body != notAuthenticated {
 			t.Errorf("without a token: %s", got.body)
 		}
-		var list []listedKey
+		var list []listedAPIKey
 		if err := json.Unmarshal([]byte(s.as(tokens, "GET", "/users/me/keys/", "").body), &list); err != nil || len(list) != 10 {
 			t.Errorf("%d keys, %v; want one for each good body", len(list), err)
 		}
@@ -289,7 +289,7 @@ func TestServiceUser(t *testing.T) {
 		if err != nil || u.PasswordHash != "" {
 			t.Fatalf("%+v %v", u, err)
 		}
-		k, key, err := s.acc.createAPIKey(ctx, u, keyRequest{Name: "job", Scopes: "read"}, cli)
+		k, key, err := s.acc.createAPIKey(ctx, u, apiKeyRequest{Name: "job", Scopes: "read"}, cli)
 		if err != nil {
 			t.Fatal(err)
 		}

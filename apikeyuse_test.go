@@ -385,7 +385,7 @@ func TestKeyOutage(t *testing.T) {
 			t.Errorf("%s: %d %s", name, got.status, got.body)
 		}
 	}
-	if _, err := s.acc.keyIdentity(t.Context(), key); !errors.Is(err, errUnavailable) {
-		t.Errorf("keyIdentity returns %v", err)
+	if _, err := s.acc.apiKeyIdentity(t.Context(), key); !errors.Is(err, errUnavailable) {
+		t.Errorf("apiKeyIdentity returns %v", err)
 	}
 }

@@ -141,9 +141,9 @@ func TestDocumentedLimits(t *testing.T) {
 		{"TokenForm/properties/username", "maxLength", maxUsername},
 		{"TokenForm/properties/refresh_token", "maxLength", maxTokenSize},
 		{"RevokeForm/properties/token", "maxLength", maxTokenSize},
-		{"KeyCreate/properties/name", "maxLength", maxKeyName},
+		{"KeyCreate/properties/name", "maxLength", maxAPIKeyName},
 		{"KeyCreate/properties/expires_in_days", "maximum", maxKeyDays},
-		{"KeyCreate/properties/expires_in_days", "default", defaultKeyDays},
+		{"KeyCreate/properties/expires_in_days", "default", defaultAPIKeyDays},
 		{"Session/properties/user_agent", "maxLength", maxUserAgent},
 	} {
 		schema := resolve(object{"$ref": "#/components/schemas/" + tt.of})
