@@ -318,7 +318,7 @@ func TestBasicAtToken(t *testing.T) {
 		{"good, with the ID in the form", grantType + "&client_id=" + id, basic(id + ":" + key), 200, ""},
 		{"a wrong key", grantType, basic(id + ":" + key[:40] + "AAAAA"), 401, `Basic realm="latchkey"`},
 		{"malformed", grantType, "basic x", 401, `Basic realm="latchkey"`},
-		{"both ways", grantType + "&client_id=" + id + "&client_secret=" + key, basic(id + ":" + key), 401, `Basic realm="latchkey"`},
+		{"both ways", grantType + "&client_id=" + id + "&client_secret=" + key, basic(id + ":" + key), 400, ""},
 		{"a bearer token", grantType, "Bearer " + key, 401, "Bearer"},
 		{"at another grant, where it is ignored", goodLogin, basic("x:y"), 200, ""},
 		{"a wrong password at another grant", "username=alice&password=x", basic("x:y"), 401, "Bearer"},

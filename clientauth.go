@@ -10,9 +10,6 @@ import (
 	"unicode/utf8"
 )
 
-// errBadClient means that a client did not prove who it is (invalid_client, RFC 6749 §5.2).
-var errBadClient = errors.New("client authentication failed")
-
 // maxBasicSize is how long the credentials of HTTP Basic may be, in bytes of base64. A name of 150
 // characters of 4 bytes, percent-encoded, and an API key have about 2,500.
 const maxBasicSize = 4 << 10
@@ -46,10 +43,13 @@ func usesBasic(headers []string) bool {
 	return false
 }
 
+// errTwoSecrets means that a client uses two ways to prove who it is (invalid_request, RFC 6749 §5.2).
+var errTwoSecrets = errors.New("two ways of client authentication")
+
 // clientCredentials returns the client_id and the client_secret of a request, from HTTP Basic or
-// from the fields of its form (RFC 6749 §2.3.1). It returns errBadClient if either is missing, or if
-// a client uses both ways: then it would not be clear whom the request is from. A form may repeat the
-// client_id of HTTP Basic.
+// from the fields of its form (RFC 6749 §2.3.1). It returns errBadClient if either is missing, and
+// errTwoSecrets if a client uses both ways: then it would not be clear whom the request is from. A form
+// may repeat the client_id of HTTP Basic.
 func clientCredentials(r *http.Request, f form) (id, secret string, err error) {
 	id, secret = f.values["client_id"], f.values["client_secret"]
 	headers := r.Header["Authorization"]
@@ -57,9 +57,12 @@ func clientCredentials(r *http.Request, f form) (id, secret string, err error) {
 		return "", "", errBadClient
 	}
 	if usesBasic(headers) {
+		if secret != "" {
+			return "", "", errTwoSecrets
+		}
 		user, password, ok := basicCredentials(headers)
 		user, password, decoded := decodeClient(user, password)
-		if !ok || !decoded || secret != "" || id != "" && id != user {
+		if !ok || !decoded || id != "" && id != user {
 			return "", "", errBadClient
 		}
 		id, secret = user, password

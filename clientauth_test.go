@@ -86,12 +86,10 @@ func TestClientCredentials(t *testing.T) {
 		{"nothing", "", nil, false},
 		{"only the ID", "client_id=i", nil, false},
 		{"only the secret", "client_secret=s", nil, false},
-		{"both ways", "client_id=i&client_secret=s", []string{basic("i:s")}, false},
-		{"the secret both ways", "client_secret=s", []string{basic("i:s")}, false},
 		{"another ID in the form", "client_id=j", []string{basic("i:s")}, false},
 		{"HTTP Basic twice", "", []string{basic("i:s"), basic("i:s")}, false},
 		{"two headers, and the form", "client_id=i&client_secret=s", []string{"Bearer x", "Bearer x"}, false},
-		{"bad HTTP Basic, and the form", "client_id=i&client_secret=s", []string{"Basic x"}, false},
+		{"bad HTTP Basic, and the ID in the form", "client_id=i", []string{"Basic x"}, false},
 		{"an escape that is broken", "", []string{basic("i:%7")}, false},
 		{"HTTP Basic without a secret", "", []string{basic("i:")}, false},
 		{"HTTP Basic without an ID", "", []string{basic(":s")}, false},
@@ -104,6 +102,17 @@ func TestClientCredentials(t *testing.T) {
 		id, secret, err := clientCredentials(&http.Request{Header: http.Header{"Authorization": tt.headers}}, f)
 		if tt.ok && (err != nil || id != "i" || secret != "s") || !tt.ok && err != errBadClient {
 			t.Errorf("%s: %q, %q, %v; want it to be good: %v", tt.name, id, secret, err, tt.ok)
+		}
+	}
+}
+
+// TestTwoSecrets: a client that uses two ways is told so, whether they agree or not.
+func TestTwoSecrets(t *testing.T) {
+	f := form{values: map[string]string{"client_id": "i", "client_secret": "s"}}
+	for _, header := range []string{basic("i:s"), basic("j:s"), basic(":"), "Basic x", "Basic"} {
+		_, _, err := clientCredentials(&http.Request{Header: http.Header{"Authorization": {header}}}, f)
+		if err != errTwoSecrets {
+			t.Errorf("%s beside the form: %v", header, err)
 		}
 	}
 }

@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// errBadClient means that a client did not prove who it is (invalid_client, RFC 6749 §5.2).
+var errBadClient = errors.New("client authentication failed")
+
 // An identity is whom a token stands for, and what they may do at this moment.
 type identity struct {
 	User    User
@@ -140,9 +143,6 @@ func (a *accounts) apiKeyOwner(ctx context.Context, id string) (identity, error)
 // no request should wait for a write that keeps failing.
 func (a *accounts) noteUse(ctx context.Context, who identity, now time.Time) {
 	hour := now.UTC().Truncate(time.Hour)
-	if hour.Before(who.APIKey.CreatedAt) {
-		hour = who.APIKey.CreatedAt
-	}
 	if !who.APIKey.LastUsedAt.Before(hour) {
 		return
 	}

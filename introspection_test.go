@@ -224,7 +224,7 @@ func TestWhoMayIntrospect(t *testing.T) {
 			{"a key with its owner's name", basic("service:" + service.key), "", 401, badClient},
 			{"a name and a password", basic("alice:" + goodPassword), "", 401, badClient},
 			{"Basic that is broken", "Basic x", "", 401, badClient},
-			{"a key by Basic and in the form", basic(service.id + ":" + service.key), form(service.id, service.key), 401, badClient},
+			{"a key by Basic and in the form", basic(service.id + ":" + service.key), form(service.id, service.key), 400, `"error":"invalid_request"`},
 			{"a key as bearer and in the form", "Bearer " + service.key, form(service.id, service.key), 401, badClient},
 			{"another scheme", "Digest x", "", 401, badClient},
 			{"a bad token", "Bearer x", "", 401, bearer},

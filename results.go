@@ -26,6 +26,7 @@ var (
 	clientResults = []errorResult{
 		{errBadClient, resultFailure},
 		{errBadScope, resultInvalid},
+		{errTwoSecrets, resultInvalid},
 	}
 	registrationResults = []errorResult{
 		{errExists, resultTaken},
