@@ -24,36 +24,37 @@ type ringCase struct {
 	signs    int   // the generation that signs
 	good     []int // the generations whose tokens are good
 	set      []int // the generations in the key set, in their order
+	rare     bool  // left to make test-long
 }
 
 // ringCases have rows whose last is of the algorithm that is configured, so that the server adds
 // none by itself.
 var ringCases = []ringCase{
-	{"one key", []row{{algorithm: "ES256", signs: -time.Hour}}, nil, 1, []int{1}, []int{1}},
-	{"a key that waits", []row{{algorithm: "ES256", signs: -time.Hour}, {algorithm: "ES256", signs: 30 * time.Minute}}, nil, 1, []int{1, 2}, []int{1, 2}},
-	{"a key of another algorithm that waits", []row{{algorithm: "ES256", signs: -time.Hour}, {algorithm: "EdDSA", signs: time.Hour}}, nil, 1, []int{1, 2}, []int{1, 2}},
-	{"a key that has just begun", []row{{algorithm: "ES256", signs: -3 * time.Hour}, {algorithm: "ES256", signs: -time.Second}}, nil, 2, []int{1, 2}, []int{2, 1}},
-	{"a retired key in its last minute", []row{{algorithm: "ES256", signs: -2 * day}, {algorithm: "ES256", signs: time.Minute - day}}, nil, 2, []int{1, 2}, []int{2, 1}},
-	{"a retired key after its last minute", []row{{algorithm: "ES256", signs: -2 * day}, {algorithm: "ES256", signs: -time.Minute - day}}, nil, 2, []int{2}, []int{2}},
+	{"one key", []row{{algorithm: "ES256", signs: -time.Hour}}, nil, 1, []int{1}, []int{1}, true},
+	{"a key that waits", []row{{algorithm: "ES256", signs: -time.Hour}, {algorithm: "ES256", signs: 30 * time.Minute}}, nil, 1, []int{1, 2}, []int{1, 2}, false},
+	{"a key of another algorithm that waits", []row{{algorithm: "ES256", signs: -time.Hour}, {algorithm: "EdDSA", signs: time.Hour}}, nil, 1, []int{1, 2}, []int{1, 2}, true},
+	{"a key that has just begun", []row{{algorithm: "ES256", signs: -3 * time.Hour}, {algorithm: "ES256", signs: -time.Second}}, nil, 2, []int{1, 2}, []int{2, 1}, false},
+	{"a retired key in its last minute", []row{{algorithm: "ES256", signs: -2 * day}, {algorithm: "ES256", signs: time.Minute - day}}, nil, 2, []int{1, 2}, []int{2, 1}, true},
+	{"a retired key after its last minute", []row{{algorithm: "ES256", signs: -2 * day}, {algorithm: "ES256", signs: -time.Minute - day}}, nil, 2, []int{2}, []int{2}, false},
 	{"tokens of two days, and a key that retired yesterday", []row{{algorithm: "ES256", signs: -9 * day}, {algorithm: "ES256", signs: time.Minute - 2*day}},
-		[]string{"ACCESS_TOKEN_EXPIRE_MINUTES=2880"}, 2, []int{1, 2}, []int{2, 1}},
+		[]string{"ACCESS_TOKEN_EXPIRE_MINUTES=2880"}, 2, []int{1, 2}, []int{2, 1}, false},
 	{"tokens of two days, and a key that retired before", []row{{algorithm: "ES256", signs: -9 * day}, {algorithm: "ES256", signs: -time.Minute - 2*day}},
-		[]string{"ACCESS_TOKEN_EXPIRE_MINUTES=2880"}, 2, []int{2}, []int{2}},
+		[]string{"ACCESS_TOKEN_EXPIRE_MINUTES=2880"}, 2, []int{2}, []int{2}, true},
 	{"all at once", []row{{algorithm: "EdDSA", signs: -9 * day}, {algorithm: "ES256", signs: -2 * day}, {algorithm: "ES256", signs: -2 * time.Hour}, {algorithm: "EdDSA", signs: time.Hour}},
-		nil, 3, []int{2, 3, 4}, []int{3, 4, 2}},
-	{"a shared secret before", []row{{algorithm: "HS256", signs: -9 * day}, {algorithm: "ES256", signs: -time.Hour}}, nil, 2, []int{1, 2}, []int{2}},
-	{"a shared secret two days ago", []row{{algorithm: "HS256", signs: -9 * day}, {algorithm: "ES256", signs: -2 * day}}, nil, 2, []int{2}, []int{2}},
-	{"a shared secret until a key signs", []row{{algorithm: "HS256", signs: -9 * day}, {algorithm: "ES256", signs: time.Hour}}, nil, 1, []int{1, 2}, []int{2}},
-	{"a shared secret again", []row{{algorithm: "ES256", signs: -9 * day}, {algorithm: "HS256", signs: -time.Hour}}, nil, 2, []int{1, 2}, []int{1}},
-	{"a shared secret again, for two days", []row{{algorithm: "ES256", signs: -9 * day}, {algorithm: "HS256", signs: -2 * day}}, nil, 2, []int{2}, nil},
-	{"a key that was known to others", []row{{algorithm: "ES256", signs: -9 * day}, {algorithm: "ES256", signs: -time.Second, revokes: true}}, nil, 2, []int{2}, []int{2}},
-	{"a shared secret that was known to others", []row{{algorithm: "HS256", signs: -9 * day}, {algorithm: "ES256", signs: -time.Second, revokes: true}}, nil, 2, []int{2}, []int{2}},
+		nil, 3, []int{2, 3, 4}, []int{3, 4, 2}, false},
+	{"a shared secret before", []row{{algorithm: "HS256", signs: -9 * day}, {algorithm: "ES256", signs: -time.Hour}}, nil, 2, []int{1, 2}, []int{2}, false},
+	{"a shared secret two days ago", []row{{algorithm: "HS256", signs: -9 * day}, {algorithm: "ES256", signs: -2 * day}}, nil, 2, []int{2}, []int{2}, true},
+	{"a shared secret until a key signs", []row{{algorithm: "HS256", signs: -9 * day}, {algorithm: "ES256", signs: time.Hour}}, nil, 1, []int{1, 2}, []int{2}, false},
+	{"a shared secret again", []row{{algorithm: "ES256", signs: -9 * day}, {algorithm: "HS256", signs: -time.Hour}}, nil, 2, []int{1, 2}, []int{1}, false},
+	{"a shared secret again, for two days", []row{{algorithm: "ES256", signs: -9 * day}, {algorithm: "HS256", signs: -2 * day}}, nil, 2, []int{2}, nil, true},
+	{"a key that was known to others", []row{{algorithm: "ES256", signs: -9 * day}, {algorithm: "ES256", signs: -time.Second, revokes: true}}, nil, 2, []int{2}, []int{2}, false},
+	{"a shared secret that was known to others", []row{{algorithm: "HS256", signs: -9 * day}, {algorithm: "ES256", signs: -time.Second, revokes: true}}, nil, 2, []int{2}, []int{2}, true},
 	{"keys that were known to others, and one that came after", []row{{algorithm: "EdDSA", signs: -9 * day}, {algorithm: "ES256", signs: -2 * time.Hour}, {algorithm: "ES256", signs: -time.Hour, revokes: true}, {algorithm: "ES256", signs: -time.Second}},
-		nil, 4, []int{3, 4}, []int{4, 3}},
-	{"a key that waited when the others were known", []row{{algorithm: "ES256", signs: -9 * day}, {algorithm: "ES256", signs: time.Hour}, {algorithm: "ES256", signs: -time.Second, revokes: true}}, nil, 3, []int{3}, []int{3}},
+		nil, 4, []int{3, 4}, []int{4, 3}, true},
+	{"a key that waited when the others were known", []row{{algorithm: "ES256", signs: -9 * day}, {algorithm: "ES256", signs: time.Hour}, {algorithm: "ES256", signs: -time.Second, revokes: true}}, nil, 3, []int{3}, []int{3}, false},
 	{"a key of a secret that is a fallback", []row{{algorithm: "ES256", signs: -2 * time.Hour, secret: olderSecret}, {algorithm: "ES256", signs: -time.Hour}},
-		[]string{"SECRET_KEY_FALLBACKS=" + olderSecret}, 2, []int{1, 2}, []int{2, 1}},
-	{"a key of a secret that nobody knows any more", []row{{algorithm: "ES256", signs: -2 * time.Hour, secret: olderSecret}, {algorithm: "ES256", signs: -time.Hour}}, nil, 2, []int{2}, []int{2}},
+		[]string{"SECRET_KEY_FALLBACKS=" + olderSecret}, 2, []int{1, 2}, []int{2, 1}, false},
+	{"a key of a secret that nobody knows any more", []row{{algorithm: "ES256", signs: -2 * time.Hour, secret: olderSecret}, {algorithm: "ES256", signs: -time.Hour}}, nil, 2, []int{2}, []int{2}, false},
 }
 
 // olderSecret is one that was SECRET_KEY once.
@@ -64,6 +65,9 @@ func TestRing(t *testing.T) {
 	t.Parallel()
 	for _, tt := range ringCases {
 		t.Run(tt.name, func(t *testing.T) {
+			if tt.rare {
+				long(t)
+			}
 			t.Parallel()
 			p := inFile(t)
 			keys := p.fillRing(t, tt.rows...)
@@ -160,6 +164,9 @@ func checkKidLogged(t testing.TB, s *server, event string) {
 	}
 }
 
+// likelyBadRows are those that make test has time for.
+var likelyBadRows = []string{"an algorithm that nobody knows", "another's kid", "a salt of a million bytes", "no kid and a salt", "a kid of a shared secret"}
+
 // TestRingBadRows: rows that make no sense are passed over, and said in the log.
 func TestRingBadRows(t *testing.T) {
 	t.Parallel()
@@ -183,6 +190,9 @@ func TestRingBadRows(t *testing.T) {
 		"a kid with an escape":           func(p place) { p.insertRow(t, 2, "a\x1b[31m\nlevel=ERROR", "ES256", salt, past, false) },
 	} {
 		t.Run(name, func(t *testing.T) {
+			if !slices.Contains(likelyBadRows, name) {
+				long(t)
+			}
 			t.Parallel()
 			p := inFile(t)
 			keys := p.fillRing(t, row{algorithm: "ES256", signs: -time.Hour})
@@ -207,6 +217,9 @@ func TestRingBadTimes(t *testing.T) {
 		"2106": 4_294_967_296_000_000, "before 1970": -86_400_000_000, "the first microsecond": 0, "the last": 1<<63 - 1, "the first of all": -1 << 63,
 	} {
 		t.Run(name, func(t *testing.T) {
+			if name != "the last" && name != "before 1970" {
+				long(t)
+			}
 			t.Parallel()
 			p := inFile(t)
 			keys := p.fillRing(t, row{algorithm: "ES256", signs: -time.Hour}, row{algorithm: "ES256", signs: time.Hour})

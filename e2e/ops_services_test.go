@@ -200,7 +200,7 @@ func TestVerifyEnds(t *testing.T) {
 // TestVerifyAlike: answers to many users differ in nothing but the values.
 func TestVerifyAlike(t *testing.T) {
 	t.Parallel()
-	const n = 300
+	const n = 100
 	p := inFile(t)
 	p.must(t, "users", "import", manyUsersFile(t, n))
 	s := p.start(t)
