@@ -31,10 +31,10 @@ test-long: ## outages, floods, slow clients, soaks and long races too
 
 check: ## what a reviewer need not look for
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "gofmt would change these files"; exit 1; }
-	go vet ./... && go -C e2e vet ./... && go -C e2e/manifests vet . && GOARCH=386 go vet . # where an int has 32 bits
-	go fix -diff ./... && go -C e2e fix -diff ./...
-	$(STATICCHECK) ./... && cd e2e && $(STATICCHECK) ./...
-	go mod tidy -diff && go -C e2e mod tidy -diff && go -C e2e/manifests mod tidy -diff
+	go vet ./... && go -C e2e vet ./... && go -C e2e/manifests vet . && go -C examples/go vet ./... && GOARCH=386 go vet . # where an int has 32 bits
+	go fix -diff ./... && go -C e2e fix -diff ./... && go -C examples/go fix -diff ./...
+	$(STATICCHECK) ./... && (cd e2e && $(STATICCHECK) ./...) && cd examples/go && $(STATICCHECK) ./...
+	go mod tidy -diff && go -C e2e mod tidy -diff && go -C e2e/manifests mod tidy -diff && go -C examples/go mod tidy -diff
 
 bench: ## the figures of the README, side by side
 	go test -run '^$$' -benchtime 1x -bench 'FailedLoginOfEach' . && go test -run '^$$' -bench 'MemStore|Throttle' .
@@ -50,9 +50,9 @@ fuzz: ## every fuzz target for a minute
 
 CLIENT_TOOLS ?= $(HOME)/.cache/latchkey-clients
 .PHONY: clients
-clients: ## generators, OAuth libraries, Postman and linters; needs Node 20.19, Python, Java and Maven
+clients: ## generators, OAuth and JWT libraries, examples, Caddy, Postman and linters; needs Node 20.19, Python, Java and Maven
 	e2e/clients/install.sh $(CLIENT_TOOLS)
-	CLIENT_TOOLS=$(CLIENT_TOOLS) LONG=1 go -C e2e test -run 'Clients$$' -count 1 .
+	CLIENT_TOOLS=$(CLIENT_TOOLS) LONG=1 go -C e2e test -run '(Clients|Examples)$$' -count 1 .
 
 HASH_PRODUCERS ?= $(HOME)/.cache/latchkey-producers
 .PHONY: hashes

@@ -18,7 +18,6 @@ import (
 const (
 	notForKeys = `{"detail":"Not possible with an API key"}`
 	badClient  = `{"detail":"Unknown client or wrong secret; want the ID of an API key as client_id and the key as client_secret","error":"invalid_client","error_description":"Unknown client or wrong secret; want the ID of an API key as client_id and the key as client_secret"}`
-	notFound   = `{"detail":"Not Found"}`
 )
 
 // makeKey makes an API key with these members in the body, after its name.

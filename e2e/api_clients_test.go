@@ -69,7 +69,7 @@ func runClients(t *testing.T, tests []clientTest) {
 			}
 			runClient(t, tt.folder,
 				"BASE="+s.url, "SPEC="+document, "SOURCE="+source, "SECRET_KEY="+secretKey,
-				"NAME="+tt.folder, "PASSWORD="+password, "TOOLS="+os.Getenv("CLIENT_TOOLS"),
+				"NAME="+tt.folder, "PASSWORD="+password,
 				"REDOCLY_TELEMETRY=off", "REDOCLY_SUPPRESS_UPDATE_NOTICE=true", "SCARF_ANALYTICS=false")
 		})
 	}
@@ -94,7 +94,7 @@ func runClient(t *testing.T, folder string, env ...string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-eu", "run.sh")
-	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
+	cmd.Dir, cmd.Env = dir, append(append(os.Environ(), "TOOLS="+os.Getenv("CLIENT_TOOLS")), env...)
 	cmd.WaitDelay = time.Second // for grandchildren that have the output
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)

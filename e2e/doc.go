@@ -17,12 +17,14 @@
 //	api_events_test.go       what happened: for administrators, and for oneself
 //	api_forgery_test.go      tokens that nobody here has signed, in every mode
 //	api_introspect_test.go   introspection
+//	api_keyclients_test.go   API keys of programs, also with OAuth libraries of others
 //	api_keylimits_test.go    what is no API key, and what no API key can do
 //	api_keys_test.go         API keys, on every store
 //	api_logout_test.go       revocation
 //	api_narrow_test.go       sessions and keys that may do less than their user
 //	api_oauth_test.go        golang.org/x/oauth2
 //	api_ownevents_test.go    events of one's own; floods, odd clients
+//	api_services_test.go     services that verify tokens themselves; see ../examples/
 //	api_sessions_test.go     sessions and refresh tokens, on every store
 //	api_throttle_test.go     limits on guessing, on every store
 //	api_verified_test.go     /verify: what it says, and bodies that it does not read
@@ -35,6 +37,7 @@
 //	edge_cors_test.go        pages of other origins, in a browser, too
 //	edge_crowds_test.go      many slow, idle or half-closed clients at once
 //	edge_flood_test.go       floods of logins and registrations
+//	edge_forwardauth_test.go proxies that ask before they pass a request on; see ../examples/
 //	edge_nginx_test.go       behind nginx
 //	edge_routes_test.go      paths, methods, targets
 //	edge_slow_test.go        one slow client
@@ -68,12 +71,13 @@
 //	ops_deploy_test.go       the units of deploy/ under systemd
 //	ops_drain_test.go        a stop with a delay
 //	ops_haproxy_test.go      a rolling restart behind HAProxy
-//	ops_image_test.go        the Containerfile, and the manifests; see manifests/
+//	ops_image_test.go        the Containerfile, the manifests, and the example of Envoy; see manifests/
 //	ops_keys_test.go         algorithms, and keys that rotate
 //	ops_life_test.go         start, command line, stop
 //	ops_log_test.go          the log when nobody reads it, and in a flood
 //	ops_metrics_test.go      what METRICS_ADDR serves, and when
 //	ops_moving_test.go       moving in by the recipes of docs/moving-in.md; see moving/
+//	ops_pastes_test.go       the shell lines of docs/your-own-services.md
 //	ops_prometheus_test.go   a Prometheus that scrapes; alerts and the dashboard; see metrics/
 //	ops_readme_test.go       the commands and the JavaScript of README.md and docs/
 //	ops_ready_test.go        ready: servers that start, stop, hang or lose their database
@@ -112,6 +116,7 @@
 //	bench_refresh_test.go    refreshes
 //	bench_requests_test.go   GET /users/me/, /verify, logins, the start
 //	bench_stores_test.go     GET /users/me/ on databases
+//	bench_tokens_test.go     the public keys; client credentials; tokens of ES256
 //
 // What the tests have in common:
 //
@@ -119,6 +124,7 @@
 //	apikey_test.go           API keys, and what they are exchanged for
 //	browser_test.go          Chromium
 //	conn_test.go             a connection, byte by byte
+//	example_test.go          what is in examples/, and tokens for it
 //	grant_test.go            tokens and sessions
 //	guesses_test.go          wrong passwords, from many sources
 //	guests_test.go           users who come while something fails

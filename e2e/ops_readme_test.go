@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -34,14 +35,23 @@ func readSection(t *testing.T, page, heading string) string {
 	return section
 }
 
-// readBlock returns the code of a language in a section of a page, changed to call addr.
+// readBlock returns the first code of a language in a section of a page, changed to call addr.
 func readBlock(t *testing.T, page, heading, language, addr string) string {
 	t.Helper()
-	m := regexp.MustCompile("(?s)```" + language + "\n(.*?)```").FindStringSubmatch(readSection(t, page, heading))
-	if m == nil {
+	return readBlocks(t, page, heading, language, addr)[0]
+}
+
+// readBlocks returns all of it. There is some.
+func readBlocks(t *testing.T, page, heading, language, addr string) []string {
+	t.Helper()
+	var blocks []string
+	for _, m := range regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllStringSubmatch(readSection(t, page, heading), -1) {
+		blocks = append(blocks, strings.ReplaceAll(m[1], "localhost:8000", addr))
+	}
+	if blocks == nil {
 		t.Fatalf("the section %s of %s has no block of %s", heading, page, language)
 	}
-	return strings.ReplaceAll(m[1], "localhost:8000", addr)
+	return blocks
 }
 
 // shell pastes lines into a shell, and returns what they print.
@@ -52,6 +62,9 @@ func shell(t *testing.T, lines ...string) string {
 	}
 	cmd := exec.CommandContext(t.Context(), "sh", "-ec", strings.Join(lines, "\n"))
 	out, err := cmd.Output()
+	if failure, ok := errors.AsType[*exec.ExitError](err); ok {
+		t.Fatalf("%v\n%s%s", err, out, failure.Stderr)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,5 +1,5 @@
-// Package manifests checks compose.yaml and kubernetes.yaml of deploy/ with the code of Compose
-// and Kubernetes. It is a module of its own, because that code is large.
+// Package manifests checks compose.yaml and kubernetes.yaml of deploy/, and the example of Envoy, with
+// the code of Compose, Kubernetes and Envoy. It is a module of its own, because that code is large.
 package manifests
 
 import (

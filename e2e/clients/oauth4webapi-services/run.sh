@@ -1,0 +1,2 @@
+ln -s "$TOOLS/node_modules" .
+node main.mjs
