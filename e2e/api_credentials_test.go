@@ -284,7 +284,7 @@ func TestClientClaims(t *testing.T) {
 	}
 	for claim, most := range map[string]string{`,"scope":"read write admin"`: "read write", `,"scope":"read"`: "read", `,"scope":"admin"`: "", `,"roles":["admin"]`: "read write", ``: "read write"} {
 		a := s.verify(t, "/verify", ours.mintOf(t, `"sub":"alice","client_id":"`+k.ID+`"`+claim))
-		for _, scope := range strings.Split(a.Header.Get("Remote-Groups"), ",") {
+		for scope := range strings.SplitSeq(a.Header.Get("Remote-Groups"), ",") {
 			if a.StatusCode == 200 && scope != "" && !strings.Contains(most, scope) {
 				t.Errorf("with %s it may %s; want at most %q", claim, scope, most)
 			}
