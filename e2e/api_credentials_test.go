@@ -199,7 +199,7 @@ func TestClientRefusals(t *testing.T) {
 		"a wrong secret":       credentials(k.ID, changed(k.Key, 30)),
 		"a deleted key":        credentials(gone.ID, gone.Key),
 		"no key at all":        credentials("x", "y"),
-		"a key and no id":      credentials(k.ID[:15]+"7", k.Key),
+		"a key and no id":      credentials(changed(k.ID, 15), k.Key),
 	} {
 		a := s.do(t, "POST", "/token", body, formType)
 		checkInvalidClient(t, a, "Bearer")
