@@ -29,6 +29,9 @@ func TestKeyOperations(t *testing.T) {
 			if op.pattern == "POST /introspect" || s.do(method, path, "", "Content-Type: application/json").status != 401 {
 				continue // everybody may do it, or it takes a form
 			}
+			if op.pattern == "POST /introspect" {
+				continue // for programs in the first place: TestWhoMayIntrospect
+			}
 			for what, credential := range map[string]string{"key": key, "token": token} {
 				got := s.as(pair{access: credential}, method, path, `{}`)
 				isOpen := got.body != notForKeys

@@ -123,6 +123,10 @@ func TestNarrowedAdministrator(t *testing.T) {
 			if a.status != want {
 				t.Errorf("%q: scopes for bob: %d %s; want %d", scope, a.status, a.body, want)
 			}
+			a = s.as(p, "POST", "/users/me/keys/", `{"name":"job","scope":"admin"}`)
+			if key := a.field("key"); (key != "") != (want == 200) || key == "" && a.status != 422 {
+				t.Errorf("%q: an API key for admin: %d %s", scope, a.status, a.body)
+			}
 			name := "new" + fmt.Sprint(len(scope))
 			a = s.as(p, "POST", "/users/", `{"username":"`+name+`","password":"`+goodPassword+`","scopes":["root"]}`)
 			u, err := s.acc.userByName(t.Context(), name)

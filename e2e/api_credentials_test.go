@@ -5,9 +5,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-
-	"golang.org/x/oauth2"
-	"golang.org/x/oauth2/clientcredentials"
 )
 
 const realm = `Basic realm="latchkey"`
@@ -130,7 +127,7 @@ func TestClientForms(t *testing.T) {
 		{"the owner as id", credentials("alice", k.Key), "", "invalid_client", "Bearer"},
 		{"the id in small letters", credentials(strings.ToLower(k.ID), k.Key), "", "invalid_client", "Bearer"},
 		{"the id with the prefix", credentials("lk_"+k.ID, k.Key), "", "invalid_client", "Bearer"},
-		{"only the secret's part", credentials(k.ID, k.Key[20:]), "", "invalid_client", "Bearer"},
+		{"only the secret's part", credentials(k.ID, k.secret()), "", "invalid_client", "Bearer"},
 		{"the owner's password", credentials("alice", password), "", "invalid_client", "Bearer"},
 		{"the owner's token", credentials(k.ID, tokens["alice"]), "", "invalid_client", "Bearer"},
 		{"a secret with a blank", credentials(k.ID, k.Key+" "), "", "invalid_client", "Bearer"},
@@ -244,25 +241,6 @@ func TestClientCredentialsElsewhere(t *testing.T) {
 	a.clientGrant(t) // the grant decides, not what else is in the form
 }
 
-// TestClientLibrary: golang.org/x/oauth2 needs to know nothing but the address.
-func TestClientLibrary(t *testing.T) {
-	t.Parallel()
-	s, _, k := aClient(t)
-	for name, style := range map[string]oauth2.AuthStyle{
-		"finds out": oauth2.AuthStyleAutoDetect, "in a header": oauth2.AuthStyleInHeader, "in the form": oauth2.AuthStyleInParams,
-	} {
-		t.Run(name, func(t *testing.T) {
-			c := clientcredentials.Config{ClientID: k.ID, ClientSecret: k.Key, TokenURL: s.url + "/token", Scopes: []string{"read"}, AuthStyle: style}
-			token, err := c.Token(newOAuthClient(t, s, style).ctx)
-			if err != nil {
-				t.Fatal(err)
-			}
-			checkVerified(t, s.verify(t, "/verify/read", token.AccessToken), "alice")
-			checkForbidden(t, s.verify(t, "/verify/write", token.AccessToken), "write")
-		})
-	}
-}
-
 // TestClientBase64: RFC 7617 has padded base64 of the usual alphabet.
 func TestClientBase64(t *testing.T) {
 	t.Parallel()
@@ -282,5 +260,34 @@ func TestClientBase64(t *testing.T) {
 				t.Errorf("got %d %s; want a refusal", a.StatusCode, a.body)
 			}
 		})
+	}
+}
+
+// TestClientClaims: a token of another program with our secret that names a key opens no more than
+// that key, and nothing if the two do not fit together.
+func TestClientClaims(t *testing.T) {
+	t.Parallel()
+	s, tokens, k := aClient(t)
+	s.register(t, "bob")
+	bobs := s.makeKey(t, s.logIn(t, "bob"), `{"name":"b"}`)
+	ours := key{algorithm: "HS256", secret: aKey}
+	sid := claimsOf(t, tokens["alice"])["sid"].(string)
+	for name, claims := range map[string]string{
+		"another's key":        `"sub":"alice","client_id":"` + bobs.ID + `"`,
+		"a key of another's":   `"sub":"bob","client_id":"` + k.ID + `"`,
+		"no key":               `"sub":"alice","client_id":"AAAAAAAAAAAAAAAA"`,
+		"another's session":    `"sub":"bob","sid":"` + sid + `"`,
+		"two keys":             `"sub":"alice","client_id":"` + bobs.ID + `","client_id":"` + k.ID + `"`,
+		"a user who is nobody": `"sub":"nobody","client_id":"` + k.ID + `"`,
+	} {
+		t.Run(name, func(t *testing.T) { checkUseless(t, s, tokens[root], ours.mintOf(t, claims)) })
+	}
+	for claim, most := range map[string]string{`,"scope":"read write admin"`: "read write", `,"scope":"read"`: "read", `,"scope":"admin"`: "", `,"roles":["admin"]`: "read write", ``: "read write"} {
+		a := s.verify(t, "/verify", ours.mintOf(t, `"sub":"alice","client_id":"`+k.ID+`"`+claim))
+		for _, scope := range strings.Split(a.Header.Get("Remote-Groups"), ",") {
+			if a.StatusCode == 200 && scope != "" && !strings.Contains(most, scope) {
+				t.Errorf("with %s it may %s; want at most %q", claim, scope, most)
+			}
+		}
 	}
 }

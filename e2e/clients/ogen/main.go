@@ -23,6 +23,10 @@ func (b *bearer) OAuth2PasswordBearer(context.Context, api.OperationName) (api.O
 	return api.OAuth2PasswordBearer{}, ogenerrors.ErrSkipClientSecurity
 }
 
+func (b *bearer) HTTPBasic(context.Context, api.OperationName) (api.HTTPBasic, error) {
+	return api.HTTPBasic{}, ogenerrors.ErrSkipClientSecurity
+}
+
 func main() {
 	if err := run(context.Background(), os.Getenv("BASE"), os.Getenv("NAME"), os.Getenv("PASSWORD")); err != nil {
 		log.Fatal(err)
@@ -60,7 +64,7 @@ func run(ctx context.Context, base, name, password string) error {
 	}
 	refresh, err := client.LoginForAccessToken(ctx, &api.TokenForm{
 		GrantType:    api.NewOptTokenFormGrantType(api.TokenFormGrantTypeRefreshToken),
-		RefreshToken: tokens.RefreshToken.Value})
+		RefreshToken: tokens.RefreshToken})
 	tokens, ok = refresh.(*api.Token)
 	if err != nil || !ok {
 		return fmt.Errorf("refresh: %w, %#v", err, refresh)
@@ -75,7 +79,7 @@ func logOut(ctx context.Context, client *api.Client, tokens *api.Token) error {
 	if list, ok := sessions.(*api.ReadSessionsOKApplicationJSON); err != nil || !ok || len(*list) != 1 || !(*list)[0].Current {
 		return fmt.Errorf("sessions: %w, %#v", err, sessions)
 	}
-	revoked, err := client.RevokeToken(ctx, &api.RevokeForm{Token: tokens.RefreshToken})
+	revoked, err := client.RevokeToken(ctx, &api.RevokeForm{Token: tokens.RefreshToken.Value})
 	if _, ok := revoked.(*api.RevokeTokenOK); err != nil || !ok {
 		return fmt.Errorf("revoke: %w, %#v", err, revoked)
 	}
