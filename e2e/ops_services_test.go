@@ -53,7 +53,7 @@ func TestServiceUsers(t *testing.T) {
 // keyIn is the key that a command has printed.
 func keyIn(t testing.TB, text string) apiKey {
 	t.Helper()
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		if parts := aKeyText.FindStringSubmatch(word); parts != nil {
 			return apiKey{ID: parts[1], Key: parts[0]}
 		}
