@@ -16,7 +16,7 @@ import (
 type accounts struct {
 	guard
 	tokens        *signer
-	keys          *keyRing // gives the tokens their keys; nil if those are fixed
+	rotator       *keyRotator // gives the tokens their keys; nil if those are fixed
 	refreshTokens refreshKeys
 
 	// What takes long has queues of its own, so that other requests need not wait for it.

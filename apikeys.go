@@ -21,8 +21,8 @@ var (
 // maxAPIKeys is how many API keys a user may have.
 const maxAPIKeys = 50
 
-// A keyRequest describes an API key that somebody wants to make.
-type keyRequest struct {
+// A apiKeyRequest describes an API key that somebody wants to make.
+type apiKeyRequest struct {
 	Name   string
 	Scopes scopes        // which its owner must have been granted
 	Life   time.Duration // 0: it never expires
@@ -31,7 +31,7 @@ type keyRequest struct {
 // createOwnAPIKey makes an API key of a signed-in user. It returns errStaleKeyLogin if the login was too
 // long ago: a stolen access token must not become a key that outlives it. Its other errors are those
 // of createAPIKey, but errBadToken if the user is gone.
-func (a *accounts) createOwnAPIKey(ctx context.Context, who identity, req keyRequest, from client) (k APIKey, key string, err error) {
+func (a *accounts) createOwnAPIKey(ctx context.Context, who identity, req apiKeyRequest, from client) (k APIKey, key string, err error) {
 	if !isRecent(who.Session.CreatedAt, a.now(), freshLogin) {
 		return APIKey{}, "", errStaleKeyLogin
 	}
@@ -41,7 +41,7 @@ func (a *accounts) createOwnAPIKey(ctx context.Context, who identity, req keyReq
 
 // createAPIKey makes an API key of u. Nobody can learn the key later, because only its hash is stored. It
 // returns errTooMany, or errNotFound if u is gone or disabled.
-func (a *accounts) createAPIKey(ctx context.Context, u User, req keyRequest, by client) (k APIKey, key string, err error) {
+func (a *accounts) createAPIKey(ctx context.Context, u User, req apiKeyRequest, by client) (k APIKey, key string, err error) {
 	id, key := newAPIKey()
 	k = APIKey{
 		ID: id, UserID: u.ID, Name: req.Name, Hash: hashAPIKey(key), Scopes: req.Scopes,
@@ -55,7 +55,7 @@ func (a *accounts) createAPIKey(ctx context.Context, u User, req keyRequest, by 
 		err = fmt.Errorf("%w: the ID of a new API key is taken", errUnavailable)
 	}
 	if err == nil {
-		err = a.tell(ctx, tokenCreated, u, by, describeAPIKey(k))
+		err = a.tell(ctx, apiKeyCreated, u, by, describeAPIKey(k))
 	}
 	if err != nil {
 		return APIKey{}, "", err
@@ -86,7 +86,7 @@ func (a *accounts) deleteAPIKey(ctx context.Context, u User, id string, by clien
 	if err := a.store.DeleteAPIKey(ctx, u.ID, id); err != nil {
 		return err
 	}
-	return a.tell(ctx, tokenDeleted, u, by, describeAPIKey(k))
+	return a.tell(ctx, apiKeyDeleted, u, by, describeAPIKey(k))
 }
 
 // deleteAPIKeys deletes all API keys of u, and returns how many.
@@ -95,7 +95,7 @@ func (a *accounts) deleteAPIKeys(ctx context.Context, u User, by client) (int, e
 	if err != nil {
 		return 0, err
 	}
-	return n, a.tell(ctx, tokenDeleted, u, by, "all API keys")
+	return n, a.tell(ctx, apiKeyDeleted, u, by, "all API keys")
 }
 
 // tell notes what users do to their own account, and records what others do to it.
@@ -107,10 +107,10 @@ func (a *accounts) tell(ctx context.Context, event string, u User, by client, de
 	return nil
 }
 
-// issueToKey returns an access token for a program with an API key (RFC 6749 §4.4). It ends with the
+// issueToAPIKey returns an access token for a program with an API key (RFC 6749 §4.4). It ends with the
 // key. It has the scopes that are asked for, or if there are none all of the key's; errBadScope means
 // that none of them is granted. There is no refresh token: the key is good for more.
-func (a *accounts) issueToKey(who identity, asked []string) (issuedTokens, error) {
+func (a *accounts) issueToAPIKey(who identity, asked []string) (issuedTokens, error) {
 	granted := who.Scopes
 	if len(asked) > 0 {
 		granted = granted.only(asked)
@@ -119,10 +119,10 @@ func (a *accounts) issueToKey(who identity, asked []string) (issuedTokens, error
 		}
 	}
 	now, left := a.now(), a.tokens.ttl
-	if end := who.Key.ExpiresAt; !end.IsZero() {
+	if end := who.APIKey.ExpiresAt; !end.IsZero() {
 		left = min(left, end.Sub(now))
 	}
 	life := max(1, time.Duration(wholeSeconds(left))) * time.Second // clients take 0 for "never expires"
-	access, err := a.tokens.createAccessToken(grant{User: who.User, Scopes: granted, ClientID: who.Key.ID}, now, now.Add(life))
+	access, err := a.tokens.createAccessToken(grant{User: who.User, Scopes: granted, ClientID: who.APIKey.ID}, now, now.Add(life))
 	return issuedTokens{AccessToken: access, Life: life, Scopes: granted}, err
 }

@@ -18,7 +18,6 @@ import (
 const (
 	notForKeys = `{"detail":"Not possible with an API key"}`
 	badClient  = `{"detail":"Unknown client or wrong secret; want the ID of an API key as client_id and the key as client_secret","error":"invalid_client","error_description":"Unknown client or wrong secret; want the ID of an API key as client_id and the key as client_secret"}`
-	notFound   = `{"detail":"Not Found"}`
 )
 
 // makeKey makes an API key with these members in the body, after its name.
@@ -86,7 +85,7 @@ func TestMakeKey(t *testing.T) {
 		if got := s.do("POST", "/users/me/keys/", `{"name":"a"}`, "Content-Type: application/json"); got.body != notAuthenticated {
 			t.Errorf("without a token: %s", got.body)
 		}
-		var list []listedKey
+		var list []listedAPIKey
 		if err := json.Unmarshal([]byte(s.as(tokens, "GET", "/users/me/keys/", "").body), &list); err != nil || len(list) != 9 {
 			t.Errorf("%d keys, %v; want one for each good body", len(list), err)
 		}
@@ -289,7 +288,7 @@ func TestServiceUser(t *testing.T) {
 		if err != nil || u.PasswordHash != "" {
 			t.Fatalf("%+v %v", u, err)
 		}
-		k, key, err := s.acc.createAPIKey(ctx, u, keyRequest{Name: "job", Scopes: "read"}, cli)
+		k, key, err := s.acc.createAPIKey(ctx, u, apiKeyRequest{Name: "job", Scopes: "read"}, cli)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -34,15 +34,15 @@ func addAPIKeyCommand(ctx context.Context, in *invocation) error {
 }
 
 // newKeyFromOptions returns the API key that the command line describes.
-func (in *invocation) newKeyFromOptions() (keyRequest, error) {
-	k := keyRequest{Name: in.text("name"), Life: defaultKeyDays * day}
+func (in *invocation) newKeyFromOptions() (apiKeyRequest, error) {
+	k := apiKeyRequest{Name: in.text("name"), Life: defaultAPIKeyDays * day}
 	if !in.isSet("name") {
 		return k, usageErrorf("missing -name; want a name by which to know the key in the list")
 	}
 	if !isStorable(k.Name) {
 		return k, usageErrorf("-name: want UTF-8 without NUL characters")
 	}
-	if bad := checkKeyName(k.Name); bad != nil {
+	if bad := checkAPIKeyName(k.Name); bad != nil {
 		return k, usageErrorf("-name: %s", bad.reason())
 	}
 	var err error
@@ -61,7 +61,7 @@ func parseKeyDays(text string) (time.Duration, error) {
 		return 0, nil
 	}
 	days, err := strconv.Atoi(text)
-	if err != nil || checkKeyDays(days) != nil {
+	if err != nil || checkAPIKeyDays(days) != nil {
 		return 0, usageErrorf("-days: %s; want 1 to %d, or never", quoted(text), maxKeyDays)
 	}
 	return time.Duration(days) * day, nil
@@ -76,7 +76,7 @@ func listAPIKeysCommand(ctx context.Context, in *invocation) error {
 			return err
 		}
 		if !in.isSet("json") {
-			return in.printKeys(keys)
+			return in.printAPIKeys(keys)
 		}
 		for _, k := range keys {
 			if err := writeLine(in.stdout, newListedKey(k)); err != nil {
@@ -87,7 +87,7 @@ func listAPIKeysCommand(ctx context.Context, in *invocation) error {
 	})
 }
 
-func (in *invocation) printKeys(keys []APIKey) error {
+func (in *invocation) printAPIKeys(keys []APIKey) error {
 	table := tabwriter.NewWriter(in.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "ID\tNAME\tSCOPES\tCREATED\tEXPIRES\tLAST USED")
 	for _, k := range keys {

@@ -94,8 +94,8 @@ func inspectStore(ctx context.Context, cfg config) (inspection, error) {
 		if err != nil {
 			return inspection{}, err
 		}
-		now := newRing(rows, append([][]byte{cfg.Secret}, cfg.SecretFallbacks...))
-		found.warnings = append(found.warnings, now.warnings(time.Now())...)
+		current := newRing(rows, cfg.secrets(), 0)
+		found.warnings = append(found.warnings, current.warnings(time.Now())...)
 	}
 	found.hashes = newHashCensus(cfg.Rounds)
 	for u, err := range (sqlStore{db}).Users(ctx) {

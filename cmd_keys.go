@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 	"time"
 )
@@ -17,60 +18,57 @@ const quickLead = 20 * time.Minute
 
 // rotateKeysCommand adds a signing key, and says what will happen when.
 func rotateKeysCommand(ctx context.Context, in *invocation) error {
-	lead, err := in.publishLead()
+	want, err := in.rotationFromOptions()
 	if err != nil {
 		return err
 	}
 	if in.cfg.OwnKeys != nil {
-		return errors.New("PRIVATE_KEY signs, and is yours to rotate; want ALGORITHM=ES256 without it, for which the server makes the keys itself")
+		return errors.New("keys rotate cannot rotate PRIVATE_KEY; replace it and keep the old one in PRIVATE_KEY_FALLBACKS_DIR, or unset it and set ALGORITHM=ES256")
 	}
 	return in.withAccounts(ctx, readWrite, func(a *accounts) error {
-		keys := newKeyRing(in.cfg, a.store, a.events, nil, a.log, a.now)
-		now, err := keys.rotate(ctx, lead, in.isSet("compromised"))
+		current, err := a.newKeyRotator(in.cfg).rotate(ctx, want)
 		if err != nil {
 			return err
 		}
-		added := now.generations[len(now.generations)-1].SigningKey
-		if err := in.printRotation(now, keys.retention); err != nil {
+		event := a.events.newEvent(signingKeyAdded, User{}, cliClient(), describeSigningKey(current.newest().SigningKey))
+		if err := errors.Join(in.printRotation(current), a.record(ctx, event)); err != nil {
 			return err
 		}
-		return a.record(ctx, a.events.newEvent(signingKeyAdded, User{}, cliClient(), describeGeneration(added)))
+		if want.lead < quickLead && !want.compromised {
+			fmt.Fprintf(in.stderr, "warning: -in %s may be too short: Istio and Envoy fetch keys every 10 to 20 minutes, and refuse tokens of a key that they do not have; want -in 1h\n", in.text("in"))
+		}
+		return nil
 	})
 }
 
-// publishLead returns how long the new key is to be published before it signs.
-func (in *invocation) publishLead() (time.Duration, error) {
-	revoking, given := in.isSet("compromised"), in.isSet("in")
+// rotationFromOptions returns the rotation that the command line describes.
+func (in *invocation) rotationFromOptions() (rotation, error) {
+	compromised := in.isSet("compromised")
 	switch {
-	case revoking && given:
-		return 0, usageErrorf("-compromised signs at once; want it without -in")
-	case revoking:
-		return 0, nil
-	case !given:
-		return publishLead, nil
+	case compromised && in.isSet("in"):
+		return rotation{}, usageErrorf("-compromised signs at once; want it without -in")
+	case compromised:
+		return rotation{compromised: true}, nil
+	case !in.isSet("in"):
+		return rotation{lead: publishLead}, nil
 	}
 	lead, err := parseAge(in.text("in"))
 	if err != nil || lead > maxLead {
-		return 0, usageErrorf("-in: %s; want a duration such as 1h or 3d, of at most %d days", quoted(in.text("in")), maxLead/day)
+		return rotation{}, usageErrorf("-in: %s; want a duration such as 1h or 3d, of at most %d days", quoted(in.text("in")), maxLead/day)
 	}
-	if lead < quickLead {
-		fmt.Fprintln(in.stderr, "warning: services that do not fetch the keys before the new one signs refuse its tokens: Istio and Envoy look every 10 to 20 minutes; want -in 1h")
-	}
-	return lead, nil
+	return rotation{lead: lead}, nil
 }
 
-// printRotation prints what happens to the keys of a ring whose last was just added.
-func (in *invocation) printRotation(now ring, retention time.Duration) error {
-	last := len(now.generations) - 1
-	added := now.generations[last]
+// printRotation prints what happens to the keys of a ring whose newest was just added.
+func (in *invocation) printRotation(current ring) error {
+	added, previous := current.newest(), len(current.generations)-2
 	fmt.Fprintf(in.stdout, "added key %s (%s)\n", added.KeyID, added.Algorithm)
-	fmt.Fprintf(in.stdout, "published since %s\n", shownMoment(added.CreatedAt))
-	fmt.Fprintf(in.stdout, "signs from %s\n", shownMoment(added.SignsFrom))
+	fmt.Fprintf(in.stdout, "published since %s\n", shownSecond(added.CreatedAt))
+	fmt.Fprintf(in.stdout, "signs from %s\n", shownSecond(added.SignsFrom))
 	if added.RevokesOlder {
-		return in.printf("older keys are void; running servers notice within %d seconds", int(ringPeriod.Seconds()))
+		return in.printf("older keys are revoked; running servers notice within %d seconds", int(ringPeriod.Seconds()))
 	}
-	older := now.generations[last-1]
-	return in.printf("the key before, %s, verifies until %s", keyName(older.KeyID), shownMoment(now.retires(last-1).Add(retention)))
+	return in.printf("the previous key, %s, verifies until %s", keyName(current.generations[previous].KeyID), shownSecond(current.expires(previous)))
 }
 
 // listKeysCommand prints the keys as a table, or their public part as other programs read it.
@@ -79,25 +77,27 @@ func listKeysCommand(ctx context.Context, in *invocation) error {
 		return usageErrorf("want -jwks or -pem, not both")
 	}
 	if in.cfg.OwnKeys != nil {
-		return in.printSigningKeys(in.cfg.OwnKeys, func(w io.Writer) { printOwnKeys(w, in.cfg.OwnKeys) })
+		return in.printSigningKeys(in.cfg.OwnKeys, ownKeyRows(in.cfg.OwnKeys), time.Now())
 	}
 	if in.cfg.DatabaseURL == "" {
 		return errInMemory
 	}
 	return in.withAccounts(ctx, leaveSchema, func(a *accounts) error {
-		keys := newKeyRing(in.cfg, a.store, a.events, nil, a.log, a.now)
-		rows, err := a.store.SigningKeys(ctx)
+		current, err := a.newKeyRotator(in.cfg).read(ctx)
+		if err == nil && len(current.rows) == 0 {
+			err = errFirstKey
+		}
 		if err != nil {
 			return err
 		}
-		now := newRing(rows, keys.secrets)
-		return in.printSigningKeys(now.keys(keys.retention), func(w io.Writer) { printRing(w, now, keys.retention, a.now()) })
+		return in.printSigningKeys(current.keys(), ringRows(current, a.now()), a.now())
 	})
 }
 
-// printSigningKeys prints a key set in the form that the options ask for. table prints it as a table.
-func (in *invocation) printSigningKeys(keys keySet, table func(w io.Writer)) error {
-	published := keys.published(time.Now())
+// printSigningKeys prints a key set in the form that the options ask for, which is a table of rows
+// if there are none.
+func (in *invocation) printSigningKeys(keys keySet, rows []keyRow, now time.Time) error {
+	published := keys.published(now)
 	switch {
 	case len(published) == 0 && (in.isSet("jwks") || in.isSet("pem")):
 		return errors.New("there is no public key: tokens are signed with a shared secret (ALGORITHM=HS256)")
@@ -110,10 +110,13 @@ func (in *invocation) printSigningKeys(keys keySet, table func(w io.Writer)) err
 	case in.isSet("pem"):
 		return printPEM(in.stdout, published)
 	}
-	columns := tabwriter.NewWriter(in.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(columns, "KEY\tALGORITHM\tSTATE\tPUBLISHED\tSIGNS FROM\tVERIFIES UNTIL")
-	table(columns)
-	return columns.Flush()
+	table := tabwriter.NewWriter(in.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "KEY\tALGORITHM\tSTATE\tPUBLISHED\tSIGNS FROM\tVERIFIES UNTIL")
+	for _, k := range rows {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", printable(keyName(k.id)), printable(k.algorithm), k.state,
+			shownSecond(k.published), shownSecond(k.signsFrom), shownSecond(k.expires))
+	}
+	return table.Flush()
 }
 
 func printPEM(w io.Writer, keys []tokenKey) error {
@@ -129,37 +132,49 @@ func printPEM(w io.Writer, keys []tokenKey) error {
 	return nil
 }
 
-// printOwnKeys prints the rows of PRIVATE_KEY and its fallbacks.
-func printOwnKeys(w io.Writer, keys keySet) {
+// A keyRow is a row of the table of signing keys. Times are zero where there is nothing to say.
+type keyRow struct {
+	id, algorithm, state          string
+	published, signsFrom, expires time.Time
+}
+
+// ownKeyRows returns the rows of PRIVATE_KEY and its fallbacks.
+func ownKeyRows(keys keySet) []keyRow {
+	var rows []keyRow
 	for _, k := range keys {
 		state := "retiring"
 		if k.private != nil {
 			state = "signing"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t-\t-\t-\n", k.id, k.method.Alg(), state)
+		rows = append(rows, keyRow{id: k.id, algorithm: k.method.Alg(), state: state})
 	}
+	return rows
 }
 
-// printRing prints the rows of a ring, the newest first.
-func printRing(w io.Writer, r ring, retention time.Duration, now time.Time) {
-	signing := r.signing(now)
-	for i := len(r.generations) - 1; i >= 0; i-- {
-		g, until := r.generations[i], "-"
+// ringRows returns the rows of a ring, the newest first.
+func ringRows(r ring, now time.Time) []keyRow {
+	var rows []keyRow
+	signing := r.signingIndex(now)
+	for i, g := range slices.Backward(r.generations) {
 		state := "signing"
-		if end := r.retires(i); !end.IsZero() {
-			until = shownMoment(end.Add(retention))
-		}
 		switch {
 		case i > signing:
 			state = "next"
 		case i < signing:
 			state = "retiring"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", keyName(g.KeyID), g.Algorithm, state, shownMoment(g.CreatedAt), shownMoment(g.SignsFrom), until)
+		rows = append(rows, keyRow{g.KeyID, g.Algorithm, state, g.CreatedAt, g.SignsFrom, r.expires(i)})
 	}
-	for _, k := range r.unexplained {
-		fmt.Fprintf(w, "%s\t%s\tnot of SECRET_KEY\t%s\t%s\t-\n", printable(keyName(k.KeyID)), printable(k.Algorithm), shownMoment(k.CreatedAt), shownMoment(k.SignsFrom))
+	for _, k := range r.foreign {
+		rows = append(rows, keyRow{k.KeyID, k.Algorithm, "foreign", k.CreatedAt, k.SignsFrom, time.Time{}})
 	}
+	return rows
 }
 
-func shownMoment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+// shownSecond returns a time for people, or "-" for the zero time.
+func shownSecond(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format("2006-01-02 15:04:05 UTC")
+}

@@ -113,7 +113,7 @@ func serveAccounts(ctx context.Context, cfg config, acc *accounts, ln net.Listen
 	}
 	go acc.learnPace(ctx)
 	go acc.sweep(ctx, time.Minute)
-	go acc.keys.watch(ctx)
+	go acc.rotator.watch(ctx)
 	serving, done := context.WithCancel(context.WithoutCancel(ctx)) // also while it stops
 	defer done()
 	go watchCertificate(serving, cfg.Certificate, hangups, log)

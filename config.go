@@ -46,6 +46,9 @@ type config struct {
 	InEffect []settingInEffect
 }
 
+// secrets returns SECRET_KEY and its fallbacks.
+func (c config) secrets() [][]byte { return append([][]byte{c.Secret}, c.SecretFallbacks...) }
+
 // A configError lists everything that is wrong with the settings, one line each. No line
 // shows a secret.
 type configError []string

@@ -9,13 +9,12 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"time"
 )
 
 // Access tokens are signed with keys that the server derives from SECRET_KEY and a random salt
-// (HKDF, RFC 5869). The store has the salt, and no key. So a stolen database signs nothing, a
-// stolen SECRET_KEY without it neither (except with HS256), and replicas agree on the keys
-// without telling each other anything secret.
+// (HKDF, RFC 5869). The store has the salt, and no key. A stolen database signs nothing. Nor does a
+// stolen SECRET_KEY without the database, except with HS256. Replicas agree on the keys without
+// telling each other anything secret.
 
 // saltLength is the length of the salt of a signing key, in bytes.
 const saltLength = sha256.Size
@@ -32,14 +31,14 @@ func deriveKey(secret, salt []byte, algorithm string) (tokenKey, error) {
 			return tokenKey{}, err
 		}
 		if private, err := newPrivate(algorithm, seed); err == nil {
-			return newSigningKey(algorithm, private), nil
+			return newKeyPair(algorithm, private), nil
 		}
 	}
 	return tokenKey{}, fmt.Errorf("no key of %s can be derived", algorithm)
 }
 
-// newPrivate returns the private key that 32 random bytes are. For ES256 a few are no scalar of
-// P-256: one in 2^32.
+// newPrivate returns the private key that a seed of 32 bytes encodes. About one seed in 2^32 is not
+// a scalar of P-256.
 func newPrivate(algorithm string, seed []byte) (crypto.Signer, error) {
 	switch algorithm {
 	case "ES256":
@@ -48,15 +47,4 @@ func newPrivate(algorithm string, seed []byte) (crypto.Signer, error) {
 		return ed25519.NewKeyFromSeed(seed), nil
 	}
 	return nil, errors.New("no such algorithm")
-}
-
-// newGeneration returns a new generation of keys.
-func newGeneration(number int64, algorithm string, secret, salt []byte, now, signsFrom time.Time) (SigningKey, error) {
-	k := SigningKey{Generation: number, Algorithm: algorithm, CreatedAt: storedTime(now), SignsFrom: storedTime(signsFrom)}
-	if algorithm == "HS256" {
-		return k, nil
-	}
-	key, err := deriveKey(secret, salt, algorithm)
-	k.KeyID, k.Salt = key.id, salt
-	return k, err
 }

@@ -141,6 +141,9 @@ func TestDocumentedLimits(t *testing.T) {
 		{"TokenForm/properties/username", "maxLength", maxUsername},
 		{"TokenForm/properties/refresh_token", "maxLength", maxTokenSize},
 		{"RevokeForm/properties/token", "maxLength", maxTokenSize},
+		{"KeyCreate/properties/name", "maxLength", maxAPIKeyName},
+		{"KeyCreate/properties/expires_in_days", "maximum", maxKeyDays},
+		{"KeyCreate/properties/expires_in_days", "default", defaultAPIKeyDays},
 		{"Session/properties/user_agent", "maxLength", maxUserAgent},
 	} {
 		schema := resolve(object{"$ref": "#/components/schemas/" + tt.of})
@@ -158,8 +161,13 @@ func TestDocumentedLimits(t *testing.T) {
 		t.Errorf("the limit of the list of sessions is %v; want 1 to %d, and %d by default", limit, maxRowsShown, rowsShown)
 	}
 	fresh := fmt.Sprintf("within the last %d minutes", freshLogin/time.Minute)
-	if op := pathItem("/users/me/")["delete"].(object); !strings.Contains(op["description"].(string), fresh) {
-		t.Errorf("DELETE /users/me/ does not say %q", fresh)
+	for path, method := range map[string]string{"/users/me/": "delete", "/users/me/keys/": "post"} {
+		if op := pathItem(path)[method].(object); !strings.Contains(op["description"].(string), fresh) {
+			t.Errorf("%s %s does not say %q", method, path, fresh)
+		}
+	}
+	if text := fmt.Sprintf("You can have %d keys", maxAPIKeys); !strings.Contains(pathItem("/users/me/keys/")["post"].(object)["description"].(string), text) {
+		t.Errorf("POST /users/me/keys/ does not say %q", text)
 	}
 }
 

@@ -21,8 +21,8 @@ const (
 	rateExceeded         = "excess_rate_limit_exceeded"
 	tokenReused          = "authn_token_reuse"
 	tokenRevoked         = "authn_token_revoked"
-	tokenCreated         = "authn_token_created" // an API key
-	tokenDeleted         = "authn_token_delete"  // the same
+	apiKeyCreated        = "authn_token_created" // an API key
+	apiKeyDeleted        = "authn_token_delete"  // the same
 	passwordChanged      = "authn_password_change"
 	passwordChangeFailed = "authn_password_change_fail"
 	userCreated          = "user_created"
@@ -61,8 +61,8 @@ var eventKinds = map[string]eventKind{
 	rateExceeded:         {level: slog.LevelWarn, perSource: 1, perAccount: 60},
 	tokenReused:          {level: slog.LevelWarn},
 	tokenRevoked:         {perAccount: 60},
-	tokenCreated:         {perAccount: 60},
-	tokenDeleted:         {perAccount: 60},
+	apiKeyCreated:        {perAccount: 60},
+	apiKeyDeleted:        {perAccount: 60},
 	passwordChanged:      {},
 	passwordChangeFailed: {level: slog.LevelWarn},
 	userCreated:          {},

@@ -138,7 +138,7 @@ func (a *api) tokenByCredentials(ctx context.Context, r *http.Request, fields fo
 	if err != nil {
 		return issuedTokens{}, err
 	}
-	return a.accounts.issueToKey(who, strings.Fields(fields.values["scope"]))
+	return a.accounts.issueToAPIKey(who, strings.Fields(fields.values["scope"]))
 }
 
 // revokeToken ends the session of a token (RFC 7009). The token shows its own kind;
@@ -202,7 +202,7 @@ type userHandlerFunc func(ctx context.Context, w http.ResponseWriter, r *http.Re
 // request's bearer token names. Programs with an API key are refused.
 func (a *api) signedIn(h userHandlerFunc) handlerFunc {
 	return a.signedInOrKey(func(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller) error {
-		if me.hasKey() {
+		if me.byAPIKey() {
 			return errNotForKeys
 		}
 		return h(ctx, w, r, me)

@@ -11,12 +11,12 @@ import (
 type identity struct {
 	User    User
 	Session Session // the zero Session if the token is an API key's, or was made elsewhere
-	Key     APIKey  // the zero APIKey unless the token is one, or was got with one
+	APIKey  APIKey  // the zero APIKey unless the token is one, or was got with one
 	Scopes  scopes
 }
 
-// hasKey reports whether the caller is a program with an API key.
-func (who identity) hasKey() bool { return who.Key.ID != "" }
+// byAPIKey reports whether the caller is a program with an API key.
+func (who identity) byAPIKey() bool { return who.APIKey.ID != "" }
 
 // currentUser returns whom an access token or an API key stands for, or errBadToken. A failure of
 // the store is returned as it is.
@@ -34,8 +34,8 @@ func (a *accounts) currentUser(ctx context.Context, token string) (identity, err
 // made and when it expires.
 func (a *accounts) inspect(ctx context.Context, token string) (identity, claims, error) {
 	if strings.HasPrefix(token, apiKeyPrefix) {
-		who, err := a.keyIdentity(ctx, token)
-		return who, keyClaims(who.Key), err
+		who, err := a.apiKeyIdentity(ctx, token)
+		return who, apiKeyClaims(who.APIKey), err
 	}
 	now := a.now()
 	c, err := a.readToken(ctx, func() (claims, error) { return a.tokens.verify(token, now) })
@@ -52,7 +52,7 @@ func (a *accounts) inspect(ctx context.Context, token string) (identity, claims,
 	return who, c, nil
 }
 
-func keyClaims(k APIKey) claims {
+func apiKeyClaims(k APIKey) claims {
 	c := claims{IssuedAt: unixSeconds(k.CreatedAt)}
 	if !k.ExpiresAt.IsZero() {
 		c.Expires = unixSeconds(k.ExpiresAt)
@@ -64,7 +64,7 @@ func keyClaims(k APIKey) claims {
 // a moment ago.
 func (a *accounts) readToken(ctx context.Context, read func() (claims, error)) (claims, error) {
 	c, err := read()
-	if errors.Is(err, errUnknownKey) && a.keys.lookAgain(ctx) {
+	if errors.Is(err, errUnknownKey) && a.rotator.lookAgain(ctx) {
 		return read()
 	}
 	return c, err
@@ -75,7 +75,7 @@ func (a *accounts) readToken(ctx context.Context, read func() (claims, error)) (
 func (a *accounts) identify(ctx context.Context, c claims) (identity, error) {
 	switch {
 	case c.SessionID == "" && isAPIKeyID(c.ClientID):
-		who, err := a.keyOwner(ctx, c.ClientID)
+		who, err := a.apiKeyOwner(ctx, c.ClientID)
 		who.Scopes = who.Scopes.only(strings.Fields(c.Scope)) // the token may have been narrowed
 		return who, err
 	case c.SessionID == "":
@@ -94,19 +94,19 @@ func scopesOf(u User, s Session) scopes {
 	return u.Scopes.within(*s.Asked)
 }
 
-// keyIdentity returns whom an API key stands for, or errBadToken. A failure of the store is returned
+// apiKeyIdentity returns whom an API key stands for, or errBadToken. A failure of the store is returned
 // as it is. An ID that nobody has takes as long as a wrong secret.
-func (a *accounts) keyIdentity(ctx context.Context, key string) (identity, error) {
+func (a *accounts) apiKeyIdentity(ctx context.Context, key string) (identity, error) {
 	id, ok := parseAPIKey(key)
 	if !ok {
 		return identity{}, errBadToken
 	}
-	who, err := a.keyOwner(ctx, id)
+	who, err := a.apiKeyOwner(ctx, id)
 	if err != nil && !errors.Is(err, errNotFound) {
 		return identity{}, err
 	}
 	now := a.now()
-	if !isHashOf(who.Key.Hash, key) || who.User.Disabled || who.Key.isExpired(now) {
+	if !isHashOf(who.APIKey.Hash, key) || who.User.Disabled || who.APIKey.isExpired(now) {
 		return identity{}, errBadToken
 	}
 	a.noteUse(ctx, who, now)
@@ -119,36 +119,36 @@ func (a *accounts) clientIdentity(ctx context.Context, id, key string) (identity
 	if in, ok := parseAPIKey(key); !ok || in != id {
 		return identity{}, errBadClient
 	}
-	who, err := a.keyIdentity(ctx, key)
+	who, err := a.apiKeyIdentity(ctx, key)
 	if errors.Is(err, errBadToken) {
 		err = errBadClient
 	}
 	return who, err
 }
 
-// keyOwner finds the API key with this ID and its owner, or returns errNotFound. The key can do what
+// apiKeyOwner finds the API key with this ID and its owner, or returns errNotFound. The key can do what
 // both it and its owner may do.
-func (a *accounts) keyOwner(ctx context.Context, id string) (identity, error) {
+func (a *accounts) apiKeyOwner(ctx context.Context, id string) (identity, error) {
 	u, k, err := a.store.UserByAPIKey(ctx, id)
-	return identity{User: u, Key: k, Scopes: k.Scopes.within(u.Scopes)}, err
+	return identity{User: u, APIKey: k, Scopes: k.Scopes.within(u.Scopes)}, err
 }
 
 // noteUse remembers in which hour an API key was last used. It tries once an hour, also if that fails:
 // no request should wait for a write that keeps failing.
 func (a *accounts) noteUse(ctx context.Context, who identity, now time.Time) {
 	hour := now.UTC().Truncate(time.Hour)
-	if hour.Before(who.Key.CreatedAt) {
-		hour = who.Key.CreatedAt
+	if hour.Before(who.APIKey.CreatedAt) {
+		hour = who.APIKey.CreatedAt
 	}
-	if !who.Key.LastUsedAt.Before(hour) {
+	if !who.APIKey.LastUsedAt.Before(hour) {
 		return
 	}
-	if tried, _ := a.keyUses.ContainsOrAdd(keyUse{who.Key.ID, hour.Unix()}, struct{}{}); tried {
+	if tried, _ := a.keyUses.ContainsOrAdd(keyUse{who.APIKey.ID, hour.Unix()}, struct{}{}); tried {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, asideTimeout)
 	defer cancel()
-	err := a.store.UseAPIKey(ctx, who.Key.ID, hour)
+	err := a.store.UseAPIKey(ctx, who.APIKey.ID, hour)
 	a.warn(ctx, "cannot remember when an API key was used", who.User, replaceNotFound(err, nil))
 }
 
@@ -165,8 +165,8 @@ func (a *accounts) userByName(ctx context.Context, name string) (User, error) {
 func isStillValid(c claims, who identity, now time.Time) bool {
 	u := who.User
 	switch {
-	case who.hasKey():
-		return u.Username == c.Subject && !who.Key.isExpired(now)
+	case who.byAPIKey():
+		return u.Username == c.Subject && !who.APIKey.isExpired(now)
 	case c.SessionID != "":
 		return u.Username == c.Subject && now.Before(who.Session.ExpiresAt)
 	}

@@ -27,7 +27,7 @@ type introspection struct {
 // newIntrospection describes a good token with these claims.
 func newIntrospection(who identity, c claims) introspection {
 	return introspection{
-		Active: true, Scope: who.Scopes, Roles: who.Scopes.names(), ClientID: who.Key.ID,
+		Active: true, Scope: who.Scopes, Roles: who.Scopes.names(), ClientID: who.APIKey.ID,
 		Username: who.User.Username, TokenType: "Bearer", Expires: int64(c.Expires), IssuedAt: int64(c.IssuedAt),
 		Subject: who.User.Username, UserID: who.User.UID, Audience: c.Audience, Issuer: c.Issuer,
 		ID: c.ID, SessionID: who.Session.ID,
@@ -66,7 +66,7 @@ func (a *api) admitIntrospection(ctx context.Context, r *http.Request, f form, f
 	if err != nil {
 		return err
 	}
-	if who.Scopes.has(scopeAdmin) || who.hasKey() && who.Scopes.has(scopeIntrospect) {
+	if who.Scopes.has(scopeAdmin) || who.byAPIKey() && who.Scopes.has(scopeIntrospect) {
 		return nil
 	}
 	a.accounts.events.note(ctx, authorizationFailed, who.User, from, r.Pattern)

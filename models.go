@@ -51,7 +51,7 @@ type Session struct {
 // A SigningKey is a generation of the key that signs access tokens. It holds no key: that is derived
 // from the server's secret.
 type SigningKey struct {
-	Generation   int64
+	Number       int64
 	KeyID        string // the kid of its tokens; empty if the secret itself signs
 	Algorithm    string
 	Salt         []byte // nil if the secret itself signs

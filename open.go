@@ -100,14 +100,15 @@ func (a *accounts) enableTokens(ctx context.Context, cfg config) error {
 		a.tokens.use(cfg.OwnKeys)
 		return nil
 	}
-	a.keys = newKeyRing(cfg, a.store, a.events, a.tokens, a.log, a.now)
-	return a.keys.start(ctx)
+	a.rotator = a.newKeyRotator(cfg)
+	return a.rotator.start(ctx)
 }
 
-// newKeyRing returns the ring of the settings and a store. It gives the signer no keys yet.
-func newKeyRing(cfg config, s store, events *recorder, to *signer, log *slog.Logger, now func() time.Time) *keyRing {
-	return &keyRing{
-		store: s, signer: to, secrets: append([][]byte{cfg.Secret}, cfg.SecretFallbacks...), algorithm: cfg.Algorithm,
-		retention: max(minRetention, cfg.AccessTokenLife), inMemory: cfg.DatabaseURL == "", events: events, log: log, now: now,
+// newKeyRotator returns the rotator of the keys that the server makes itself.
+func (a *accounts) newKeyRotator(cfg config) *keyRotator {
+	return &keyRotator{
+		store: a.store, signer: a.tokens, secrets: cfg.secrets(), algorithm: cfg.Algorithm,
+		retention: max(minRetention, cfg.AccessTokenLife), inMemory: cfg.DatabaseURL == "",
+		events: a.events, log: a.log, now: a.now,
 	}
 }

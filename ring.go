@@ -7,9 +7,18 @@ import (
 )
 
 const (
-	maxLead       = 366 * day // between the time when a key is made and the time when it signs
-	maxGeneration = 1 << 31
+	maxLead      = 366 * day // between the time when a key is made and the time when it signs
+	maxKeyNumber = 1 << 31
 )
+
+// A ring holds the signing keys of the store, sorted by what they are good for.
+type ring struct {
+	rows        []SigningKey
+	generations []generation // which our secrets give, oldest first
+	foreign     []SigningKey // which our secrets do not give
+	revoked     []SigningKey // by a later generation
+	retention   time.Duration
+}
 
 // A generation is a SigningKey with the keys that it stands for.
 type generation struct {
@@ -39,7 +48,7 @@ func generationOf(k SigningKey, secrets [][]byte) (g generation, ok bool) {
 // isPlausible reports whether this program can have written k.
 func isPlausible(k SigningKey) bool {
 	lead := k.SignsFrom.Sub(k.CreatedAt)
-	if k.Generation < 1 || k.Generation > maxGeneration || k.CreatedAt.Unix() < 0 || lead < 0 || lead > maxLead {
+	if k.Number < 1 || k.Number > maxKeyNumber || k.CreatedAt.Unix() < 0 || lead < 0 || lead > maxLead {
 		return false
 	}
 	if k.Algorithm == "HS256" {
@@ -48,22 +57,15 @@ func isPlausible(k SigningKey) bool {
 	return derivable[k.Algorithm] && len(k.Salt) == saltLength
 }
 
-// A ring is what a server makes of the rows in the store.
-type ring struct {
-	rows        []SigningKey
-	generations []generation // which our secrets explain, oldest first
-	unexplained []SigningKey
-	revoked     []SigningKey // by a later generation
-}
-
-// newRing sorts rows, which are in the order of their numbers.
-func newRing(rows []SigningKey, secrets [][]byte) ring {
-	r := ring{rows: rows}
+// newRing sorts rows, which are in the order of their numbers. Keys verify for retention after they
+// have signed.
+func newRing(rows []SigningKey, secrets [][]byte, retention time.Duration) ring {
+	r := ring{rows: rows, retention: retention}
 	seen := make(map[string]bool)
 	for _, k := range rows {
 		g, ok := generationOf(k, secrets)
 		if !ok || k.KeyID != "" && seen[k.KeyID] {
-			r.unexplained = append(r.unexplained, k)
+			r.foreign = append(r.foreign, k)
 			continue
 		}
 		seen[k.KeyID] = true
@@ -80,40 +82,16 @@ func (r *ring) revoke() {
 	for _, g := range r.generations {
 		r.revoked = append(r.revoked, g.SigningKey)
 	}
-	r.revoked = append(r.revoked, r.unexplained...)
-	r.generations, r.unexplained = nil, nil
+	r.revoked = append(r.revoked, r.foreign...)
+	r.generations, r.foreign = nil, nil
 }
 
-// retires returns when a later generation than that with this index begins to sign. It is the zero
-// time if none does.
-func (r ring) retires(index int) time.Time {
-	var end time.Time
-	for _, later := range r.generations[index+1:] {
-		if end.IsZero() || later.SignsFrom.Before(end) {
-			end = later.SignsFrom
-		}
-	}
-	return end
-}
+// newest returns the latest generation. There must be one.
+func (r ring) newest() generation { return r.generations[len(r.generations)-1] }
 
-// keys returns the keys of a ring whose keys verify for retention after they have signed.
-func (r ring) keys(retention time.Duration) keySet {
-	var set keySet
-	for i, g := range slices.Backward(r.generations) {
-		var expires time.Time
-		if end := r.retires(i); !end.IsZero() {
-			expires = end.Add(retention)
-		}
-		for _, k := range g.keys {
-			set = append(set, timedKey{k.tokenKey, g.SignsFrom, expires})
-		}
-	}
-	return set
-}
-
-// signing returns the index of the generation that signs at now: the latest whose time has come, or
-// the first.
-func (r ring) signing(now time.Time) int {
+// signingIndex returns the index of the generation that signs at now: the latest whose time has
+// come, or else the first.
+func (r ring) signingIndex(now time.Time) int {
 	for i, g := range slices.Backward(r.generations) {
 		if !now.Before(g.SignsFrom) {
 			return i
@@ -122,45 +100,76 @@ func (r ring) signing(now time.Time) int {
 	return 0
 }
 
-// waiting returns the latest generation if it does not sign yet.
-func (r ring) waiting(now time.Time) (g generation, ok bool) {
-	if len(r.generations) == 0 {
-		return generation{}, false
+// expires returns when the generation at index stops verifying: some time after a later one begins
+// to sign. It returns the zero time if there is none.
+func (r ring) expires(index int) time.Time {
+	var retires time.Time
+	for _, later := range r.generations[index+1:] {
+		if retires.IsZero() || later.SignsFrom.Before(retires) {
+			retires = later.SignsFrom
+		}
 	}
-	last := r.generations[len(r.generations)-1]
-	return last, now.Before(last.SignsFrom)
+	if retires.IsZero() {
+		return retires
+	}
+	return retires.Add(r.retention)
 }
 
-// warnings returns what an operator should know about a ring.
-func (r ring) warnings(now time.Time) []string {
-	var all []string
-	for _, k := range r.unexplained {
-		all = append(all, fmt.Sprintf("signing key %s (generation %d) is not used: it does not belong to SECRET_KEY or its fallbacks, as those of another server with another SECRET_KEY do not", quoted(k.KeyID), k.Generation))
+// keys returns the keys of all generations, the newest first.
+func (r ring) keys() keySet {
+	var set keySet
+	for i, g := range slices.Backward(r.generations) {
+		for _, k := range g.keys {
+			set = append(set, timedKey{k.tokenKey, g.SignsFrom, r.expires(i)})
+		}
 	}
-	if i := r.signing(now); i < len(r.generations) && r.generations[i].fromFallback {
-		all = append(all, fmt.Sprintf("signing key %s comes from SECRET_KEY_FALLBACKS; keep that fallback until a day after another key signs", r.generations[i].KeyID))
-	}
-	return all
+	return set
 }
 
-// isForeign reports whether the latest row is not from our secrets.
-func (r ring) isForeign() bool {
-	last := len(r.unexplained) - 1
-	return last >= 0 && (len(r.generations) == 0 || r.unexplained[last].Generation > r.generations[len(r.generations)-1].Generation)
+// endsForeign reports whether our secrets do not give the latest row.
+func (r ring) endsForeign() bool {
+	last := len(r.foreign) - 1
+	return last >= 0 && (len(r.generations) == 0 || r.foreign[last].Number > r.newest().Number)
 }
 
-// nextNumber returns the number of the next generation.
+// nextNumber returns the number of the next row.
 func (r ring) nextNumber() int64 {
 	var highest int64
 	for _, k := range r.rows {
-		if k.Generation <= maxGeneration {
-			highest = max(highest, k.Generation)
+		if k.Number <= maxKeyNumber {
+			highest = max(highest, k.Number)
 		}
 	}
 	return highest + 1
 }
 
+// dead returns the rows that are of no use: revoked, or expired for longer than sweepDelay.
+func (r ring) dead(now time.Time) []SigningKey {
+	dead := slices.Clone(r.revoked)
+	for i, g := range r.generations {
+		if end := r.expires(i); !end.IsZero() && !now.Before(end.Add(sweepDelay)) {
+			dead = append(dead, g.SigningKey)
+		}
+	}
+	return dead
+}
+
+// sweepDelay is the time between the end of a key and its deletion, because clocks differ.
+const sweepDelay = time.Hour
+
+// warnings returns what an operator should know about a ring.
+func (r ring) warnings(now time.Time) []string {
+	var all []string
+	for _, k := range r.foreign {
+		all = append(all, fmt.Sprintf("signing key %s is not used: it was made from another SECRET_KEY; want the same SECRET_KEY and fallbacks on every server", quoted(k.KeyID)))
+	}
+	if i := r.signingIndex(now); i < len(r.generations) && r.generations[i].fromFallback {
+		all = append(all, fmt.Sprintf("signing key %s comes from SECRET_KEY_FALLBACKS; keep that fallback until a day after another key signs", quoted(r.generations[i].KeyID)))
+	}
+	return all
+}
+
 func isSameKey(a, b SigningKey) bool {
-	return a.Generation == b.Generation && a.KeyID == b.KeyID && a.Algorithm == b.Algorithm && slices.Equal(a.Salt, b.Salt) &&
+	return a.Number == b.Number && a.KeyID == b.KeyID && a.Algorithm == b.Algorithm && slices.Equal(a.Salt, b.Salt) &&
 		a.CreatedAt.Equal(b.CreatedAt) && a.SignsFrom.Equal(b.SignsFrom) && a.RevokesOlder == b.RevokesOlder
 }

@@ -19,7 +19,7 @@ import (
 const otherSecret = "another secret of 32 bytes or so!"
 
 // ringOf returns a ring on a store, as a server with these settings has it, and its log.
-func ringOf(t testing.TB, s store, clock *testClock, algorithm string, secrets ...string) (*keyRing, *safeBuffer) {
+func ringOf(t testing.TB, s store, clock *testClock, algorithm string, secrets ...string) (*keyRotator, *safeBuffer) {
 	t.Helper()
 	cfg := config{DatabaseURL: "sqlite:x", Algorithm: algorithm, AccessTokenLife: 30 * time.Minute}
 	for _, secret := range secrets[1:] {
@@ -28,11 +28,14 @@ func ringOf(t testing.TB, s store, clock *testClock, algorithm string, secrets .
 	cfg.Secret = []byte(secrets[0])
 	log := new(safeBuffer)
 	logger := slog.New(slog.NewTextHandler(log, nil))
-	return newKeyRing(cfg, s, newRecorder(nil, nil, logger, clock.Now), newSigner(30*time.Minute, "", nil), logger, clock.Now), log
+	acc := quietAccounts(t, s)
+	acc.log, acc.now, acc.events = logger, clock.Now, newRecorder(nil, nil, logger, clock.Now)
+	acc.tokens = newSigner(30*time.Minute, "", nil)
+	return acc.newKeyRotator(cfg), log
 }
 
 // startedRing is ringOf, started.
-func startedRing(t testing.TB, s store, clock *testClock, algorithm string, secrets ...string) *keyRing {
+func startedRing(t testing.TB, s store, clock *testClock, algorithm string, secrets ...string) *keyRotator {
 	t.Helper()
 	r, _ := ringOf(t, s, clock, algorithm, secrets...)
 	if err := r.start(t.Context()); err != nil {
@@ -42,7 +45,7 @@ func startedRing(t testing.TB, s store, clock *testClock, algorithm string, secr
 }
 
 // sign returns a new token of a server with this ring.
-func (r *keyRing) sign(t testing.TB) string {
+func (r *keyRotator) sign(t testing.TB) string {
 	t.Helper()
 	now := r.now()
 	token, err := r.signer.createAccessToken(grant{User: User{Username: "alice"}, SessionID: "s"}, now, now.Add(30*time.Minute))
@@ -53,7 +56,7 @@ func (r *keyRing) sign(t testing.TB) string {
 }
 
 // accepts reports whether a server with this ring takes a token.
-func (r *keyRing) accepts(token string) bool {
+func (r *keyRotator) accepts(token string) bool {
 	_, err := r.signer.verify(token, r.now())
 	return err == nil
 }
@@ -143,7 +146,7 @@ func TestFirstKeys(t *testing.T) {
 			if tt.users {
 				addTestUser(t, s)
 			}
-			var r *keyRing
+			var r *keyRotator
 			for _, start := range tt.starts {
 				clock.Advance(start.after)
 				r = startedRing(t, s, clock, start.algorithm, start.secrets...)
@@ -184,7 +187,7 @@ func TestKeyTimes(t *testing.T) {
 	r := startedRing(t, s, clock, "ES256", testSecret)
 	old := r.sign(t)
 	first := r.signer.keys()[0]
-	if _, err := r.rotate(t.Context(), time.Hour, false); err != nil {
+	if _, err := r.rotate(t.Context(), rotation{lead: time.Hour}); err != nil {
 		t.Fatal(err)
 	}
 	r.reread(t.Context())
@@ -243,16 +246,16 @@ func signWith(t testing.TB, key tokenKey, now time.Time) string {
 func TestKnownTokensEndWithTheirKey(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		end  func(t *testing.T, r *keyRing, clock *testClock)
+		end  func(t *testing.T, r *keyRotator, clock *testClock)
 	}{
-		{"a rotation that revokes", func(t *testing.T, r *keyRing, _ *testClock) {
-			if _, err := r.rotate(t.Context(), 0, true); err != nil {
+		{"a rotation that revokes", func(t *testing.T, r *keyRotator, _ *testClock) {
+			if _, err := r.rotate(t.Context(), rotation{compromised: true}); err != nil {
 				t.Fatal(err)
 			}
 			r.reread(t.Context())
 		}},
-		{"the end of the key", func(t *testing.T, r *keyRing, clock *testClock) {
-			if _, err := r.rotate(t.Context(), 0, false); err != nil {
+		{"the end of the key", func(t *testing.T, r *keyRotator, clock *testClock) {
+			if _, err := r.rotate(t.Context(), rotation{}); err != nil {
 				t.Fatal(err)
 			}
 			r.reread(t.Context())
@@ -365,17 +368,14 @@ func TestSharedSecretRetires(t *testing.T) {
 // TestBadRows: what no server of ours has written into the table is not used, and the server
 // serves.
 func TestBadRows(t *testing.T) {
-	good, err := newGeneration(2, "ES256", []byte(testSecret), bytes.Repeat([]byte{3}, saltLength), testTime, testTime)
-	if err != nil {
-		t.Fatal(err)
-	}
+	good := rowOf(t, testSecret, 2)
 	change := func(f func(*SigningKey)) SigningKey {
 		k := good
-		k.Generation = 3
+		k.Number = 3
 		f(&k)
 		return k
 	}
-	foreign, _ := newGeneration(3, "ES256", []byte(otherSecret), bytes.Repeat([]byte{3}, saltLength), testTime, testTime)
+	foreign := rowOf(t, otherSecret, 3)
 	revoking := foreign
 	revoking.RevokesOlder = true
 	for _, tt := range []struct {
@@ -396,18 +396,18 @@ func TestBadRows(t *testing.T) {
 		{"another salt", change(func(k *SigningKey) { k.Salt = bytes.Repeat([]byte{4}, saltLength) })},
 		{"another kid", change(func(k *SigningKey) { k.KeyID = "x" })},
 		{"the same kid again", change(func(*SigningKey) {})},
-		{"a generation before the first", change(func(k *SigningKey) { k.Generation = -1 })},
-		{"the last generation that fits", change(func(k *SigningKey) { k.Generation = 1<<63 - 1 })},
+		{"a generation before the first", change(func(k *SigningKey) { k.Number = -1 })},
+		{"the last generation that fits", change(func(k *SigningKey) { k.Number = 1<<63 - 1 })},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			rows := []SigningKey{good, tt.row}
-			slices.SortFunc(rows, func(a, b SigningKey) int { return int(max(-1, min(1, a.Generation-b.Generation))) })
-			now := newRing(rows, [][]byte{[]byte(testSecret)})
-			if tt.row.Generation < good.Generation && tt.row.KeyID == good.KeyID {
-				now = newRing([]SigningKey{tt.row, good}, [][]byte{[]byte(testSecret)})
+			slices.SortFunc(rows, func(a, b SigningKey) int { return int(max(-1, min(1, a.Number-b.Number))) })
+			now := newRing(rows, [][]byte{[]byte(testSecret)}, day)
+			if tt.row.Number < good.Number && tt.row.KeyID == good.KeyID {
+				now = newRing([]SigningKey{tt.row, good}, [][]byte{[]byte(testSecret)}, day)
 			}
-			if len(now.generations) != 1 || now.generations[0].Generation != good.Generation || len(now.unexplained) != 1 {
-				t.Errorf("it uses %+v, and not %+v", now.generations, now.unexplained)
+			if len(now.generations) != 1 || now.generations[0].Number != good.Number || len(now.foreign) != 1 {
+				t.Errorf("it uses %+v, and not %+v", now.generations, now.foreign)
 			}
 			if next := now.nextNumber(); next < 3 || next > 4 {
 				t.Errorf("the next generation is %d", next)
@@ -417,6 +417,17 @@ func TestBadRows(t *testing.T) {
 			}
 		})
 	}
+}
+
+// rowOf returns a row of a key of ES256.
+func rowOf(t testing.TB, secret string, number int64) SigningKey {
+	t.Helper()
+	salt := bytes.Repeat([]byte{3}, saltLength)
+	key, err := deriveKey([]byte(secret), salt, "ES256")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return SigningKey{Number: number, KeyID: key.id, Algorithm: "ES256", Salt: salt, CreatedAt: testTime, SignsFrom: testTime}
 }
 
 // TestAnotherSecret: a replica with another SECRET_KEY uses and publishes none of our keys, nor we
@@ -460,17 +471,23 @@ func TestRotationRefusals(t *testing.T) {
 	startedRing(t, used, clock, "ES256", testSecret) // whose ES256 waits
 	settled := newMemStore()
 	startedRing(t, settled, clock, "ES256", testSecret)
+	mixed := newMemStore()
+	startedRing(t, mixed, clock, "HS256", testSecret)
+	if err := mixed.AddSigningKey(t.Context(), rowOf(t, testSecret, 2)); err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
-		name      string
-		store     store
-		algorithm string
-		secret    string
-		revoking  bool
-		want      error
+		name        string
+		store       store
+		algorithm   string
+		secret      string
+		compromised bool
+		want        error
 	}{
 		{"HS256", settled, "HS256", testSecret, false, errSharedKey},
 		{"a database that no server has used", newMemStore(), "ES256", testSecret, false, errFirstKey},
 		{"with another secret", settled, "ES256", otherSecret, false, errForeignRing},
+		{"with another secret, while HS256 verifies", mixed, "ES256", otherSecret, false, errForeignRing},
 		{"while a key waits", used, "ES256", testSecret, false, errKeyWaits},
 		{"while a key waits, if keys are compromised", used, "ES256", testSecret, true, nil},
 		{"a settled ring", settled, "ES256", testSecret, false, nil},
@@ -478,7 +495,11 @@ func TestRotationRefusals(t *testing.T) {
 		{"to another algorithm", used, "EdDSA", testSecret, false, nil},
 	} {
 		r, _ := ringOf(t, tt.store, clock, tt.algorithm, tt.secret)
-		if _, err := r.rotate(t.Context(), time.Hour, tt.revoking); !errors.Is(err, tt.want) {
+		want := rotation{lead: time.Hour}
+		if tt.compromised {
+			want = rotation{compromised: true}
+		}
+		if _, err := r.rotate(t.Context(), want); !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v; want %v", tt.name, err, tt.want)
 		}
 	}
@@ -490,7 +511,7 @@ func TestVoidRowsAreDeleted(t *testing.T) {
 	clock := &testClock{now: testTime}
 	s := newMemStore()
 	r := startedRing(t, s, clock, "ES256", testSecret)
-	if _, err := r.rotate(t.Context(), time.Hour, false); err != nil {
+	if _, err := r.rotate(t.Context(), rotation{lead: time.Hour}); err != nil {
 		t.Fatal(err)
 	}
 	left := func() int { r.reread(t.Context()); return len(signingKeysOf(t, s)) }
@@ -503,7 +524,7 @@ func TestVoidRowsAreDeleted(t *testing.T) {
 			t.Errorf("after %v there are %d rows; want %d", tt.at, got, tt.want)
 		}
 	}
-	if _, err := r.rotate(t.Context(), 0, true); err != nil {
+	if _, err := r.rotate(t.Context(), rotation{compromised: true}); err != nil {
 		t.Fatal(err)
 	}
 	if got := left(); got != 1 {
@@ -533,14 +554,14 @@ func TestRingOutage(t *testing.T) {
 	}
 	flaky.err = nil
 	for _, k := range signingKeysOf(t, flaky.store) {
-		flaky.DeleteSigningKey(t.Context(), k.Generation)
+		flaky.DeleteSigningKey(t.Context(), k.Number)
 	}
 	r.reread(t.Context())
 	if !r.accepts(token) || !r.accepts(r.sign(t)) {
 		t.Error("keys are forgotten when the table is empty")
 	}
-	if !strings.Contains(log.String(), "are read again") {
-		t.Errorf("the log does not say that the keys are read again: %s", log)
+	if !strings.Contains(log.String(), "can be read again") {
+		t.Errorf("the log does not say that the keys can be read again: %s", log)
 	}
 }
 
@@ -567,9 +588,9 @@ func TestUnknownKeys(t *testing.T) {
 	u := addTestUser(t, counting.store)
 	here := startedRing(t, counting, clock, "ES256", testSecret)
 	acc := quietAccounts(t, counting)
-	acc.now, acc.tokens, acc.keys = clock.Now, here.signer, here
+	acc.now, acc.tokens, acc.rotator = clock.Now, here.signer, here
 	there := startedRing(t, counting.store, clock, "ES256", testSecret)
-	if _, err := there.rotate(t.Context(), 0, true); err != nil {
+	if _, err := there.rotate(t.Context(), rotation{compromised: true}); err != nil {
 		t.Fatal(err)
 	}
 	there.reread(t.Context())
@@ -615,7 +636,7 @@ func TestStolenDatabase(t *testing.T) {
 		}
 	}
 	private, err := newPrivate("ES256", row.Salt)
-	if err == nil && r.accepts(signWith(t, newSigningKey("ES256", private), clock.Now())) {
+	if err == nil && r.accepts(signWith(t, newKeyPair("ES256", private), clock.Now())) {
 		t.Error("the salt is the key")
 	}
 }
@@ -643,7 +664,7 @@ func TestManyReplicasStart(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			s, clock := open(t), &testClock{now: testTime}
 			addTestUser(t, s)
-			rings := make([]*keyRing, 8)
+			rings := make([]*keyRotator, 8)
 			failed := make(chan error, len(rings))
 			for i := range rings {
 				rings[i], _ = ringOf(t, s, clock, "ES256", testSecret)
@@ -727,13 +748,13 @@ func TestNobodyIsRefused(t *testing.T) {
 					b.Close()
 					b = startReplica(t, shared, clock, "ES256")
 				case 120:
-					if _, err := b.acc.keys.rotate(t.Context(), time.Hour, false); err != nil {
+					if _, err := b.acc.rotator.rotate(t.Context(), rotation{lead: time.Hour}); err != nil {
 						t.Fatal(err)
 					}
 				}
 				for _, s := range []*testServer{a, b} {
 					if (minute+len(s.URL))%2 == 0 { // they do not look at the same time
-						s.acc.keys.reread(t.Context())
+						s.acc.rotator.reread(t.Context())
 					}
 				}
 				if minute > 25 {
@@ -771,6 +792,6 @@ func startReplica(t *testing.T, shared store, clock *testClock, algorithm string
 	t.Helper()
 	r := startedRing(t, shared, clock, algorithm, testSecret)
 	return startServer(t, func(acc *accounts, _ *edgeSettings) {
-		acc.store, acc.now, acc.tokens, acc.keys = shared, clock.Now, r.signer, r
+		acc.store, acc.now, acc.tokens, acc.rotator = shared, clock.Now, r.signer, r
 	})
 }

@@ -8,19 +8,18 @@ import (
 )
 
 // start adds the generations that are missing, and gives the keys to the signer.
-func (r *keyRing) start(ctx context.Context) error {
-	for range 2 * maxRaces {
-		rows, err := r.store.SigningKeys(ctx)
+func (r *keyRotator) start(ctx context.Context) error {
+	for range maxRaces + 1 { // the last one only looks
+		current, err := r.read(ctx)
 		if err != nil {
 			return err
 		}
-		now := newRing(rows, r.secrets)
-		missing, err := r.missing(ctx, now)
+		missing, err := r.missing(ctx, current, r.now())
 		if err != nil {
 			return err
 		}
 		if len(missing) == 0 {
-			r.adopt(ctx, rows)
+			r.adopt(ctx, current.rows)
 			r.logChanges(ctx)
 			return nil
 		}
@@ -33,114 +32,127 @@ func (r *keyRing) start(ctx context.Context) error {
 	return errRaced
 }
 
+// read reads the ring from the store.
+func (r *keyRotator) read(ctx context.Context) (ring, error) {
+	rows, err := r.store.SigningKeys(ctx)
+	if err != nil {
+		return ring{}, err
+	}
+	return newRing(rows, r.secrets, r.retention), nil
+}
+
 // add adds a generation. If another replica has added one with its number, that one counts.
-func (r *keyRing) add(ctx context.Context, k SigningKey) error {
+func (r *keyRotator) add(ctx context.Context, k SigningKey) error {
 	err := r.store.AddSigningKey(ctx, k)
 	if errors.Is(err, errExists) {
 		return nil
 	}
 	if err == nil {
-		r.events.note(ctx, signingKeyAdded, User{}, client{}, describeGeneration(k))
+		r.events.note(ctx, signingKeyAdded, User{}, client{}, describeSigningKey(k))
 	}
 	return err
 }
 
-// describeGeneration is the detail of the event of a new generation.
-func describeGeneration(k SigningKey) string {
+// describeSigningKey is the detail of the event of a new generation.
+func describeSigningKey(k SigningKey) string {
 	text := keyName(k.KeyID) + ", " + k.Algorithm + " from " + k.SignsFrom.Format(time.RFC3339)
 	if k.RevokesOlder {
-		text += "; older ones are void"
+		text += "; older ones are revoked"
 	}
 	return text
 }
 
-// missing returns the generations that a start has to add: if the newest has another algorithm
-// than ALGORITHM, or is not from SECRET_KEY. It adds at most one in an hour, so that replicas whose
-// settings differ do not fill the ring.
-func (r *keyRing) missing(ctx context.Context, now ring) ([]SigningKey, error) {
-	at := r.now()
-	if len(now.generations) == 0 {
-		return r.first(ctx, now, at)
+// missing returns the generations that a start must add: one if the newest has another algorithm
+// than ALGORITHM, or was made from a fallback of SECRET_KEY. At most one is added an hour, so that
+// replicas with different settings do not fill the ring.
+func (r *keyRotator) missing(ctx context.Context, current ring, now time.Time) ([]SigningKey, error) {
+	if len(current.generations) == 0 {
+		return r.first(ctx, current, now)
 	}
-	newest := now.generations[len(now.generations)-1]
+	newest := current.newest()
 	if newest.Algorithm == r.algorithm && !newest.fromFallback {
 		return nil, nil
 	}
-	if newest.KeyID != "" && at.Before(newest.CreatedAt.Add(time.Hour)) {
-		r.log.WarnContext(ctx, "no signing key is added, because the last one was less than an hour ago; restart after that, or run: latchkey keys rotate",
+	if newest.KeyID != "" && now.Before(newest.CreatedAt.Add(time.Hour)) {
+		r.log.WarnContext(ctx, "the newest signing key is less than an hour old, so none was added; restart later, or run: latchkey keys rotate",
 			"kid", newest.KeyID, "algorithm", newest.Algorithm, "created_at", newest.CreatedAt)
 		return nil, nil
 	}
 	lead := publishLead
-	if newest.KeyID == "" && now.isForeign() { // services that knew the key of before cannot verify HS256
+	if newest.KeyID == "" && current.endsForeign() { // services that knew the previous key cannot verify HS256
 		lead = 0
 	}
-	k, err := r.next(now, r.algorithm, at, lead)
+	k, err := r.next(current.nextNumber(), r.algorithm, now, lead)
 	return []SigningKey{k}, err
 }
 
-// first returns the generations to begin with. The first key signs at once if there is nobody
-// yet whose services could miss it, or if no key of ours is left. Otherwise HS256 goes on until it is
-// known.
-func (r *keyRing) first(ctx context.Context, now ring, at time.Time) ([]SigningKey, error) {
+// first returns the generations of an empty ring. If there are no users yet, or all rows are foreign,
+// the first key signs at once. Otherwise HS256 signs for publishLead, so that services can fetch the
+// new key first.
+func (r *keyRotator) first(ctx context.Context, current ring, now time.Time) ([]SigningKey, error) {
 	users, err := r.store.FindUsers(ctx, userQuery{}, 1)
 	if err != nil {
 		return nil, err
 	}
-	if r.algorithm == "HS256" || len(users) == 0 || len(now.rows) > 0 {
-		k, err := r.next(now, r.algorithm, at, 0)
+	number := current.nextNumber()
+	if r.algorithm == "HS256" || len(users) == 0 || len(current.rows) > 0 {
+		k, err := r.next(number, r.algorithm, now, 0)
 		return []SigningKey{k}, err
 	}
-	shared, err := r.next(now, "HS256", at, 0)
-	if err != nil {
-		return nil, err
-	}
-	k, err := r.next(ring{rows: []SigningKey{shared}}, r.algorithm, at, publishLead)
-	return []SigningKey{shared, k}, err
+	shared, err1 := r.next(number, "HS256", now, 0)
+	k, err2 := r.next(number+1, r.algorithm, now, publishLead)
+	return []SigningKey{shared, k}, errors.Join(err1, err2)
 }
 
-// next returns the next generation, which signs after lead.
-func (r *keyRing) next(now ring, algorithm string, at time.Time, lead time.Duration) (SigningKey, error) {
-	salt := randomBytes(saltLength)
-	if r.inMemory { // so that a restart makes the same key, and services need not fetch it again
-		salt = make([]byte, saltLength)
+// next returns a new generation, which signs after lead.
+func (r *keyRotator) next(number int64, algorithm string, now time.Time, lead time.Duration) (SigningKey, error) {
+	k := SigningKey{Number: number, Algorithm: algorithm, CreatedAt: storedTime(now), SignsFrom: storedTime(now.Add(lead))}
+	if algorithm == "HS256" {
+		return k, nil
 	}
-	return newGeneration(now.nextNumber(), algorithm, r.secrets[0], salt, at, at.Add(lead))
+	k.Salt = make([]byte, saltLength)
+	if !r.inMemory { // there a restart makes the same key, so that services need not fetch it again
+		k.Salt = randomBytes(saltLength)
+	}
+	key, err := deriveKey(r.secrets[0], k.Salt, algorithm)
+	k.KeyID = key.id
+	return k, err
+}
+
+// A rotation says how the next key is to follow.
+type rotation struct {
+	lead        time.Duration // how long it is published before it signs
+	compromised bool          // it signs at once, and revokes all older keys
 }
 
 var (
-	errFirstKey    = errors.New("there is no signing key yet; the server makes the first one when it starts")
-	errKeyWaits    = errors.New("a signing key waits already")
+	errFirstKey    = errors.New("there is no signing key yet; start the server once, which makes the first")
+	errKeyWaits    = errors.New("a key is already waiting to sign")
 	errSharedKey   = errors.New("HS256 signs with SECRET_KEY itself; change that, with the old one in SECRET_KEY_FALLBACKS, or set ALGORITHM=ES256")
-	errForeignRing = errors.New("no signing key in the database belongs to SECRET_KEY; want the server's SECRET_KEY")
+	errForeignRing = errors.New("the latest signing key in the database was made from another SECRET_KEY; want that of the server")
 )
 
-// rotate adds a generation that signs after lead, and returns the ring with it. If it is revoking,
-// the new one signs at once, and older ones are void. Otherwise it returns errKeyWaits if a generation waits to sign
-// already. It returns errSharedKey, errFirstKey or errForeignRing if there is nothing to rotate.
-func (r *keyRing) rotate(ctx context.Context, lead time.Duration, revoking bool) (ring, error) {
-	if r.algorithm == "HS256" {
-		return ring{}, errSharedKey
-	}
+// rotate adds a generation, and returns the ring with it. It returns errKeyWaits if a key is already
+// waiting to sign, unless keys are compromised. It returns errSharedKey, errFirstKey or
+// errForeignRing if there is nothing to rotate.
+func (r *keyRotator) rotate(ctx context.Context, want rotation) (ring, error) {
 	for range maxRaces {
-		rows, err := r.store.SigningKeys(ctx)
+		current, err := r.read(ctx)
 		if err != nil {
 			return ring{}, err
 		}
-		now, at := newRing(rows, r.secrets), r.now()
-		if err := now.rotatable(at); err != nil && !(revoking && errors.Is(err, errKeyWaits)) {
+		now := r.now()
+		if err := r.checkRotation(current, now, want); err != nil {
 			return ring{}, err
 		}
-		k, err := r.next(now, r.algorithm, at, lead)
+		k, err := r.next(current.nextNumber(), r.algorithm, now, want.lead)
 		if err != nil {
 			return ring{}, err
 		}
-		if k.RevokesOlder = revoking; revoking {
-			k.SignsFrom = k.CreatedAt
-		}
+		k.RevokesOlder = want.compromised
 		err = r.store.AddSigningKey(ctx, k)
 		if err == nil {
-			return newRing(append(rows, k), r.secrets), nil
+			return newRing(append(current.rows, k), r.secrets, r.retention), nil
 		}
 		if !errors.Is(err, errExists) {
 			return ring{}, err
@@ -149,16 +161,18 @@ func (r *keyRing) rotate(ctx context.Context, lead time.Duration, revoking bool)
 	return ring{}, errRaced
 }
 
-// rotatable returns why no generation can be added, or nil.
-func (r ring) rotatable(at time.Time) error {
-	if len(r.rows) == 0 {
+// checkRotation returns why a rotation is not possible, or nil.
+func (r *keyRotator) checkRotation(current ring, now time.Time, want rotation) error {
+	switch {
+	case r.algorithm == "HS256":
+		return errSharedKey
+	case len(current.rows) == 0:
 		return errFirstKey
-	}
-	if len(r.generations) == 0 {
+	case len(current.generations) == 0, current.endsForeign() && !want.compromised:
 		return errForeignRing
 	}
-	if g, waits := r.waiting(at); waits {
-		return fmt.Errorf("%w: %s, which signs from %s", errKeyWaits, g.KeyID, g.SignsFrom.Format(time.RFC3339))
+	if newest := current.newest(); now.Before(newest.SignsFrom) && !want.compromised {
+		return fmt.Errorf("%w: %s, from %s; rotate after that, or with -compromised", errKeyWaits, keyName(newest.KeyID), newest.SignsFrom.Format(time.RFC3339))
 	}
 	return nil
 }

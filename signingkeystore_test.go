@@ -26,14 +26,14 @@ func testStoreSigningKeys(t *testing.T, s store) {
 	}
 	es256 := func(generation int64, kid string) SigningKey {
 		return SigningKey{
-			Generation: generation, KeyID: kid, Algorithm: "ES256", Salt: []byte{0, 1, 0xff, '\'', '\\'},
+			Number: generation, KeyID: kid, Algorithm: "ES256", Salt: []byte{0, 1, 0xff, '\'', '\\'},
 			CreatedAt: inSeconds(1), SignsFrom: inSeconds(3600),
 		}
 	}
-	hs256 := SigningKey{Generation: 1, Algorithm: "HS256", CreatedAt: inSeconds(0), SignsFrom: inSeconds(0)}
+	hs256 := SigningKey{Number: 1, Algorithm: "HS256", CreatedAt: inSeconds(0), SignsFrom: inSeconds(0)}
 	again, emptied := hs256, hs256
-	again.Generation, again.Salt = 4, []byte{}
-	emptied.Generation = 5
+	again.Number, again.Salt = 4, []byte{}
+	emptied.Number = 5
 	revoking := es256(3, "c")
 	revoking.RevokesOlder = true
 	for _, step := range []struct {
@@ -46,12 +46,12 @@ func testStoreSigningKeys(t *testing.T, s store) {
 		{"the second", es256(2, "b"), nil},
 		{"another without a kid", again, nil},
 		{"the same generation", es256(2, "d"), errExists},
-		{"the same generation without a kid", SigningKey{Generation: 3}, errExists},
+		{"the same generation without a kid", SigningKey{Number: 3}, errExists},
 		{"the same kid", es256(6, "c"), errExists},
 		{"the same again", revoking, errExists},
 		{"a kid in capitals", es256(7, "C"), nil},
 		{"a kid with a NUL", es256(8, "\x00"), errUnstorable},
-		{"an algorithm that is not UTF-8", SigningKey{Generation: 8, Algorithm: "\xff"}, errUnstorable},
+		{"an algorithm that is not UTF-8", SigningKey{Number: 8, Algorithm: "\xff"}, errUnstorable},
 	} {
 		if err := s.AddSigningKey(t.Context(), step.k); !errors.Is(err, step.want) {
 			t.Errorf("%s: %v; want %v", step.name, err, step.want)
@@ -83,7 +83,7 @@ func testStoreSigningKeyRace(t *testing.T, s store) {
 		for i := range 20 {
 			all.Go(func() {
 				kid := fmt.Sprint(generation, "/", i)
-				err := s.AddSigningKey(t.Context(), SigningKey{Generation: generation, KeyID: kid, CreatedAt: testTime, SignsFrom: testTime})
+				err := s.AddSigningKey(t.Context(), SigningKey{Number: generation, KeyID: kid, CreatedAt: testTime, SignsFrom: testTime})
 				if err == nil && won.Swap(&kid) != nil {
 					t.Error("two have won")
 				}

@@ -49,7 +49,7 @@ func TestLostWrites(t *testing.T) {
 	createKey := func(ctx context.Context, s sqlStore) error {
 		return s.CreateAPIKey(ctx, APIKey{ID: "k", CreatedAt: testTime}, 2)
 	}
-	addGeneration := func(ctx context.Context, s sqlStore) error { return s.AddSigningKey(ctx, SigningKey{Generation: 1}) }
+	addGeneration := func(ctx context.Context, s sqlStore) error { return s.AddSigningKey(ctx, SigningKey{Number: 1}) }
 	deleteGeneration := func(ctx context.Context, s sqlStore) error { return s.DeleteSigningKey(ctx, 1) }
 	for _, tt := range []struct {
 		name    string

@@ -219,7 +219,7 @@ func testStoreCancelled(t *testing.T, s store) {
 		"UserEvents":               func() error { _, err := s.UserEvents(ctx, u.UID, 1); return err },
 		"DeleteOldEvents":          func() error { _, err := s.DeleteOldEvents(ctx, testTime, 1); return err },
 		"SigningKeys":              func() error { _, err := s.SigningKeys(ctx); return err },
-		"AddSigningKey":            func() error { return s.AddSigningKey(ctx, SigningKey{Generation: 1}) },
+		"AddSigningKey":            func() error { return s.AddSigningKey(ctx, SigningKey{Number: 1}) },
 		"DeleteSigningKey":         func() error { return s.DeleteSigningKey(ctx, 1) },
 		"CreateAPIKey":             func() error { return s.CreateAPIKey(ctx, testAPIKey("L", u), keyLimit) },
 		"UserByAPIKey":             func() error { _, _, err := s.UserByAPIKey(ctx, "K"); return err },

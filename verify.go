@@ -78,7 +78,7 @@ func (a *api) basicIdentity(ctx context.Context, headers []string) (identity, er
 	if !ok {
 		return identity{}, errBadToken
 	}
-	who, err := a.accounts.keyIdentity(ctx, key)
+	who, err := a.accounts.apiKeyIdentity(ctx, key)
 	if err == nil && name != "" && (expands(name) || usernameKey(name) != who.User.Key) {
 		err = errBadToken
 	}

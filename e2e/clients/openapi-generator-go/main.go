@@ -40,7 +40,7 @@ func run(ctx context.Context, base, name, password string) error {
 	if err != nil || me.Username != name {
 		return fmt.Errorf("me: %w, %v", err, me)
 	}
-	refresh, _, err := client.TokensAPI.LoginForAccessToken(ctx).GrantType("refresh_token").RefreshToken(login.RefreshToken).Execute()
+	refresh, _, err := client.TokensAPI.LoginForAccessToken(ctx).GrantType("refresh_token").RefreshToken(*login.RefreshToken).Execute()
 	if err != nil {
 		return fmt.Errorf("refresh: %w", err)
 	}
@@ -53,7 +53,7 @@ func logOut(ctx context.Context, client *api.APIClient, tokens *api.Token) error
 	if err != nil || len(sessions) != 1 || !sessions[0].Current {
 		return fmt.Errorf("sessions: %w, %v", err, sessions)
 	}
-	if _, _, err := client.TokensAPI.RevokeToken(ctx).Token(tokens.RefreshToken).Execute(); err != nil {
+	if _, _, err := client.TokensAPI.RevokeToken(ctx).Token(*tokens.RefreshToken).Execute(); err != nil {
 		return fmt.Errorf("revoke: %w", err)
 	}
 	_, resp, err := client.UsersAPI.ReadUsersMe(bearer(ctx, tokens)).Execute()

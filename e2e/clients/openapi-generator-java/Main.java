@@ -21,17 +21,17 @@ class Main {
         check("Test User".equals(user.getFullName()), user);
 
         try {
-            tokens.loginForAccessToken("password", NAME, "wrong", null, null);
+            tokens.loginForAccessToken("password", NAME, "wrong", null, null, null, null);
             check(false, "a wrong password logs in");
         } catch (ApiException wrong) {
             check(wrong.getCode() == 401, wrong);
         }
 
-        Token login = tokens.loginForAccessToken("password", NAME, PASSWORD, null, null);
+        Token login = tokens.loginForAccessToken("password", NAME, PASSWORD, null, null, null, null);
         User me = new UsersApi(signedIn(login)).readUsersMe();
         check(NAME.equals(me.getUsername()), me);
 
-        Token refreshed = tokens.loginForAccessToken("refresh_token", null, null, login.getRefreshToken(), null);
+        Token refreshed = tokens.loginForAccessToken("refresh_token", null, null, login.getRefreshToken(), null, null, null);
         List<Session> sessions = new SessionsApi(signedIn(refreshed)).readSessions(10);
         check(sessions.size() == 1 && sessions.get(0).getCurrent(), sessions);
 

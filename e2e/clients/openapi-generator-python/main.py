@@ -25,6 +25,7 @@ signed_in = ApiClient(Configuration(host=base, access_token=refreshed.access_tok
 sessions = SessionsApi(signed_in).read_sessions(limit=10)
 assert [session.current for session in sessions] == [True], sessions
 
+assert refreshed.refresh_token, refreshed
 tokens.revoke_token(refreshed.refresh_token)
 try:
     UsersApi(signed_in).read_users_me()

@@ -21,5 +21,5 @@ const refresh = await tokens.loginForAccessToken({ grantType: "refresh_token", r
 const sessions = await new SessionsApi(signedIn(refresh.accessToken)).readSessions({ limit: 10 });
 assert.deepEqual(sessions.map((session) => [session.current, session.createdAt instanceof Date]), [[true, true]]);
 
-await tokens.revokeToken({ token: refresh.refreshToken });
+await tokens.revokeToken({ token: refresh.refreshToken! });
 await assert.rejects(new UsersApi(signedIn(refresh.accessToken)).readUsersMe(), status(401));

@@ -32,6 +32,7 @@ signed_in = AuthenticatedClient(base_url=base, token=refreshed.access_token)
 sessions = read_sessions.sync(client=signed_in, limit=10)
 assert isinstance(sessions, list) and [session.current for session in sessions] == [True], sessions
 
+assert isinstance(refreshed.refresh_token, str), refreshed
 revoked = revoke_token.sync_detailed(client=client, body=RevokeForm(token=refreshed.refresh_token))
 assert revoked.status_code == 200, revoked
 gone = read_users_me.sync_detailed(client=signed_in)

@@ -21,17 +21,17 @@ class Main {
         check("Test User".equals(user.getFullName()), user);
 
         try {
-            tokens.loginForAccessToken("password", NAME, "wrong", "", "");
+            tokens.loginForAccessToken("password", NAME, "wrong", "", "", "", "");
             check(false, "a wrong password logs in");
         } catch (ApiException wrong) {
             check(wrong.getCode() == 401, wrong);
         }
 
-        Token login = tokens.loginForAccessToken("password", NAME, PASSWORD, "", "");
+        Token login = tokens.loginForAccessToken("password", NAME, PASSWORD, "", "", "", "");
         User me = new UsersApi(signedIn(login)).readUsersMe();
         check(NAME.equals(me.getUsername()), me);
 
-        Token refreshed = tokens.loginForAccessToken("refresh_token", "", "", login.getRefreshToken(), "");
+        Token refreshed = tokens.loginForAccessToken("refresh_token", "", "", login.getRefreshToken(), "", "", "");
         List<?> sessions = (List<?>) new SessionsApi(signedIn(refreshed)).readSessions(10);
         check(sessions.size() == 1 && Boolean.TRUE.equals(((Map<?, ?>) sessions.get(0)).get("current")), sessions);
 

@@ -7,43 +7,6 @@ import (
 	"time"
 )
 
-func (m *memStore) SigningKeys(ctx context.Context) ([]SigningKey, error) {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	var keys []SigningKey
-	for _, k := range m.signingKeys {
-		keys = append(keys, storedSigningKey(k))
-	}
-	return keys, ctx.Err()
-}
-
-func (m *memStore) AddSigningKey(ctx context.Context, k SigningKey) error {
-	if err := cmp.Or(ctx.Err(), checkSigningKey(k)); err != nil {
-		return err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	taken := slices.ContainsFunc(m.signingKeys, func(other SigningKey) bool {
-		return other.Generation == k.Generation || other.KeyID == k.KeyID && k.KeyID != ""
-	})
-	if taken {
-		return errExists
-	}
-	m.signingKeys = append(m.signingKeys, storedSigningKey(k))
-	slices.SortFunc(m.signingKeys, func(a, b SigningKey) int { return cmp.Compare(a.Generation, b.Generation) })
-	return nil
-}
-
-func (m *memStore) DeleteSigningKey(ctx context.Context, generation int64) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.signingKeys = slices.DeleteFunc(m.signingKeys, func(k SigningKey) bool { return k.Generation == generation })
-	return nil
-}
-
 // compareAge orders the API keys of a user: the oldest comes first.
 func compareAge(a, b *APIKey) int {
 	return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))

@@ -10,7 +10,7 @@ const signingKeyColumns = `generation, kid, algorithm, salt, created_at, signs_f
 // signingKeyFields returns where the signingKeyColumns of a row go.
 func signingKeyFields(k *SigningKey) []any {
 	return []any{
-		&k.Generation, &k.KeyID, &k.Algorithm, (*octets)(&k.Salt), (*micros)(&k.CreatedAt), (*micros)(&k.SignsFrom),
+		&k.Number, &k.KeyID, &k.Algorithm, (*octets)(&k.Salt), (*micros)(&k.CreatedAt), (*micros)(&k.SignsFrom),
 		&k.RevokesOlder,
 	}
 }
@@ -38,7 +38,7 @@ func (s sqlStore) AddSigningKey(ctx context.Context, k SigningKey) error {
 		return err
 	}
 	salt := append([]byte{}, k.Salt...) // not nil, which would be null
-	err := s.writeOne(ctx, insertSigningKey, k.Generation, k.KeyID, k.Algorithm, salt,
+	err := s.writeOne(ctx, insertSigningKey, k.Number, k.KeyID, k.Algorithm, salt,
 		k.CreatedAt.UnixMicro(), k.SignsFrom.UnixMicro(), k.RevokesOlder)
 	return replaceNotFound(err, errExists) // no row was inserted
 }

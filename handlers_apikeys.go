@@ -19,7 +19,7 @@ func (a *api) createAPIKey(ctx context.Context, w http.ResponseWriter, r *http.R
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, createdKey{newKeyFacts(k), key})
+	return writeJSON(w, http.StatusOK, createdAPIKey{newAPIKeyFacts(k), key})
 }
 
 // readAPIKeys answers with the API keys of the signed-in user.
@@ -28,7 +28,7 @@ func (a *api) readAPIKeys(ctx context.Context, w http.ResponseWriter, _ *http.Re
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, newKeyList(keys))
+	return writeJSON(w, http.StatusOK, newAPIKeyList(keys))
 }
 
 // deleteAPIKeys deletes all API keys of the signed-in user.

@@ -8,8 +8,8 @@ import (
 	"unicode"
 )
 
-// keyFacts are what users see of an API key at any time.
-type keyFacts struct {
+// apiKeyFacts are what users see of an API key at any time.
+type apiKeyFacts struct {
 	ID        string     `json:"id"`
 	Name      string     `json:"name"`
 	Scope     scopes     `json:"scope"`
@@ -17,8 +17,8 @@ type keyFacts struct {
 	ExpiresAt *time.Time `json:"expires_at"` // nil: never
 }
 
-func newKeyFacts(k APIKey) keyFacts {
-	return keyFacts{k.ID, k.Name, k.Scopes, k.CreatedAt, filledTime(k.ExpiresAt)}
+func newAPIKeyFacts(k APIKey) apiKeyFacts {
+	return apiKeyFacts{k.ID, k.Name, k.Scopes, k.CreatedAt, filledTime(k.ExpiresAt)}
 }
 
 // filledTime returns nil for the zero time.
@@ -29,22 +29,24 @@ func filledTime(t time.Time) *time.Time {
 	return &t
 }
 
-// A createdKey is what users see of an API key once.
-type createdKey struct {
-	keyFacts
+// A createdAPIKey is what users see of an API key once.
+type createdAPIKey struct {
+	apiKeyFacts
 	Key string `json:"key"`
 }
 
-// A listedKey is what users see of an API key in a list.
-type listedKey struct {
-	keyFacts
+// A listedAPIKey is what users see of an API key in a list.
+type listedAPIKey struct {
+	apiKeyFacts
 	LastUsedAt *time.Time `json:"last_used_at"` // to the hour; nil: not yet
 }
 
-func newListedKey(k APIKey) listedKey { return listedKey{newKeyFacts(k), filledTime(k.LastUsedAt)} }
+func newListedKey(k APIKey) listedAPIKey {
+	return listedAPIKey{newAPIKeyFacts(k), filledTime(k.LastUsedAt)}
+}
 
-func newKeyList(keys []APIKey) []listedKey {
-	list := make([]listedKey, 0, len(keys))
+func newAPIKeyList(keys []APIKey) []listedAPIKey {
+	list := make([]listedAPIKey, 0, len(keys))
 	for _, k := range keys {
 		list = append(list, newListedKey(k))
 	}
@@ -53,15 +55,15 @@ func newKeyList(keys []APIKey) []listedKey {
 
 // Limits on what people may choose for an API key.
 const (
-	maxKeyName     = 100 // code points
-	defaultKeyDays = 90
-	maxKeyDays     = 366
+	maxAPIKeyName     = 100 // code points
+	defaultAPIKeyDays = 90
+	maxKeyDays        = 366
 )
 
 // parseKeyRequest reads the members of a new API key, for somebody who may do what is granted. It reports
 // every wrong field, as fieldErrors. Unknown members are wrong: a misspelt "expires_in_day" must not
 // become a key that lives longer than was meant.
-func parseKeyRequest(members []member, granted scopes) (keyRequest, error) {
+func parseKeyRequest(members []member, granted scopes) (apiKeyRequest, error) {
 	var bad fieldErrors
 	fields := memberValues(members)
 	for _, m := range members {
@@ -71,17 +73,17 @@ func parseKeyRequest(members []member, granted scopes) (keyRequest, error) {
 			bad.add(m.name, extraForbidden())
 		}
 	}
-	k := keyRequest{Scopes: bad.keyScope(fields, granted), Life: bad.keyLife(fields)}
+	k := apiKeyRequest{Scopes: bad.keyScope(fields, granted), Life: bad.keyLife(fields)}
 	if name, ok := bad.requiredString(fields, "name"); ok {
 		k.Name = name
-		bad.add("name", checkKeyName(name))
+		bad.add("name", checkAPIKeyName(name))
 	}
 	return k, bad.err()
 }
 
-// checkKeyName returns what is wrong with the name of an API key, or nil.
-func checkKeyName(name string) *fieldError {
-	if bad := checkLength(name, 1, maxKeyName); bad != nil {
+// checkAPIKeyName returns what is wrong with the name of an API key, or nil.
+func checkAPIKeyName(name string) *fieldError {
+	if bad := checkLength(name, 1, maxAPIKeyName); bad != nil {
 		return bad
 	}
 	if strings.ContainsFunc(name, unicode.IsControl) || strings.TrimFunc(name, isAroundName) != name {
@@ -109,20 +111,20 @@ func (e *fieldErrors) keyScope(fields map[string]json.RawMessage, granted scopes
 // keyLife returns how long a new API key lives. A null is wrong, because it could be meant as "for
 // ever".
 func (e *fieldErrors) keyLife(fields map[string]json.RawMessage) time.Duration {
-	days := defaultKeyDays
+	days := defaultAPIKeyDays
 	if value, ok := fields["expires_in_days"]; ok {
 		var err error
 		if days, err = strconv.Atoi(string(value)); err != nil {
 			e.add("expires_in_days", &fieldError{Type: "int_type", Msg: "Input should be a valid integer"})
 			return 0
 		}
-		e.add("expires_in_days", checkKeyDays(days))
+		e.add("expires_in_days", checkAPIKeyDays(days))
 	}
 	return time.Duration(days) * day
 }
 
-// checkKeyDays returns what is wrong with the life of an API key in days, or nil.
-func checkKeyDays(days int) *fieldError {
+// checkAPIKeyDays returns what is wrong with the life of an API key in days, or nil.
+func checkAPIKeyDays(days int) *fieldError {
 	switch {
 	case days < 1:
 		return &fieldError{Type: "greater_than_equal", Msg: "Input should be greater than or equal to 1", Ctx: map[string]any{"ge": 1}}

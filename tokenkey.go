@@ -53,11 +53,11 @@ func newPrivateKey(algorithm string, text []byte) (tokenKey, error) {
 	if err := checkKey(algorithm, signer.Public()); err != nil {
 		return tokenKey{}, err
 	}
-	return newSigningKey(algorithm, signer), nil
+	return newKeyPair(algorithm, signer), nil
 }
 
-// newSigningKey returns the key of an algorithm that signs with a private key.
-func newSigningKey(algorithm string, private crypto.Signer) tokenKey {
+// newKeyPair returns the key of an algorithm that signs with a private key.
+func newKeyPair(algorithm string, private crypto.Signer) tokenKey {
 	return newTokenKey(algorithm, thumbprint(private.Public()), private, private.Public())
 }
 
