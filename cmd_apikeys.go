@@ -19,8 +19,8 @@ func addAPIKeyCommand(ctx context.Context, in *invocation) error {
 		if u.Disabled {
 			return fmt.Errorf("%s is disabled; want: latchkey users enable NAME", quoted(u.Username))
 		}
-		if err := u.Scopes.allow(req.Scopes); err != nil {
-			return fmt.Errorf("-scope: %w", err)
+		if lacks := u.Scopes.missing(req.Scopes); lacks != "" {
+			return fmt.Errorf("-scope: %s lacks %s; want: latchkey users grant NAME SCOPE", quoted(u.Username), lacks)
 		}
 		_, key, err := a.createAPIKey(ctx, u, req, cliClient())
 		if errors.Is(err, errTooMany) {

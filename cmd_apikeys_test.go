@@ -28,7 +28,7 @@ func TestKeyCommands(t *testing.T) {
 		{"no name", "apikeys add robot", 2, "missing -name; want"},
 		{"an empty name", "apikeys add robot -name=", 2, "-name: String should have at least 1 character"},
 		{"a name that is no text", "apikeys add robot -name \xff", 2, "-name: want UTF-8"},
-		{"a scope that the user lacks", "apikeys add robot -name job -scope read -scope admin", 1, "-scope: not granted: admin; want at most what the user may do"},
+		{"a scope that the user lacks", "apikeys add robot -name job -scope read -scope admin", 1, `-scope: "robot" lacks admin; want: latchkey users grant NAME SCOPE`},
 		{"a scope that is none", "apikeys add robot -name job -scope a,b", 2, `-scope: "a,b" is not a valid scope`},
 		{"no day", "apikeys add robot -name job -days 0", 2, `-days: "0"; want 1 to 366, or never`},
 		{"too many days", "apikeys add robot -name job -days 367", 2, "want 1 to 366, or never"},

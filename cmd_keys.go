@@ -66,7 +66,7 @@ func (in *invocation) printRotation(current ring) error {
 	fmt.Fprintf(in.stdout, "published since %s\n", shownSecond(added.CreatedAt))
 	fmt.Fprintf(in.stdout, "signs from %s\n", shownSecond(added.SignsFrom))
 	if added.RevokesOlder {
-		return in.printf("older keys are revoked; running servers notice within %d seconds", int(ringPeriod.Seconds()))
+		return in.printf("older keys are revoked; servers with this SECRET_KEY notice within %d seconds", int(ringPeriod.Seconds()))
 	}
 	return in.printf("the previous key, %s, verifies until %s", keyName(current.generations[previous].KeyID), shownSecond(current.expires(previous)))
 }

@@ -20,7 +20,8 @@ type config struct {
 	Secret          []byte
 	SecretFallbacks [][]byte
 	Algorithm       string
-	OwnKeys         keySet // of PRIVATE_KEY; nil: the server makes its keys itself
+	OwnKeys         keySet     // of PRIVATE_KEY; nil: the server makes its keys itself
+	OlderKeys       []tokenKey // then: of PRIVATE_KEY_FALLBACKS_DIR
 	AccessTokenLife time.Duration
 	Sessions        sessionLimits
 	Issuer          string

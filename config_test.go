@@ -92,15 +92,23 @@ func TestValuesAsPeopleWriteThem(t *testing.T) {
 // TestPEMInSettings: a key is taken from a variable, a file and a directory in the form
 // that people have it in, and quotes around it are a warning.
 func TestPEMInSettings(t *testing.T) {
-	text := pemKeys(t)["P-256 after its parameters"].text
-	forms := map[string]bool{text: false, strings.ReplaceAll(text, "\n", `\n`): false, "'" + text + "'\n": true, base64.StdEncoding.EncodeToString([]byte(text)): false}
-	for text, quoted := range forms {
+	keys := pemKeys(t)
+	for _, form := range []struct {
+		of     func(text string) string
+		quoted bool
+	}{
+		{func(text string) string { return text }, false},
+		{func(text string) string { return strings.ReplaceAll(text, "\n", `\n`) }, false},
+		{func(text string) string { return "'" + text + "'\n" }, true},
+		{func(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }, false},
+	} {
+		text, older, quoted := form.of(keys["P-256 after its parameters"].text), form.of(keys["Ed25519"].text), form.quoted
 		dir := filepath.Join(t.TempDir(), "keys[1]")
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
 		path := filepath.Join(dir, "key.pem")
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(older), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		environ := []string{"SECRET_KEY=" + goodKey, "ALGORITHM=ES256", "PRIVATE_KEY_FALLBACKS_DIR=" + dir, "PRIVATE_KEY=" + text}

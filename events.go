@@ -8,6 +8,7 @@ import (
 	"maps"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -125,6 +126,9 @@ func newRecorder(store eventStore, measured *metrics, log *slog.Logger, now func
 
 // newEvent returns an event that concerns u, or nobody if u is the zero User.
 func (r *recorder) newEvent(name string, u User, from client, detail string) Event {
+	if from.APIKeyID != "" {
+		detail = strings.TrimPrefix(detail+"; by API key "+from.APIKeyID, "; ")
+	}
 	return Event{
 		At: r.now(), Name: name, UID: u.UID, Username: u.Username, Key: u.Key,
 		Actor: from.Actor, IP: from.IP, UserAgent: from.UserAgent, RequestID: from.RequestID, Detail: detail,

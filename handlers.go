@@ -21,7 +21,7 @@ type caller struct {
 
 // acting returns me as the actor of a change to another account.
 func (me caller) acting() caller {
-	me.Actor, me.ActorID = me.User.Username, me.User.ID
+	me.Actor, me.ActorID, me.APIKeyID = me.User.Username, me.User.ID, me.APIKey.ID
 	return me
 }
 

@@ -37,6 +37,9 @@ func (a *api) aboutUser(h func(ctx context.Context, w http.ResponseWriter, r *ht
 		if err != nil {
 			return err
 		}
+		if me.byAPIKey() && me.isUser(u) && r.Method != http.MethodGet && r.Method != http.MethodHead {
+			return errNotForKeys // a key must not become its owner's password
+		}
 		return h(ctx, w, r, me, u)
 	})
 }

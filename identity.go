@@ -63,14 +63,17 @@ func apiKeyClaims(k APIKey) claims {
 	return c
 }
 
-// readToken calls read, and once more if the token names a key that another replica may have made
-// a moment ago.
+// readToken calls read, and once more if the token names a key that another replica may have just
+// made. If that cannot be known, it returns the failure of the store: the token may be good.
 func (a *accounts) readToken(ctx context.Context, read func() (claims, error)) (claims, error) {
 	c, err := read()
-	if errors.Is(err, errUnknownKey) && a.rotator.lookAgain(ctx) {
-		return read()
+	if !errors.Is(err, errUnknownKey) {
+		return c, err
 	}
-	return c, err
+	if err := a.rotator.lookAgain(ctx); err != nil {
+		return claims{}, err
+	}
+	return read()
 }
 
 // identify finds in the store whom claims name, or returns errNotFound. Tokens that were made
@@ -140,9 +143,6 @@ func (a *accounts) apiKeyOwner(ctx context.Context, id string) (identity, error)
 // no request should wait for a write that keeps failing.
 func (a *accounts) noteUse(ctx context.Context, who identity, now time.Time) {
 	hour := now.UTC().Truncate(time.Hour)
-	if hour.Before(who.APIKey.CreatedAt) {
-		hour = who.APIKey.CreatedAt
-	}
 	if !who.APIKey.LastUsedAt.Before(hour) {
 		return
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -67,7 +66,7 @@ func (s keySet) signerOf(header, text string, signature []byte) (timedKey, error
 			return k, nil
 		}
 	}
-	if id != "" && !slices.ContainsFunc(s, func(k timedKey) bool { return k.id == id }) {
+	if id != "" && !s.has(id) {
 		return timedKey{}, errUnknownKey
 	}
 	return timedKey{}, errBadToken

@@ -18,6 +18,7 @@ type keyRotator struct {
 	signer    *signer // gets the keys
 	secrets   [][]byte
 	algorithm string        // of new generations
+	fallbacks []tokenKey    // of PRIVATE_KEY_FALLBACKS_DIR, which verify, too
 	retention time.Duration // how long a key verifies after it has signed
 	inMemory  bool
 	events    *recorder
@@ -28,7 +29,7 @@ type keyRotator struct {
 
 	mu           sync.Mutex    // guards the fields below
 	ring         ring          // as it was read last
-	isFaulty     bool          // the store did not answer the last time
+	readErr      error         // why the ring could not be read the last time
 	signingID    string        // the kid of the key that signed when last looked
 	verifyingIDs []string      // the kids of the keys that verified then
 	asked        time.Time     // when lookAgain read the ring last
@@ -59,7 +60,7 @@ func (r *keyRotator) adopt(ctx context.Context, rows []SigningKey) {
 		return
 	}
 	r.ring = current
-	r.signer.use(current.keys())
+	r.signer.use(current.keys().with(r.fallbacks...))
 }
 
 // watch reads the ring regularly until ctx is done.
@@ -91,9 +92,9 @@ func (r *keyRotator) reread(ctx context.Context) {
 	defer r.reads.Unlock()
 	rows, err := r.store.SigningKeys(ctx)
 	if ctx.Err() != nil {
-		return
+		return // a stop is no failure
 	}
-	r.noteFault(ctx, err)
+	r.noteRead(ctx, err)
 	if err == nil {
 		r.adopt(ctx, rows)
 		r.deleteDead(ctx)
@@ -101,20 +102,18 @@ func (r *keyRotator) reread(ctx context.Context) {
 	r.logChanges(ctx)
 }
 
-// noteFault logs once that the store does not answer, and once that it does again.
-func (r *keyRotator) noteFault(ctx context.Context, err error) {
+// noteRead remembers whether the ring could be read. It logs once that the store does not answer, and
+// once that it does again.
+func (r *keyRotator) noteRead(ctx context.Context, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	faulty := err != nil
-	if faulty == r.isFaulty {
-		return
-	}
-	r.isFaulty = faulty
-	if faulty {
+	switch {
+	case err != nil && r.readErr == nil:
 		r.log.ErrorContext(ctx, "cannot read the signing keys; the previous ones stay in use", "err", err)
-		return
+	case err == nil && r.readErr != nil:
+		r.log.InfoContext(ctx, "signing keys can be read again")
 	}
-	r.log.InfoContext(ctx, "signing keys can be read again")
+	r.readErr = err
 }
 
 // deleteDead deletes the rows that are of no use any more.
@@ -152,29 +151,29 @@ func (r *keyRotator) logChanges(ctx context.Context) {
 func keyName(id string) string { return cmp.Or(id, "SECRET_KEY") }
 
 // lookAgain reads the ring because a token names an unknown key, which another replica may have just
-// made. It reads at most once every askPeriod. Concurrent callers wait for that read. It reports
-// whether the ring was read.
-func (r *keyRotator) lookAgain(ctx context.Context) bool {
+// made. It reads at most once every askPeriod. Concurrent callers wait for that read. It returns
+// errUnknownKey if it does not read, or why it could not.
+func (r *keyRotator) lookAgain(ctx context.Context) error {
 	if r == nil {
-		return false
+		return errUnknownKey
 	}
 	r.mu.Lock()
-	if reading := r.reading; reading != nil {
+	defer r.mu.Unlock()
+	switch reading := r.reading; {
+	case reading != nil:
 		r.mu.Unlock()
 		<-reading
-		return true
-	}
-	if isRecent(r.asked, r.now(), askPeriod) {
+		r.mu.Lock()
+	case isRecent(r.asked, r.now(), askPeriod):
+		return cmp.Or(r.readErr, errUnknownKey)
+	default:
+		read := make(chan struct{})
+		r.asked, r.reading = r.now(), read
 		r.mu.Unlock()
-		return false
+		r.reread(ctx)
+		r.mu.Lock()
+		r.reading = nil
+		close(read)
 	}
-	read := make(chan struct{})
-	r.asked, r.reading = r.now(), read
-	r.mu.Unlock()
-	r.reread(ctx)
-	r.mu.Lock()
-	r.reading = nil
-	r.mu.Unlock()
-	close(read)
-	return true
+	return r.readErr
 }

@@ -18,12 +18,25 @@ type timedKey struct {
 
 // fixedKeys returns keys without times: one that signs, and others that still verify.
 func fixedKeys(signing tokenKey, older ...tokenKey) keySet {
-	set := keySet{{tokenKey: signing}}
+	return keySet{{tokenKey: signing}}.with(older...)
+}
+
+// with returns s with older keys, which only verify, except those that are in s already: readers of
+// a JWK Set want each kid once.
+func (s keySet) with(older ...tokenKey) keySet {
 	for _, key := range older {
+		if key.id != "" && s.has(key.id) {
+			continue
+		}
 		key.private = nil
-		set = append(set, timedKey{tokenKey: key})
+		s = append(s, timedKey{tokenKey: key})
 	}
-	return set
+	return s
+}
+
+// has reports whether a key has this kid.
+func (s keySet) has(id string) bool {
+	return slices.ContainsFunc(s, func(k timedKey) bool { return k.id == id })
 }
 
 // secretKeys returns the keys of HS256: the secret signs, and older ones still verify.

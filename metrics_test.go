@@ -182,7 +182,7 @@ var countedClients = []countedStep{
 	}, scraped{`client_credentials_total{result="failure"}`: 1}, nil},
 	{"a key as HTTP Basic and in the form", func(_ *testing.T, s *testServer) {
 		s.do("POST", "/token", "grant_type=client_credentials&client_id=i&client_secret=s", "Content-Type: "+urlEncoded, "Authorization: "+basic("i:s"))
-	}, scraped{`client_credentials_total{result="failure"}`: 1}, nil},
+	}, scraped{`client_credentials_total{result="invalid"}`: 1}, nil},
 	{"no key", func(_ *testing.T, s *testServer) { s.exchange("", "", "") }, scraped{`client_credentials_total{result="failure"}`: 1}, nil},
 	{"a scope that a key lacks", func(_ *testing.T, s *testServer) {
 		id, key := s.makeKey(s.begin("alice"), "")

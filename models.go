@@ -156,6 +156,7 @@ type client struct {
 	RequestID string
 	Actor     string          // who acts on another's account; empty if it is one's own
 	ActorID   int64           // of the administrator who acts; 0 for the command line
+	APIKeyID  string          // of the API key that the administrator acts with, if any
 	request   context.Context // ends when the client hangs up; may be nil
 }
 

@@ -109,6 +109,6 @@ func (a *accounts) newKeyRotator(cfg config) *keyRotator {
 	return &keyRotator{
 		store: a.store, signer: a.tokens, secrets: cfg.secrets(), algorithm: cfg.Algorithm,
 		retention: max(minRetention, cfg.AccessTokenLife), inMemory: cfg.DatabaseURL == "",
-		events: a.events, log: a.log, now: a.now,
+		fallbacks: cfg.OlderKeys, events: a.events, log: a.log, now: a.now,
 	}
 }

@@ -25,8 +25,8 @@ var (
 	}
 	clientResults = []errorResult{
 		{errBadClient, resultFailure},
-		{errTwoWays, resultFailure},
 		{errBadScope, resultInvalid},
+		{errTwoWays, resultInvalid},
 	}
 	registrationResults = []errorResult{
 		{errExists, resultTaken},

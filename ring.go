@@ -77,13 +77,12 @@ func newRing(rows []SigningKey, secrets [][]byte, retention time.Duration) ring 
 	return r
 }
 
-// revoke revokes all rows so far.
+// revoke revokes all generations so far. Foreign rows are left alone: another server may use them.
 func (r *ring) revoke() {
 	for _, g := range r.generations {
 		r.revoked = append(r.revoked, g.SigningKey)
 	}
-	r.revoked = append(r.revoked, r.foreign...)
-	r.generations, r.foreign = nil, nil
+	r.generations = nil
 }
 
 // newest returns the latest generation. There must be one.
@@ -126,21 +125,29 @@ func (r ring) keys() keySet {
 	return set
 }
 
+// isForeign reports whether there are rows of other secrets, and none of ours but those of HS256,
+// which every secret gives.
+func (r ring) isForeign() bool {
+	isOurs := slices.ContainsFunc(r.generations, func(g generation) bool { return g.KeyID != "" })
+	return len(r.foreign) > 0 && !isOurs
+}
+
 // endsForeign reports whether our secrets do not give the latest row.
 func (r ring) endsForeign() bool {
 	last := len(r.foreign) - 1
 	return last >= 0 && (len(r.generations) == 0 || r.foreign[last].Number > r.newest().Number)
 }
 
-// nextNumber returns the number of the next row.
+// nextNumber returns the number of the next row: the first that is free after the newest generation.
 func (r ring) nextNumber() int64 {
-	var highest int64
-	for _, k := range r.rows {
-		if k.Number <= maxKeyNumber {
-			highest = max(highest, k.Number)
-		}
+	number := int64(1)
+	if len(r.generations) > 0 {
+		number = r.newest().Number + 1
 	}
-	return highest + 1
+	for slices.ContainsFunc(r.rows, func(k SigningKey) bool { return k.Number == number }) {
+		number++
+	}
+	return number
 }
 
 // dead returns the rows that are of no use: revoked, or expired for longer than sweepDelay.

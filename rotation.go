@@ -73,32 +73,37 @@ func (r *keyRotator) missing(ctx context.Context, current ring, now time.Time) (
 	if newest.Algorithm == r.algorithm && !newest.fromFallback {
 		return nil, nil
 	}
-	if newest.KeyID != "" && now.Before(newest.CreatedAt.Add(time.Hour)) {
-		r.log.WarnContext(ctx, "the newest signing key is less than an hour old, so none was added; restart later, or run: latchkey keys rotate",
+	isTakenBack := r.algorithm == "HS256" && now.Before(newest.SignsFrom)
+	if newest.KeyID != "" && now.Before(newest.CreatedAt.Add(time.Hour)) && !isTakenBack {
+		r.log.WarnContext(ctx, "the newest signing key is less than an hour old, so none was added for ALGORITHM; restart later",
 			"kid", newest.KeyID, "algorithm", newest.Algorithm, "created_at", newest.CreatedAt)
 		return nil, nil
 	}
 	lead := publishLead
-	if newest.KeyID == "" && current.endsForeign() { // services that knew the previous key cannot verify HS256
+	switch {
+	case r.algorithm == "HS256": // there is nothing to publish, but the other replicas must have read it
+		lead = 2 * ringPeriod
+	case newest.KeyID == "" && current.endsForeign(): // services that knew the previous key cannot verify HS256
 		lead = 0
 	}
 	k, err := r.next(current.nextNumber(), r.algorithm, now, lead)
 	return []SigningKey{k}, err
 }
 
-// first returns the generations of an empty ring. If there are no users yet, or all rows are foreign,
-// the first key signs at once. Otherwise HS256 signs for publishLead, so that services can fetch the
-// new key first.
+// first returns the generations of an empty ring. The first key signs at once if there are no users
+// yet, if all rows are foreign, or if PRIVATE_KEY has signed before. Otherwise HS256 signs for
+// publishLead, because that is what has signed.
 func (r *keyRotator) first(ctx context.Context, current ring, now time.Time) ([]SigningKey, error) {
 	users, err := r.store.FindUsers(ctx, userQuery{}, 1)
 	if err != nil {
 		return nil, err
 	}
 	number := current.nextNumber()
-	if r.algorithm == "HS256" || len(users) == 0 || len(current.rows) > 0 {
+	if r.algorithm == "HS256" || len(users) == 0 || len(current.rows) > 0 || len(r.fallbacks) > 0 {
 		k, err := r.next(number, r.algorithm, now, 0)
 		return []SigningKey{k}, err
 	}
+	r.log.WarnContext(ctx, "there are users, whose tokens may be of HS256; so HS256 signs until the new key does", "until", now.Add(publishLead))
 	shared, err1 := r.next(number, "HS256", now, 0)
 	k, err2 := r.next(number+1, r.algorithm, now, publishLead)
 	return []SigningKey{shared, k}, errors.Join(err1, err2)
@@ -152,7 +157,7 @@ func (r *keyRotator) rotate(ctx context.Context, want rotation) (ring, error) {
 		k.RevokesOlder = want.compromised
 		err = r.store.AddSigningKey(ctx, k)
 		if err == nil {
-			return newRing(append(current.rows, k), r.secrets, r.retention), nil
+			return newRing(append(current.rows, k), r.secrets, r.retention), nil // k is its newest
 		}
 		if !errors.Is(err, errExists) {
 			return ring{}, err
@@ -168,7 +173,7 @@ func (r *keyRotator) checkRotation(current ring, now time.Time, want rotation) e
 		return errSharedKey
 	case len(current.rows) == 0:
 		return errFirstKey
-	case len(current.generations) == 0, current.endsForeign() && !want.compromised:
+	case current.isForeign(), current.endsForeign() && !want.compromised:
 		return errForeignRing
 	}
 	if newest := current.newest(); now.Before(newest.SignsFrom) && !want.compromised {

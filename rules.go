@@ -40,7 +40,8 @@ func readConfig(needs need, given map[string]string, environ []string, terminal 
 func (r *settingReader) applyRules(c *config) {
 	if r.needs&forTokens != 0 {
 		c.Secret, c.SecretFallbacks = r.secrets()
-		c.Algorithm, c.OwnKeys = r.values["ALGORITHM"], r.ownKeys()
+		c.Algorithm = r.values["ALGORITHM"]
+		c.OwnKeys, c.OlderKeys = r.ownKeys()
 		r.checkIssuer(c)
 		r.checkSessions(c)
 	}
@@ -123,9 +124,9 @@ func (r *settingReader) checkSessions(c *config) {
 	limits.idle = max(limits.idle, c.AccessTokenLife)
 }
 
-// ownKeys reads PRIVATE_KEY and its fallbacks. It returns nil if there is none: the server then
-// makes its keys itself.
-func (r *settingReader) ownKeys() keySet {
+// ownKeys reads PRIVATE_KEY and its fallbacks. If there is no PRIVATE_KEY, the server makes its keys
+// itself, and older has the fallbacks.
+func (r *settingReader) ownKeys() (own keySet, older []tokenKey) {
 	algorithm := r.values["ALGORITHM"]
 	_, isPublic := keyKinds[algorithm]
 	switch {
@@ -139,13 +140,15 @@ func (r *settingReader) ownKeys() keySet {
 		if err != nil {
 			r.bad("PRIVATE_KEY", "%v", err)
 		}
-		return fixedKeys(key, r.publicKeys("PRIVATE_KEY_FALLBACKS_DIR")...)
-	case r.values["PRIVATE_KEY_FALLBACKS_DIR"] != "":
-		r.bad("PRIVATE_KEY_FALLBACKS_DIR", "is not used without PRIVATE_KEY; want it empty, or a key")
+		return fixedKeys(key, r.publicKeys("PRIVATE_KEY_FALLBACKS_DIR")...), nil
+	case algorithm == "HS256" && r.values["PRIVATE_KEY_FALLBACKS_DIR"] != "":
+		r.bad("PRIVATE_KEY_FALLBACKS_DIR", "is not used with HS256; want it empty, or another ALGORITHM")
 	case isPublic && !derivable[algorithm]:
-		r.bad("PRIVATE_KEY", "is not set; %s needs %s; or want ALGORITHM=ES256, for which the server makes the keys itself", algorithm, keyKinds[algorithm])
+		r.bad("PRIVATE_KEY", "is not set; want %s, which %s needs, or ALGORITHM=ES256, whose keys the server makes itself", keyKinds[algorithm], algorithm)
+	default:
+		return nil, r.publicKeys("PRIVATE_KEY_FALLBACKS_DIR")
 	}
-	return nil
+	return nil, nil
 }
 
 // checkIssuer warns of tokens that other services cannot verify, or should not.

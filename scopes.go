@@ -129,13 +129,9 @@ func mayRepeat(asked *scopes, text string) bool {
 	return true
 }
 
-// allow returns an error that names the scopes of wanted that are not among s.
-func (s scopes) allow(wanted scopes) error {
-	if kept := wanted.within(s); kept != wanted {
-		excess := slices.DeleteFunc(wanted.names(), s.has)
-		return fmt.Errorf("not granted: %s; want at most what the user may do", strings.Join(excess, " "))
-	}
-	return nil
+// missing returns the scopes of wanted that are not among s.
+func (s scopes) missing(wanted scopes) scopes {
+	return scopes(strings.Join(slices.DeleteFunc(wanted.names(), s.has), " "))
 }
 
 // with returns s and more scopes. Its errors are those of newScopes.

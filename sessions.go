@@ -203,9 +203,12 @@ func (a *accounts) endReused(ctx context.Context, u User, s Session, from client
 // or been replaced, because its owner wants to be logged out. Any other token is ignored
 // (RFC 7009 §2.2).
 func (a *accounts) revoke(ctx context.Context, token string, from client) error {
-	id, ok := a.sessionNamedBy(ctx, token)
-	if !ok {
+	id, err := a.sessionNamedBy(ctx, token)
+	if errors.Is(err, errBadToken) {
 		return nil
+	}
+	if err != nil {
+		return err
 	}
 	u, _, err := a.store.UserBySession(ctx, id)
 	if err != nil {
@@ -214,13 +217,17 @@ func (a *accounts) revoke(ctx context.Context, token string, from client) error 
 	return replaceNotFound(a.endSession(ctx, u, id, endedByLogout, from), nil)
 }
 
-// sessionNamedBy returns the ID of the session of a token that we made.
-func (a *accounts) sessionNamedBy(ctx context.Context, token string) (id string, ok bool) {
+// sessionNamedBy returns the ID of the session of a token that we made, or errBadToken. A failure of
+// the store is returned as it is.
+func (a *accounts) sessionNamedBy(ctx context.Context, token string) (id string, err error) {
 	if id, _, err := a.refreshTokens.parse(token); err == nil {
-		return id, true
+		return id, nil
 	}
 	c, err := a.readToken(ctx, func() (claims, error) { return a.tokens.read(token) })
-	return c.SessionID, err == nil && c.SessionID != ""
+	if err == nil && c.SessionID == "" {
+		err = errBadToken
+	}
+	return c.SessionID, err
 }
 
 // listSessions returns at most limit sessions of a user, the latest used first, as current

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -76,7 +77,7 @@ var errNoSigningKey = errors.New("no signing key")
 // services: here they are read from the store. They are in it twice, because some services read
 // scope (RFC 9068 §2.2.3) and others roles.
 func (s *signer) createAccessToken(g grant, now, expires time.Time) (string, error) {
-	payload, err := json.Marshal(struct { // not jwt.MapClaims, which takes three times as long
+	payload, err := marshalClaims(struct { // not jwt.MapClaims, which takes three times as long
 		Audience  audience `json:"aud,omitempty"`
 		ClientID  string   `json:"client_id,omitempty"` // RFC 9068 §2.2
 		Expires   int64    `json:"exp"`
@@ -105,6 +106,16 @@ func (s *signer) createAccessToken(g grant, now, expires time.Time) (string, err
 		return "", err
 	}
 	return text + "." + b64.EncodeToString(signature), nil
+}
+
+// marshalClaims is json.Marshal, which would write < > & with six bytes each: a token must not exceed
+// maxTokenSize.
+func marshalClaims(claims any) ([]byte, error) {
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(claims)
+	return bytes.TrimSuffix(text.Bytes(), []byte("\n")), err
 }
 
 // maxRoles is how long the scopes may be, in bytes, that a token has as roles, too. With more it

@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 )
 
 // apiKeyFacts are what users see of an API key at any time.
@@ -60,19 +59,11 @@ const (
 	maxKeyDays        = 366
 )
 
-// parseKeyRequest reads the members of a new API key, for somebody who may do what is granted. It reports
-// every wrong field, as fieldErrors. Unknown members are wrong: a misspelt "expires_in_day" must not
-// become a key that lives longer than was meant.
+// parseKeyRequest reads the members of a new API key, for somebody who may do what is granted. It
+// reports every wrong field, as fieldErrors. It ignores unknown members, as pydantic does.
 func parseKeyRequest(members []member, granted scopes) (apiKeyRequest, error) {
 	var bad fieldErrors
 	fields := memberValues(members)
-	for _, m := range members {
-		switch m.name {
-		case "name", "scope", "expires_in_days":
-		default:
-			bad.add(m.name, extraForbidden())
-		}
-	}
 	k := apiKeyRequest{Scopes: bad.keyScope(fields, granted), Life: bad.keyLife(fields)}
 	if name, ok := bad.requiredString(fields, "name"); ok {
 		k.Name = name
@@ -86,8 +77,8 @@ func checkAPIKeyName(name string) *fieldError {
 	if bad := checkLength(name, 1, maxAPIKeyName); bad != nil {
 		return bad
 	}
-	if strings.ContainsFunc(name, unicode.IsControl) || strings.TrimFunc(name, isAroundName) != name {
-		return valueError("the name must not contain control characters, nor begin or end with white space")
+	if strings.ContainsFunc(name, isInvisible) || strings.TrimSpace(name) != name {
+		return valueError("the name must not contain control, format or invisible characters, nor begin or end with white space")
 	}
 	return nil
 }
@@ -99,17 +90,17 @@ func (e *fieldErrors) keyScope(fields map[string]json.RawMessage, granted scopes
 		return ""
 	}
 	wanted, err := newScopes(strings.Fields(text)...)
-	if err == nil {
-		err = granted.allow(wanted)
-	}
-	if err != nil {
+	switch {
+	case err != nil:
 		e.add("scope", valueError(err.Error()))
+	case granted.missing(wanted) != "":
+		e.add("scope", valueError("the scope is more than is granted to you"))
 	}
 	return wanted
 }
 
 // keyLife returns how long a new API key lives. A null is wrong, because it could be meant as "for
-// ever".
+// ever", which only the command line can do.
 func (e *fieldErrors) keyLife(fields map[string]json.RawMessage) time.Duration {
 	days := defaultAPIKeyDays
 	if value, ok := fields["expires_in_days"]; ok {

@@ -199,7 +199,7 @@ func TestClientRefusals(t *testing.T) {
 		"a wrong secret":       credentials(k.ID, changed(k.Key, 30)),
 		"a deleted key":        credentials(gone.ID, gone.Key),
 		"no key at all":        credentials("x", "y"),
-		"a key and no id":      credentials(k.ID[:15]+"7", k.Key),
+		"a key and no id":      credentials(changed(k.ID, 15), k.Key),
 	} {
 		a := s.do(t, "POST", "/token", body, formType)
 		checkInvalidClient(t, a, "Bearer")
@@ -284,7 +284,7 @@ func TestClientClaims(t *testing.T) {
 	}
 	for claim, most := range map[string]string{`,"scope":"read write admin"`: "read write", `,"scope":"read"`: "read", `,"scope":"admin"`: "", `,"roles":["admin"]`: "read write", ``: "read write"} {
 		a := s.verify(t, "/verify", ours.mintOf(t, `"sub":"alice","client_id":"`+k.ID+`"`+claim))
-		for _, scope := range strings.Split(a.Header.Get("Remote-Groups"), ",") {
+		for scope := range strings.SplitSeq(a.Header.Get("Remote-Groups"), ",") {
 			if a.StatusCode == 200 && scope != "" && !strings.Contains(most, scope) {
 				t.Errorf("with %s it may %s; want at most %q", claim, scope, most)
 			}

@@ -227,6 +227,9 @@ func TestForgeries(t *testing.T) {
 	t.Parallel()
 	for name, m := range modes(t) {
 		t.Run(name, func(t *testing.T) {
+			if name == "ES256, a key of one's own" || name == "EdDSA, a key of one's own" {
+				long(t)
+			}
 			t.Parallel()
 			s := m.start(t, withRoot("THROTTLE=off")...)
 			s.register(t, "alice")

@@ -11,11 +11,11 @@ import (
 func TestKeyClients(t *testing.T) {
 	t.Parallel()
 	if os.Getenv("CLIENT_TOOLS") == "" {
-		t.Skip("SKIPPED: needs Node; make clients runs it")
+		t.Skip("SKIPPED: needs Node and Java; make clients runs it")
 	}
 	s := startIssuer(t, newKey(t, "ES256").settings(t)...)
 	job, introspector := s.jobKey(t), s.introspector(t)
-	for _, folder := range []string{"openid-client", "oauth4webapi-services"} {
+	for _, folder := range []string{"openid-client", "spring-introspection", "oauth4webapi-services"} {
 		t.Run(folder, func(t *testing.T) {
 			runClient(t, folder, "ISSUER="+s.url, "TOKEN="+s.logIn(t, "alice"),
 				"KEY_ID="+job.ID, "KEY="+job.Key, "INTROSPECTOR_ID="+introspector.ID, "INTROSPECTOR_KEY="+introspector.Key)

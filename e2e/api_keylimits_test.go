@@ -216,7 +216,7 @@ func TestKeyElsewhere(t *testing.T) {
 // password is ever taken, or even hashed.
 func TestVerifyBasic(t *testing.T) {
 	t.Parallel()
-	s := inMemory(t).start(t, "PBKDF2_ITERATIONS=1500000")
+	s := inMemory(t).start(t, "PBKDF2_ITERATIONS=600000")
 	for _, name := range []string{"alice", "bob"} {
 		s.register(t, name)
 	}

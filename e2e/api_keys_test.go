@@ -23,8 +23,16 @@ var keyTests = map[string]func(*testing.T, place){
 
 func TestAPIKeys(t *testing.T) {
 	t.Parallel()
-	runEach(t, "memory, ", keyTests, inMemory)
-	runEach(t, "SQLite, ", keyTests, inFile)
+	for name, test := range keyTests {
+		t.Run("SQLite, "+name, func(t *testing.T) { t.Parallel(); test(t, inFile(t)) })
+		t.Run("memory, "+name, func(t *testing.T) {
+			if name == "at most 50" || name == "a life" {
+				long(t)
+			}
+			t.Parallel()
+			test(t, inMemory(t))
+		})
+	}
 }
 
 // testKeyLife: a key is shown once, listed without its secret, good where keys are, and gone when

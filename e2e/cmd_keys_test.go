@@ -211,7 +211,7 @@ func TestKeysKilled(t *testing.T) {
 	t.Parallel()
 	p := inFile(t)
 	p.fillRing(t, row{algorithm: "ES256", signs: -9 * day})
-	for range 12 {
+	for range 5 {
 		j := p.keysCommand("rotate").begin(t)
 		time.Sleep(time.Duration(rand.IntN(60)) * time.Millisecond)
 		j.signal(syscall.SIGKILL)

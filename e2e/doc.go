@@ -82,6 +82,7 @@
 //	ops_readme_test.go       the commands and the JavaScript of README.md and docs/
 //	ops_ready_test.go        ready: servers that start, stop, hang or lose their database
 //	ops_ring_test.go         rings of keys that a server finds, and what it adds to them
+//	ops_ringrows_test.go     rows of a ring that make no sense, and a thief who has them
 //	ops_rolling_test.go      two servers that are replaced under load
 //	ops_seccomp_test.go      a filter of system calls
 //	ops_services_test.go     services and their keys: commands, secrets, replicas

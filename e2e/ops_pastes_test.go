@@ -12,7 +12,7 @@ func TestReadmeServices(t *testing.T) {
 	t.Parallel()
 	const page = "docs/your-own-services.md"
 	dir := t.TempDir()
-	if err := os.Symlink(program, filepath.Join(dir, "latchkey")); err != nil {
+	if err := os.Symlink(fastProgram, filepath.Join(dir, "latchkey")); err != nil {
 		t.Fatal(err)
 	}
 	socket, addr := listenerFile(t, "localhost:0")

@@ -1,12 +1,7 @@
 package e2e
 
 import (
-	"bytes"
-	"encoding/base64"
-	"encoding/hex"
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -24,36 +19,37 @@ type ringCase struct {
 	signs    int   // the generation that signs
 	good     []int // the generations whose tokens are good
 	set      []int // the generations in the key set, in their order
+	rare     bool  // left to make test-long
 }
 
 // ringCases have rows whose last is of the algorithm that is configured, so that the server adds
 // none by itself.
 var ringCases = []ringCase{
-	{"one key", []row{{algorithm: "ES256", signs: -time.Hour}}, nil, 1, []int{1}, []int{1}},
-	{"a key that waits", []row{{algorithm: "ES256", signs: -time.Hour}, {algorithm: "ES256", signs: 30 * time.Minute}}, nil, 1, []int{1, 2}, []int{1, 2}},
-	{"a key of another algorithm that waits", []row{{algorithm: "ES256", signs: -time.Hour}, {algorithm: "EdDSA", signs: time.Hour}}, nil, 1, []int{1, 2}, []int{1, 2}},
-	{"a key that has just begun", []row{{algorithm: "ES256", signs: -3 * time.Hour}, {algorithm: "ES256", signs: -time.Second}}, nil, 2, []int{1, 2}, []int{2, 1}},
-	{"a retired key in its last minute", []row{{algorithm: "ES256", signs: -2 * day}, {algorithm: "ES256", signs: time.Minute - day}}, nil, 2, []int{1, 2}, []int{2, 1}},
-	{"a retired key after its last minute", []row{{algorithm: "ES256", signs: -2 * day}, {algorithm: "ES256", signs: -time.Minute - day}}, nil, 2, []int{2}, []int{2}},
+	{"one key", []row{{algorithm: "ES256", signs: -time.Hour}}, nil, 1, []int{1}, []int{1}, true},
+	{"a key that waits", []row{{algorithm: "ES256", signs: -time.Hour}, {algorithm: "ES256", signs: 30 * time.Minute}}, nil, 1, []int{1, 2}, []int{1, 2}, false},
+	{"a key of another algorithm that waits", []row{{algorithm: "ES256", signs: -time.Hour}, {algorithm: "EdDSA", signs: time.Hour}}, nil, 1, []int{1, 2}, []int{1, 2}, true},
+	{"a key that has just begun", []row{{algorithm: "ES256", signs: -3 * time.Hour}, {algorithm: "ES256", signs: -time.Second}}, nil, 2, []int{1, 2}, []int{2, 1}, false},
+	{"a retired key in its last minute", []row{{algorithm: "ES256", signs: -2 * day}, {algorithm: "ES256", signs: time.Minute - day}}, nil, 2, []int{1, 2}, []int{2, 1}, true},
+	{"a retired key after its last minute", []row{{algorithm: "ES256", signs: -2 * day}, {algorithm: "ES256", signs: -time.Minute - day}}, nil, 2, []int{2}, []int{2}, false},
 	{"tokens of two days, and a key that retired yesterday", []row{{algorithm: "ES256", signs: -9 * day}, {algorithm: "ES256", signs: time.Minute - 2*day}},
-		[]string{"ACCESS_TOKEN_EXPIRE_MINUTES=2880"}, 2, []int{1, 2}, []int{2, 1}},
+		[]string{"ACCESS_TOKEN_EXPIRE_MINUTES=2880"}, 2, []int{1, 2}, []int{2, 1}, false},
 	{"tokens of two days, and a key that retired before", []row{{algorithm: "ES256", signs: -9 * day}, {algorithm: "ES256", signs: -time.Minute - 2*day}},
-		[]string{"ACCESS_TOKEN_EXPIRE_MINUTES=2880"}, 2, []int{2}, []int{2}},
+		[]string{"ACCESS_TOKEN_EXPIRE_MINUTES=2880"}, 2, []int{2}, []int{2}, true},
 	{"all at once", []row{{algorithm: "EdDSA", signs: -9 * day}, {algorithm: "ES256", signs: -2 * day}, {algorithm: "ES256", signs: -2 * time.Hour}, {algorithm: "EdDSA", signs: time.Hour}},
-		nil, 3, []int{2, 3, 4}, []int{3, 4, 2}},
-	{"a shared secret before", []row{{algorithm: "HS256", signs: -9 * day}, {algorithm: "ES256", signs: -time.Hour}}, nil, 2, []int{1, 2}, []int{2}},
-	{"a shared secret two days ago", []row{{algorithm: "HS256", signs: -9 * day}, {algorithm: "ES256", signs: -2 * day}}, nil, 2, []int{2}, []int{2}},
-	{"a shared secret until a key signs", []row{{algorithm: "HS256", signs: -9 * day}, {algorithm: "ES256", signs: time.Hour}}, nil, 1, []int{1, 2}, []int{2}},
-	{"a shared secret again", []row{{algorithm: "ES256", signs: -9 * day}, {algorithm: "HS256", signs: -time.Hour}}, nil, 2, []int{1, 2}, []int{1}},
-	{"a shared secret again, for two days", []row{{algorithm: "ES256", signs: -9 * day}, {algorithm: "HS256", signs: -2 * day}}, nil, 2, []int{2}, nil},
-	{"a key that was known to others", []row{{algorithm: "ES256", signs: -9 * day}, {algorithm: "ES256", signs: -time.Second, revokes: true}}, nil, 2, []int{2}, []int{2}},
-	{"a shared secret that was known to others", []row{{algorithm: "HS256", signs: -9 * day}, {algorithm: "ES256", signs: -time.Second, revokes: true}}, nil, 2, []int{2}, []int{2}},
+		nil, 3, []int{2, 3, 4}, []int{3, 4, 2}, false},
+	{"a shared secret before", []row{{algorithm: "HS256", signs: -9 * day}, {algorithm: "ES256", signs: -time.Hour}}, nil, 2, []int{1, 2}, []int{2}, false},
+	{"a shared secret two days ago", []row{{algorithm: "HS256", signs: -9 * day}, {algorithm: "ES256", signs: -2 * day}}, nil, 2, []int{2}, []int{2}, true},
+	{"a shared secret until a key signs", []row{{algorithm: "HS256", signs: -9 * day}, {algorithm: "ES256", signs: time.Hour}}, nil, 1, []int{1, 2}, []int{2}, false},
+	{"a shared secret again", []row{{algorithm: "ES256", signs: -9 * day}, {algorithm: "HS256", signs: -time.Hour}}, nil, 2, []int{1, 2}, []int{1}, false},
+	{"a shared secret again, for two days", []row{{algorithm: "ES256", signs: -9 * day}, {algorithm: "HS256", signs: -2 * day}}, nil, 2, []int{2}, nil, true},
+	{"a key that was known to others", []row{{algorithm: "ES256", signs: -9 * day}, {algorithm: "ES256", signs: -time.Second, revokes: true}}, nil, 2, []int{2}, []int{2}, false},
+	{"a shared secret that was known to others", []row{{algorithm: "HS256", signs: -9 * day}, {algorithm: "ES256", signs: -time.Second, revokes: true}}, nil, 2, []int{2}, []int{2}, true},
 	{"keys that were known to others, and one that came after", []row{{algorithm: "EdDSA", signs: -9 * day}, {algorithm: "ES256", signs: -2 * time.Hour}, {algorithm: "ES256", signs: -time.Hour, revokes: true}, {algorithm: "ES256", signs: -time.Second}},
-		nil, 4, []int{3, 4}, []int{4, 3}},
-	{"a key that waited when the others were known", []row{{algorithm: "ES256", signs: -9 * day}, {algorithm: "ES256", signs: time.Hour}, {algorithm: "ES256", signs: -time.Second, revokes: true}}, nil, 3, []int{3}, []int{3}},
+		nil, 4, []int{3, 4}, []int{4, 3}, true},
+	{"a key that waited when the others were known", []row{{algorithm: "ES256", signs: -9 * day}, {algorithm: "ES256", signs: time.Hour}, {algorithm: "ES256", signs: -time.Second, revokes: true}}, nil, 3, []int{3}, []int{3}, false},
 	{"a key of a secret that is a fallback", []row{{algorithm: "ES256", signs: -2 * time.Hour, secret: olderSecret}, {algorithm: "ES256", signs: -time.Hour}},
-		[]string{"SECRET_KEY_FALLBACKS=" + olderSecret}, 2, []int{1, 2}, []int{2, 1}},
-	{"a key of a secret that nobody knows any more", []row{{algorithm: "ES256", signs: -2 * time.Hour, secret: olderSecret}, {algorithm: "ES256", signs: -time.Hour}}, nil, 2, []int{2}, []int{2}},
+		[]string{"SECRET_KEY_FALLBACKS=" + olderSecret}, 2, []int{1, 2}, []int{2, 1}, false},
+	{"a key of a secret that nobody knows any more", []row{{algorithm: "ES256", signs: -2 * time.Hour, secret: olderSecret}, {algorithm: "ES256", signs: -time.Hour}}, nil, 2, []int{2}, []int{2}, false},
 }
 
 // olderSecret is one that was SECRET_KEY once.
@@ -64,6 +60,9 @@ func TestRing(t *testing.T) {
 	t.Parallel()
 	for _, tt := range ringCases {
 		t.Run(tt.name, func(t *testing.T) {
+			if tt.rare {
+				long(t)
+			}
 			t.Parallel()
 			p := inFile(t)
 			keys := p.fillRing(t, tt.rows...)
@@ -156,134 +155,6 @@ func checkKidLogged(t testing.TB, s *server, event string) {
 	for _, line := range lines {
 		if !aKid.MatchString(fmt.Sprint(line)) {
 			t.Errorf("%v; want a kid in it", line)
-		}
-	}
-}
-
-// TestRingBadRows: rows that make no sense are passed over, and said in the log.
-func TestRingBadRows(t *testing.T) {
-	t.Parallel()
-	salt := newSalt()
-	kid := derived(t, "ES256", aKey, salt).kid(t)
-	past := time.Now().Add(-30 * time.Minute)
-	for name, insert := range map[string]func(p place){
-		"an algorithm that nobody knows": func(p place) { p.insertRow(t, 2, kid, "ES512", salt, past, false) },
-		"no algorithm":                   func(p place) { p.insertRow(t, 2, kid, "", salt, past, false) },
-		"none for an algorithm":          func(p place) { p.insertRow(t, 2, kid, "none", salt, past, false) },
-		"RS256":                          func(p place) { p.insertRow(t, 2, kid, "RS256", salt, past, false) },
-		"another's kid":                  func(p place) { p.insertRow(t, 2, kid+"x", "ES256", salt, past, false) },
-		"the kid of another algorithm":   func(p place) { p.insertRow(t, 2, kid, "EdDSA", salt, past, false) },
-		"a kid and no salt":              func(p place) { p.insertRow(t, 2, kid, "ES256", nil, past, false) },
-		"a salt of a million bytes":      func(p place) { p.insertRow(t, 2, kid, "ES256", bytes.Repeat([]byte{1}, 1_000_000), past, false) },
-		"a kid of a million letters":     func(p place) { p.insertRow(t, 2, strings.Repeat("k", 1_000_000), "ES256", salt, past, false) },
-		"no kid and a salt":              func(p place) { p.insertRow(t, 2, "", "ES256", salt, past, false) },
-		"a kid of a shared secret":       func(p place) { p.insertRow(t, 2, kid, "HS256", salt, past, false) },
-		"a number below zero":            func(p place) { p.insertRow(t, -5, kid, "ES512", salt, past, false) },
-		"the largest number":             func(p place) { p.insertRow(t, 1<<63-1, kid+"x", "ES256", salt, past, false) },
-		"a kid with an escape":           func(p place) { p.insertRow(t, 2, "a\x1b[31m\nlevel=ERROR", "ES256", salt, past, false) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			p := inFile(t)
-			keys := p.fillRing(t, row{algorithm: "ES256", signs: -time.Hour})
-			insert(p)
-			s := p.start(t, "ALGORITHM=ES256")
-			checkMe(t, s.me(t, keys[0].mintNamed(t, "alice")), "alice")
-			checkMe(t, s.me(t, s.logIn(t, "alice")), "alice")
-			if set := s.kids(t); len(set) == 0 || set[0] != keys[0].kid(t) || slices.Contains(set, kid) {
-				t.Errorf("the set is %q; want %q first, and not %q", set, keys[0].kid(t), kid)
-			}
-			if !strings.Contains(s.log.String(), `"level":"WARN"`) && !strings.Contains(s.log.String(), `"level":"ERROR"`) {
-				t.Errorf("nothing warns of the row: %.2000s", s.log)
-			}
-		})
-	}
-}
-
-// TestRingBadTimes: times that no clock shows stop nothing.
-func TestRingBadTimes(t *testing.T) {
-	t.Parallel()
-	for name, signs := range map[string]int64{
-		"2106": 4_294_967_296_000_000, "before 1970": -86_400_000_000, "the first microsecond": 0, "the last": 1<<63 - 1, "the first of all": -1 << 63,
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			p := inFile(t)
-			keys := p.fillRing(t, row{algorithm: "ES256", signs: -time.Hour}, row{algorithm: "ES256", signs: time.Hour})
-			p.change(t, fmt.Sprintf("UPDATE signing_keys SET created_at = %d, signs_from = %[1]d WHERE generation = 2", signs))
-			s := p.start(t, "ALGORITHM=ES256")
-			token := s.logIn(t, "alice")
-			checkMe(t, s.me(t, token), "alice")
-			set := s.keySet(t)
-			if len(set) == 0 || set[0].Kid != kidOf(t, token) || !set[0].verifies(t, token) {
-				t.Errorf("the set is %+v; want the key of a token first", set)
-			}
-			if signs > time.Now().UnixMicro() {
-				checkMe(t, s.me(t, keys[0].mintNamed(t, "alice")), "alice")
-			}
-		})
-	}
-}
-
-// TestRingThief: whoever has the database, and not the secret, has no key.
-func TestRingThief(t *testing.T) {
-	t.Parallel()
-	path := newFile(t)
-	p := inFileAt(path)
-	s := p.start(t, "ALGORITHM=ES256")
-	s.register(t, "alice")
-	g := s.signIn(t, "alice")
-	k := s.makeKey(t, g.Access, `{"name":"a"}`)
-	if n := p.number(t, "SELECT count(*) FROM signing_keys WHERE length(salt) = 32"); n != 1 {
-		t.Fatalf("%d generations with a salt of 32 bytes; want 1", n)
-	}
-	salt, err := hex.DecodeString(ask(t, path, "SELECT hex(salt) FROM signing_keys"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ours := derived(t, "ES256", aKey, salt)
-	if ours.kid(t) != kidOf(t, g.Access) {
-		t.Fatalf("the key that we derive is %q; the server's %q", ours.kid(t), kidOf(t, g.Access))
-	}
-	checkMe(t, s.me(t, ours.mintNamed(t, "alice")), "alice")
-	forged := map[string]string{
-		"the salt as a secret":             key{algorithm: "HS256", secret: string(salt)}.mint(t, "alice"),
-		"the kid as a secret":              key{algorithm: "HS256", secret: ours.kid(t)}.mint(t, "alice"),
-		"the key of no secret":             derived(t, "ES256", "", salt).mintWith(t, ours.header(t), `"sub":"alice"`),
-		"the key of the salt":              derived(t, "ES256", string(salt), salt).mintWith(t, ours.header(t), `"sub":"alice"`),
-		"the key of the salt in hex":       derived(t, "ES256", hex.EncodeToString(salt), nil).mintWith(t, ours.header(t), `"sub":"alice"`),
-		"the key of another algorithm":     derived(t, "EdDSA", aKey, salt).mintNamed(t, "alice"),
-		"the key of a first salt":          derived(t, "ES256", aKey, nil).mintNamed(t, "alice"),
-		"the key of a salt that is longer": derived(t, "ES256", aKey, append(salt, 1)).mintNamed(t, "alice"),
-	}
-	for name, token := range forged {
-		t.Run(name, func(t *testing.T) { checkProblem(t, s.me(t, token), 401, "Could not validate credentials") })
-	}
-	s.stop(t)
-	private, err := ours.private.(interface{ Bytes() ([]byte, error) }).Bytes()
-	if err != nil {
-		t.Fatal(err)
-	}
-	checkNotIn(t, filepath.Dir(path), map[string][]byte{
-		"the private key": private, "SECRET_KEY": []byte(aKey), "the API key": []byte(k.Key), "the secret of the API key": []byte(k.secret()),
-		"a PEM": []byte("PRIVATE KEY"), "an access token": []byte(g.Access), "a refresh token": []byte(g.Refresh),
-	})
-}
-
-// checkNotIn reports files of a folder that hold a secret, as it is or as text.
-func checkNotIn(t *testing.T, dir string, secrets map[string][]byte) {
-	t.Helper()
-	for _, name := range filesIn(t, dir) {
-		data, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for what, secret := range secrets {
-			for _, form := range []string{string(secret), hex.EncodeToString(secret), base64.StdEncoding.EncodeToString(secret), base64.RawURLEncoding.EncodeToString(secret)} {
-				if bytes.Contains(bytes.ToLower(data), bytes.ToLower([]byte(form))) {
-					t.Errorf("%s holds %s", name, what)
-				}
-			}
 		}
 	}
 }

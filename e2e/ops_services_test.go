@@ -34,16 +34,15 @@ func TestServiceUsers(t *testing.T) {
 		checkMe(t, s.me(t, token), "robot")
 	}
 	var times [2][]time.Duration
-	for range 9 {
+	for range 5 {
 		for i, name := range []string{"robot", "alice"} {
 			begin := time.Now()
 			checkProblem(t, s.do(t, "POST", "/token", guessForm(name), formType), 401, "Incorrect username or password")
 			times[i] = append(times[i], time.Since(begin))
 		}
 	}
-	// The fastest ones, since other tests run meanwhile.
-	if ratio := slices.Min(times[0]).Seconds() / slices.Min(times[1]).Seconds(); ratio < 0.6 || ratio > 1.6 {
-		t.Errorf("a login as the service takes %.2f times as long as one with a wrong password", ratio)
+	if robot, alice := slices.Min(times[0]), slices.Min(times[1]); robot < alice/2 { // the fastest ones, since other tests run meanwhile
+		t.Errorf("a login as the service takes %v, and one with a wrong password %v", robot, alice)
 	}
 	checkStatus(t, s.authorized(t, "GET", userPath("robot"), "", admin), 200)
 	checkDone(t, p.command("users", "disable", "robot").run(t))
@@ -53,7 +52,7 @@ func TestServiceUsers(t *testing.T) {
 // keyIn is the key that a command has printed.
 func keyIn(t testing.TB, text string) apiKey {
 	t.Helper()
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		if parts := aKeyText.FindStringSubmatch(word); parts != nil {
 			return apiKey{ID: parts[1], Key: parts[0]}
 		}
@@ -200,7 +199,7 @@ func TestVerifyEnds(t *testing.T) {
 // TestVerifyAlike: answers to many users differ in nothing but the values.
 func TestVerifyAlike(t *testing.T) {
 	t.Parallel()
-	const n = 300
+	const n = 100
 	p := inFile(t)
 	p.must(t, "users", "import", manyUsersFile(t, n))
 	s := p.start(t)

@@ -19,8 +19,8 @@ import (
 	"time"
 )
 
-// derived is the key that a server makes from a secret and a salt. Like the rest of this file it
-// follows docs/operations.md and the RFCs, and shares nothing with the program.
+// derived is the key that a server makes from a secret and a salt. It shares nothing with the program,
+// and must never change: all tokens would end with an upgrade.
 func derived(t testing.TB, algorithm, secret string, salt []byte) key {
 	t.Helper()
 	if algorithm == "HS256" {
