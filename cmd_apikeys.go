@@ -61,7 +61,7 @@ func parseKeyDays(text string) (time.Duration, error) {
 		return 0, nil
 	}
 	days, err := strconv.Atoi(text)
-	if err != nil || checkAPIKeyDays(days) != nil {
+	if err != nil || checkRange(days, 1, maxKeyDays) != nil {
 		return 0, usageErrorf("-days: %s; want 1 to %d, or never", quoted(text), maxKeyDays)
 	}
 	return time.Duration(days) * day, nil
