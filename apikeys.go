@@ -109,11 +109,8 @@ func (a *accounts) issueToAPIKey(who identity, asked []string) (issuedTokens, er
 			return issuedTokens{}, errBadScope
 		}
 	}
-	now, left := a.now(), a.tokens.ttl
-	if end := who.APIKey.ExpiresAt; !end.IsZero() {
-		left = min(left, end.Sub(now))
-	}
-	life := max(1, time.Duration(wholeSeconds(left))) * time.Second // clients take 0 for "never expires"
+	now := a.now()
+	life := a.tokens.lifeUntil(who.APIKey.ExpiresAt, now)
 	access, err := a.tokens.createAccessToken(grant{User: who.User, Scopes: granted, ClientID: who.APIKey.ID}, now, now.Add(life))
 	return issuedTokens{AccessToken: access, Life: life, Scopes: granted}, err
 }

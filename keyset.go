@@ -63,9 +63,7 @@ func (s keySet) signing(now time.Time) (key tokenKey, ok bool) {
 	return key, ok
 }
 
-func (k timedKey) isExpired(now time.Time) bool {
-	return !k.expires.IsZero() && !now.Before(k.expires)
-}
+func (k timedKey) isExpired(now time.Time) bool { return isOver(k.expires, now) }
 
 // ids returns the kids of the keys that verify at now.
 func (s keySet) ids(now time.Time) []string {

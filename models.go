@@ -73,9 +73,10 @@ type APIKey struct {
 }
 
 // isExpired reports whether k is of no use any more at now.
-func (k APIKey) isExpired(now time.Time) bool {
-	return !k.ExpiresAt.IsZero() && !now.Before(k.ExpiresAt)
-}
+func (k APIKey) isExpired(now time.Time) bool { return isOver(k.ExpiresAt, now) }
+
+// isOver reports whether what lasts until end is over at now. If end is zero, it lasts for ever.
+func isOver(end, now time.Time) bool { return !end.IsZero() && !now.Before(end) }
 
 // An Event is something that has happened to an account, or to the server. Texts are empty where
 // there is nothing to say.

@@ -70,6 +70,16 @@ type grant struct {
 	ClientID  string // the ID of an API key
 }
 
+// lifeUntil returns the life of a token that must not outlive end, unless end is zero. It is a whole
+// number of seconds, and never 0, which clients take for "never expires".
+func (s *signer) lifeUntil(end, now time.Time) time.Duration {
+	left := s.ttl
+	if !end.IsZero() {
+		left = min(left, end.Sub(now))
+	}
+	return max(1, time.Duration(wholeSeconds(left))) * time.Second
+}
+
 // errNoSigningKey means that there is no key to sign a token with.
 var errNoSigningKey = errors.New("no signing key")
 
