@@ -31,20 +31,20 @@ type apiKeyRequest struct {
 // createOwnAPIKey makes an API key of a signed-in user. It returns errStaleKeyLogin if the login was too
 // long ago: a stolen access token must not become a key that outlives it. Its other errors are those
 // of createAPIKey, but errBadToken if the user is gone.
-func (a *accounts) createOwnAPIKey(ctx context.Context, who identity, req apiKeyRequest, from client) (k APIKey, key string, err error) {
+func (a *accounts) createOwnAPIKey(ctx context.Context, who identity, req apiKeyRequest, from client) (k APIKey, text string, err error) {
 	if !isRecent(who.Session.CreatedAt, a.now(), freshLogin) {
 		return APIKey{}, "", errStaleKeyLogin
 	}
-	k, key, err = a.createAPIKey(ctx, who.User, req, from)
-	return k, key, replaceNotFound(err, errBadToken)
+	k, text, err = a.createAPIKey(ctx, who.User, req, from)
+	return k, text, replaceNotFound(err, errBadToken)
 }
 
-// createAPIKey makes an API key of u. Nobody can learn the key later, because only its hash is stored. It
+// createAPIKey makes an API key of u. Nobody can learn its text later, because only the hash is stored. It
 // returns errTooMany, or errNotFound if u is gone or disabled.
-func (a *accounts) createAPIKey(ctx context.Context, u User, req apiKeyRequest, by client) (k APIKey, key string, err error) {
-	id, key := newAPIKey()
+func (a *accounts) createAPIKey(ctx context.Context, u User, req apiKeyRequest, by client) (k APIKey, text string, err error) {
+	id, text := newAPIKey()
 	k = APIKey{
-		ID: id, UserID: u.ID, Name: req.Name, Hash: hashAPIKey(key), Scopes: req.Scopes,
+		ID: id, UserID: u.ID, Name: req.Name, Hash: hashAPIKey(text), Scopes: req.Scopes,
 		CreatedAt: storedTime(a.now()),
 	}
 	if req.Life > 0 {
@@ -60,7 +60,7 @@ func (a *accounts) createAPIKey(ctx context.Context, u User, req apiKeyRequest, 
 	if err != nil {
 		return APIKey{}, "", err
 	}
-	return k, key, nil
+	return k, text, nil
 }
 
 // describeAPIKey says which key an event is about.
