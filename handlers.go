@@ -231,6 +231,12 @@ func (a *api) signedInOrKey(h userHandlerFunc) handlerFunc {
 	}
 }
 
+// refuse notes that a caller may not do an operation, and returns the error that names the scope for it.
+func (a *api) refuse(ctx context.Context, me caller, operation string, wanted scopes) error {
+	a.accounts.events.note(ctx, authorizationFailed, me.User, me.client, operation)
+	return missingScopes(wanted)
+}
+
 // callerOf returns the user and the session that a token names, after it has read the body.
 func (a *api) callerOf(ctx context.Context, r *http.Request, token string, from client) (caller, error) {
 	if r.Body != http.NoBody {

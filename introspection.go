@@ -69,8 +69,7 @@ func (a *api) admitIntrospection(ctx context.Context, r *http.Request, f form, f
 	if who.Scopes.has(scopeAdmin) || who.byAPIKey() && who.Scopes.has(scopeIntrospect) {
 		return nil
 	}
-	a.accounts.events.note(ctx, authorizationFailed, who.User, from, r.Pattern)
-	return missingScopes(scopeIntrospect)
+	return a.refuse(ctx, caller{from, who}, r.Pattern, scopeIntrospect)
 }
 
 // introspector returns who asks about a token: by HTTP Basic, by fields of the form, or with a token
