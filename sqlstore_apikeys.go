@@ -44,7 +44,8 @@ var deleteExpiredAPIKeysOf = writing(`DELETE FROM api_keys WHERE user_id = $1 AN
 
 // deleteExpiredOf deletes the keys of a user that have expired at now: they have slots, too.
 func (s sqlStore) deleteExpiredOf(ctx context.Context, userID int64, now time.Time) error {
-	return replaceNotFound(s.deleteOne(ctx, deleteExpiredAPIKeysOf, userID, now.UnixMicro()), nil)
+	_, err := s.writeAgain(ctx, deleteExpiredAPIKeysOf, userID, now.UnixMicro())
+	return err
 }
 
 // noSlot stands for the keys of a user who has none.
@@ -140,16 +141,11 @@ var updateAPIKey = writing(`
 	UPDATE api_keys SET last_used_at = CASE WHEN last_used_at >= $1 THEN last_used_at ELSE $1 END
 	WHERE id = $2`)
 
-// UseAPIKey is tried again when the connection breaks, because a second UPDATE does no harm.
 func (s sqlStore) UseAPIKey(ctx context.Context, id string, at time.Time) error {
 	if !isStorable(id) {
 		return errNotFound
 	}
-	var n int64
-	err := s.attempt(ctx, storeTimeout, func(ctx context.Context) (err error) {
-		n, err = s.exec(ctx, updateAPIKey, at.UnixMicro(), id)
-		return err
-	}, true)
+	n, err := s.writeAgain(ctx, updateAPIKey, at.UnixMicro(), id)
 	if err == nil && n == 0 {
 		return errNotFound
 	}
