@@ -48,11 +48,8 @@ func (s sqlStore) deleteExpiredOf(ctx context.Context, userID int64, now time.Ti
 	return err
 }
 
-// noSlot stands for the keys of a user who has none.
-const noSlot = -1
-
 var selectSlots = reading(`
-	SELECT COALESCE(api_keys.slot, -1), EXISTS (SELECT 1 FROM api_keys AS other WHERE other.id = $1)
+	SELECT api_keys.slot, EXISTS (SELECT 1 FROM api_keys AS other WHERE other.id = $1)
 	FROM users LEFT JOIN api_keys ON api_keys.user_id = users.id
 	WHERE users.id = $2 AND NOT users.disabled`)
 
@@ -63,13 +60,15 @@ func (s sqlStore) freeSlot(ctx context.Context, k APIKey, atMost int) (int, erro
 	err := s.read(ctx, func(ctx context.Context) error {
 		clear(used) // of an attempt that failed
 		return s.queryAll(ctx, func(r row) error {
-			var slot int
+			isFound = true
+			var slot *int // nil: the owner has no key yet
 			err := r.Scan(&slot, &isTaken)
-			isFound, used[slot] = true, true
+			if slot != nil {
+				used[*slot] = true
+			}
 			return err
 		}, selectSlots, k.ID, k.UserID)
 	})
-	delete(used, noSlot)
 	switch {
 	case err != nil:
 		return 0, err
