@@ -21,7 +21,7 @@ var (
 // maxAPIKeys is how many API keys a user may have.
 const maxAPIKeys = 50
 
-// A apiKeyRequest describes an API key that somebody wants to make.
+// An apiKeyRequest describes an API key that somebody wants to make.
 type apiKeyRequest struct {
 	Name   string
 	Scopes scopes        // which its owner must have been granted

@@ -13,7 +13,7 @@ import (
 // An api answers the operations that server.go lists.
 type api struct{ accounts *accounts }
 
-// A caller is who sends a request, and for whom.
+// A caller is the identity behind a request, and the client that sent it.
 type caller struct {
 	client
 	identity

@@ -57,7 +57,7 @@ type SigningKey struct {
 	Salt         []byte // nil if the secret itself signs
 	CreatedAt    time.Time
 	SignsFrom    time.Time // until a later generation begins to sign
-	RevokesOlder bool      // every earlier generation is void
+	RevokesOlder bool      // all earlier ones are revoked
 }
 
 // An APIKey is what a program shows instead of a password. The store does not know the key itself.
