@@ -17,10 +17,10 @@ func addAPIKeyCommand(ctx context.Context, in *invocation) error {
 	}
 	return in.withUser(ctx, readWrite, func(a *accounts, u User) error {
 		if u.Disabled {
-			return fmt.Errorf("%s is disabled; want: latchkey users enable NAME", quoted(u.Username))
+			return fmt.Errorf("%s is disabled; want: latchkey users enable %s", quoted(u.Username), shellWord(u.Username))
 		}
 		if lacks := u.Scopes.missing(req.Scopes); lacks != "" {
-			return fmt.Errorf("-scope: %s lacks %s; want: latchkey users grant NAME SCOPE", quoted(u.Username), lacks)
+			return fmt.Errorf("-scope: %s lacks %s; want: latchkey users grant %s %s", quoted(u.Username), lacks, shellWord(u.Username), lacks)
 		}
 		_, text, err := a.createAPIKey(ctx, u, req, cliClient())
 		if errors.Is(err, errTooMany) {
@@ -121,7 +121,7 @@ func revokeAPIKeyCommand(ctx context.Context, in *invocation) error {
 		}
 		err := a.deleteAPIKey(ctx, u, ids[0], cliClient())
 		if errors.Is(err, errNotFound) {
-			return fmt.Errorf("%s has no API key with this ID; want one that latchkey apikeys list prints", quoted(u.Username))
+			return fmt.Errorf("%s has no API key with this ID; want one from: latchkey apikeys list %s", quoted(u.Username), shellWord(u.Username))
 		}
 		if err != nil {
 			return err

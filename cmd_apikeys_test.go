@@ -28,7 +28,7 @@ func TestKeyCommands(t *testing.T) {
 		{"no name", "apikeys add robot", 2, "missing -name; want"},
 		{"an empty name", "apikeys add robot -name=", 2, "-name: String should have at least 1 character"},
 		{"a name that is no text", "apikeys add robot -name \xff", 2, "-name: want UTF-8"},
-		{"a scope that the user lacks", "apikeys add robot -name job -scope read -scope admin", 1, `-scope: "robot" lacks admin; want: latchkey users grant NAME SCOPE`},
+		{"a scope that the user lacks", "apikeys add robot -name job -scope read -scope admin", 1, `-scope: "robot" lacks admin; want: latchkey users grant robot admin$`},
 		{"a scope that is none", "apikeys add robot -name job -scope a,b", 2, `-scope: "a,b" is not a valid scope`},
 		{"no day", "apikeys add robot -name job -days 0", 2, `-days: "0"; want 1 to 366, or never`},
 		{"too many days", "apikeys add robot -name job -days 367", 2, "want 1 to 366, or never"},
@@ -38,14 +38,14 @@ func TestKeyCommands(t *testing.T) {
 		{"the list as JSON", "apikeys list robot -json", 0, `"name":"forever","scope":"","created_at":"2[^"]+","expires_at":null,"last_used_at":null}\n$`},
 		{"the list of nobody", "apikeys list bob", 1, `there is no user "bob"`},
 		{"revoked", "apikeys revoke robot #", 0, `^revoked the API key # of "robot"\n$`},
-		{"revoked again", "apikeys revoke robot #", 1, `"robot" has no API key with this ID`},
+		{"revoked again", "apikeys revoke robot #", 1, `"robot" has no API key with this ID; want one from: latchkey apikeys list robot$`},
 		{"something that is no ID", "apikeys revoke robot secret0123", 1, `"robot" has no API key with this ID`},
 		{"neither an ID nor all", "apikeys revoke robot", 2, "want the ID of a key, or -all"},
 		{"both", "apikeys revoke robot # -all", 2, "want the ID of a key, or -all"},
 		{"two IDs", "apikeys revoke robot # secret0123", 2, `unexpected argument; want latchkey apikeys revoke USER \[ID\]`},
 		{"no user", "apikeys revoke", 2, `missing argument; want latchkey apikeys revoke USER \[ID\]`},
 		{"a disabled user", "users disable robot", 0, "disabled"},
-		{"whom no key is made for", "apikeys add robot -name job", 1, `"robot" is disabled; want: latchkey users enable NAME`},
+		{"whom no key is made for", "apikeys add robot -name job", 1, `"robot" is disabled; want: latchkey users enable robot$`},
 		{"all", "apikeys revoke robot -all", 0, `^revoked 2 API keys of "robot"\n$`},
 		{"all of none", "apikeys revoke robot -all", 0, `^revoked 0 API keys of "robot"\n$`},
 	} {
@@ -122,5 +122,25 @@ func TestKeyLimitOfCommand(t *testing.T) {
 	got := c.run("", "apikeys", "add", "robot", "-name", "job")
 	if got.code != 1 || got.stdout != "" || !strings.Contains(got.stderr, `"robot" has 50 API keys already, and that is the limit; revoke one first`) {
 		t.Errorf("one more: %+v", got)
+	}
+}
+
+// TestShellWord: a name in a command that is pasted is one word, and does nothing.
+func TestShellWord(t *testing.T) {
+	for text, want := range map[string]string{
+		"robot":     "robot",
+		"用户.a-b_1@": "用户.a-b_1@",
+		"":          "''",
+		"a b":       "'a b'",
+		"it's":      `'it'\''s'`,
+		"$(rm -r)":  "'$(rm -r)'",
+		"`id`":      "'`id`'",
+		"a;b":       "'a;b'",
+		"~root":     "'~root'",
+		"a\u202eb":  `'a\u202eb'`,
+	} {
+		if got := shellWord(text); got != want {
+			t.Errorf("%q is %s; want %s", text, got, want)
+		}
 	}
 }

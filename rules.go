@@ -163,7 +163,7 @@ func (r *settingReader) checkIssuer(c *config) {
 		return
 	}
 	if c.Algorithm == "HS256" {
-		r.warn("ALGORITHM", "no service can verify tokens of HS256 without SECRET_KEY, with which it could also make them; want ES256")
+		r.warn("ALGORITHM", "services need SECRET_KEY to verify HS256, and could then make tokens; want ES256")
 	}
 	if len(c.Audience) == 0 {
 		r.warn("AUDIENCE", "is not set: a token is good at every service that trusts ISSUER, and .NET and go-oidc refuse it; want the name of your service")

@@ -82,6 +82,15 @@ func printable(text string) string {
 	return escaped[1 : len(escaped)-1]
 }
 
+// shellWord returns text as one word of a command that a message proposes.
+func shellWord(text string) string {
+	isPlain := func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("._-@", r) }
+	if text != "" && !strings.ContainsFunc(text, func(r rune) bool { return !isPlain(r) }) {
+		return text
+	}
+	return "'" + strings.ReplaceAll(printable(text), "'", `'\''`) + "'"
+}
+
 // thousands returns a number with commas.
 func thousands[N int | int64](n N) string {
 	text := fmt.Sprint(n)
