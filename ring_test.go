@@ -388,6 +388,9 @@ func TestBadRows(t *testing.T) {
 		{"a key that signs from 2106", change(func(k *SigningKey) { k.SignsFrom = time.Unix(1<<32, 0) })},
 		{"a key that was made after it signs", change(func(k *SigningKey) { k.CreatedAt = k.SignsFrom.Add(time.Second) })},
 		{"a key with negative dates", change(func(k *SigningKey) { k.CreatedAt, k.SignsFrom = time.Unix(-5, 0), time.Unix(-4, 0) })},
+		{"a key of the last microsecond", change(func(k *SigningKey) {
+			k.CreatedAt, k.SignsFrom = time.UnixMicro(1<<63-1), time.UnixMicro(1<<63-1)
+		})},
 		{"an algorithm that nobody knows", change(func(k *SigningKey) { k.Algorithm = "XS256" })},
 		{"the algorithm none", change(func(k *SigningKey) { k.Algorithm, k.KeyID, k.Salt = "none", "", nil })},
 		{"RS256", change(func(k *SigningKey) { k.Algorithm = "RS256" })},
