@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 )
@@ -22,7 +21,7 @@ func (a *accounts) createAccount(ctx context.Context, req newUser, by client) (U
 		return User{}, err
 	}
 	a.warn(ctx, "cannot forget the failures of a user", u, a.clearFailures(ctx, u))
-	return u, a.record(ctx, a.events.newEvent(userCreated, u, by, describeNewUser(req)))
+	return u, a.events.record(ctx, a.events.newEvent(userCreated, u, by, describeNewUser(req)))
 }
 
 // ensureAdmin creates an administrator, unless somebody has the name. It changes nobody: a name
@@ -87,7 +86,7 @@ func (a *accounts) updateUser(ctx context.Context, u User, edit userEdit, by cli
 		changed, err := a.store.UpdateUser(ctx, u.ID, change)
 		if err == nil {
 			a.followUp(ctx, u, change)
-			return changed, a.record(ctx, a.describe(u, change, by)...)
+			return changed, a.events.record(ctx, a.describe(u, change, by)...)
 		}
 		if !errors.Is(err, errNotFound) {
 			return User{}, err
@@ -183,7 +182,7 @@ func (a *accounts) deleteUser(ctx context.Context, u User, by client) error {
 		return err
 	}
 	a.metrics.ended(endedByAdmin, 1)
-	return a.record(ctx, a.events.newEvent(userDeleted, u, by, ""))
+	return a.events.record(ctx, a.events.newEvent(userDeleted, u, by, ""))
 }
 
 // endSessionOf ends a session of u, or returns errNotFound.
@@ -192,7 +191,7 @@ func (a *accounts) endSessionOf(ctx context.Context, u User, sessionID string, b
 		return err
 	}
 	a.metrics.ended(endedByAdmin, 1)
-	return a.record(ctx, a.events.newEvent(tokenRevoked, u, by, "one session"))
+	return a.events.record(ctx, a.events.newEvent(tokenRevoked, u, by, "one session"))
 }
 
 // endSessionsOf ends all sessions of u, or returns errNotFound.
@@ -202,15 +201,7 @@ func (a *accounts) endSessionsOf(ctx context.Context, u User, by client) error {
 		return err
 	}
 	a.metrics.ended(endedByAdmin, 1)
-	return a.record(ctx, a.events.newEvent(tokenRevoked, u, by, "all sessions"))
-}
-
-// record is report for what has been done.
-func (a *accounts) record(ctx context.Context, events ...Event) error {
-	if err := a.events.report(ctx, events...); err != nil {
-		return fmt.Errorf("done, but not recorded yet: %w", err)
-	}
-	return nil
+	return a.events.record(ctx, a.events.newEvent(tokenRevoked, u, by, "all sessions"))
 }
 
 // findEvents returns the first events that q asks for, oldest first.

@@ -7,9 +7,8 @@ import (
 	"strings"
 )
 
-// An API key is lk_ID_SECRET. Both parts are base32 (RFC 4648 §6): what people copy has no letters
-// that look like digits, and a double click selects all of it. Scanners find leaked keys by the
-// beginning.
+// An API key is lk_ID_SECRET. Both parts are base32 (RFC 4648 §6), which has no 0, 1 or 8 to confuse
+// with letters; a double click selects the whole key. The prefix lets scanners find leaked keys.
 const (
 	apiKeyPrefix     = "lk_"
 	apiKeyIDSize     = 16 // characters, 80 bits

@@ -21,7 +21,7 @@ var (
 // maxAPIKeys is how many API keys a user may have.
 const maxAPIKeys = 50
 
-// A apiKeyRequest describes an API key that somebody wants to make.
+// An apiKeyRequest describes an API key that somebody wants to make.
 type apiKeyRequest struct {
 	Name   string
 	Scopes scopes        // which its owner must have been granted
@@ -31,20 +31,20 @@ type apiKeyRequest struct {
 // createOwnAPIKey makes an API key of a signed-in user. It returns errStaleKeyLogin if the login was too
 // long ago: a stolen access token must not become a key that outlives it. Its other errors are those
 // of createAPIKey, but errBadToken if the user is gone.
-func (a *accounts) createOwnAPIKey(ctx context.Context, who identity, req apiKeyRequest, from client) (k APIKey, key string, err error) {
+func (a *accounts) createOwnAPIKey(ctx context.Context, who identity, req apiKeyRequest, from client) (k APIKey, text string, err error) {
 	if !isRecent(who.Session.CreatedAt, a.now(), freshLogin) {
 		return APIKey{}, "", errStaleKeyLogin
 	}
-	k, key, err = a.createAPIKey(ctx, who.User, req, from)
-	return k, key, replaceNotFound(err, errBadToken)
+	k, text, err = a.createAPIKey(ctx, who.User, req, from)
+	return k, text, replaceNotFound(err, errBadToken)
 }
 
-// createAPIKey makes an API key of u. Nobody can learn the key later, because only its hash is stored. It
+// createAPIKey makes an API key of u. Nobody can learn its text later, because only the hash is stored. It
 // returns errTooMany, or errNotFound if u is gone or disabled.
-func (a *accounts) createAPIKey(ctx context.Context, u User, req apiKeyRequest, by client) (k APIKey, key string, err error) {
-	id, key := newAPIKey()
+func (a *accounts) createAPIKey(ctx context.Context, u User, req apiKeyRequest, by client) (k APIKey, text string, err error) {
+	id, text := newAPIKey()
 	k = APIKey{
-		ID: id, UserID: u.ID, Name: req.Name, Hash: hashAPIKey(key), Scopes: req.Scopes,
+		ID: id, UserID: u.ID, Name: req.Name, Hash: hashAPIKey(text), Scopes: req.Scopes,
 		CreatedAt: storedTime(a.now()),
 	}
 	if req.Life > 0 {
@@ -55,12 +55,12 @@ func (a *accounts) createAPIKey(ctx context.Context, u User, req apiKeyRequest, 
 		err = fmt.Errorf("%w: the ID of a new API key is taken", errUnavailable)
 	}
 	if err == nil {
-		err = a.tell(ctx, apiKeyCreated, u, by, describeAPIKey(k))
+		err = a.events.tell(ctx, apiKeyCreated, u, by, describeAPIKey(k))
 	}
 	if err != nil {
 		return APIKey{}, "", err
 	}
-	return k, key, nil
+	return k, text, nil
 }
 
 // describeAPIKey says which key an event is about.
@@ -86,7 +86,7 @@ func (a *accounts) deleteAPIKey(ctx context.Context, u User, id string, by clien
 	if err := a.store.DeleteAPIKey(ctx, u.ID, id); err != nil {
 		return err
 	}
-	return a.tell(ctx, apiKeyDeleted, u, by, describeAPIKey(k))
+	return a.events.tell(ctx, apiKeyDeleted, u, by, describeAPIKey(k))
 }
 
 // deleteAPIKeys deletes all API keys of u, and returns how many.
@@ -95,16 +95,7 @@ func (a *accounts) deleteAPIKeys(ctx context.Context, u User, by client) (int, e
 	if err != nil {
 		return 0, err
 	}
-	return n, a.tell(ctx, apiKeyDeleted, u, by, "all API keys")
-}
-
-// tell notes what users do to their own account, and records what others do to it.
-func (a *accounts) tell(ctx context.Context, event string, u User, by client, detail string) error {
-	if by.Actor != "" {
-		return a.record(ctx, a.events.newEvent(event, u, by, detail))
-	}
-	a.events.note(ctx, event, u, by, detail)
-	return nil
+	return n, a.events.tell(ctx, apiKeyDeleted, u, by, "all API keys")
 }
 
 // issueToAPIKey returns an access token for a program with an API key (RFC 6749 §4.4). It ends with the
@@ -118,11 +109,8 @@ func (a *accounts) issueToAPIKey(who identity, asked []string) (issuedTokens, er
 			return issuedTokens{}, errBadScope
 		}
 	}
-	now, left := a.now(), a.tokens.ttl
-	if end := who.APIKey.ExpiresAt; !end.IsZero() {
-		left = min(left, end.Sub(now))
-	}
-	life := max(1, time.Duration(wholeSeconds(left))) * time.Second // clients take 0 for "never expires"
+	now := a.now()
+	life := a.tokens.lifeUntil(who.APIKey.ExpiresAt, now)
 	access, err := a.tokens.createAccessToken(grant{User: who.User, Scopes: granted, ClientID: who.APIKey.ID}, now, now.Add(life))
 	return issuedTokens{AccessToken: access, Life: life, Scopes: granted}, err
 }

@@ -23,7 +23,7 @@ func TestKeyOperations(t *testing.T) {
 		s.grant("alice", "admin")
 		id, key := s.makeKey(s.begin("alice"), `,"scope":"admin"`)
 		token := s.exchange(id, key, "").field("access_token")
-		for _, op := range operations(edgeSettings{}, s.acc) {
+		for _, op := range operations(edgeSettings{}, &api{s.acc}) {
 			method, path, _ := strings.Cut(strings.TrimSuffix(op.pattern, "{$}"), " ")
 			path = strings.NewReplacer("{username}", "nobody", "{id}", id).Replace(path)
 			if op.pattern == "POST /introspect" || s.do(method, path, "", "Content-Type: application/json").status != 401 {

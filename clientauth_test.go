@@ -76,23 +76,26 @@ func TestClientCredentials(t *testing.T) {
 	for _, tt := range []struct {
 		name, form string
 		headers    []string
-		ok         bool
+		want       error
 	}{
-		{"in the form", "client_id=i&client_secret=s", nil, true},
-		{"as HTTP Basic", "", []string{basic("i:s")}, true},
-		{"as HTTP Basic, encoded like a form", "", []string{basic("%69:%73")}, true},
-		{"as HTTP Basic, and the ID in the form, too", "client_id=i", []string{basic("i:s")}, true},
-		{"in the form, beside a token", "client_id=i&client_secret=s", []string{"Bearer x"}, true},
-		{"nothing", "", nil, false},
-		{"only the ID", "client_id=i", nil, false},
-		{"only the secret", "client_secret=s", nil, false},
-		{"another ID in the form", "client_id=j", []string{basic("i:s")}, false},
-		{"HTTP Basic twice", "", []string{basic("i:s"), basic("i:s")}, false},
-		{"two headers, and the form", "client_id=i&client_secret=s", []string{"Bearer x", "Bearer x"}, false},
-		{"bad HTTP Basic, and the ID in the form", "client_id=i", []string{"Basic x"}, false},
-		{"an escape that is broken", "", []string{basic("i:%7")}, false},
-		{"HTTP Basic without a secret", "", []string{basic("i:")}, false},
-		{"HTTP Basic without an ID", "", []string{basic(":s")}, false},
+		{"in the form", "client_id=i&client_secret=s", nil, nil},
+		{"as HTTP Basic", "", []string{basic("i:s")}, nil},
+		{"as HTTP Basic, encoded like a form", "", []string{basic("%69:%73")}, nil},
+		{"as HTTP Basic, and the ID in the form, too", "client_id=i", []string{basic("i:s")}, nil},
+		{"in the form, beside a token", "client_id=i&client_secret=s", []string{"Bearer x"}, nil},
+		{"nothing", "", nil, errBadClient},
+		{"only the ID", "client_id=i", nil, errBadClient},
+		{"only the secret", "client_secret=s", nil, errBadClient},
+		{"both ways", "client_id=i&client_secret=s", []string{basic("i:s")}, errTwoWays},
+		{"the secret both ways", "client_secret=s", []string{basic("i:s")}, errTwoWays},
+		{"another ID in the form", "client_id=j", []string{basic("i:s")}, errBadClient},
+		{"HTTP Basic twice", "", []string{basic("i:s"), basic("i:s")}, errBadClient},
+		{"a user and a password as HTTP Basic, and the form", "client_id=i&client_secret=s", []string{basic("j:t")}, errTwoWays},
+		{"two headers, and the form", "client_id=i&client_secret=s", []string{"Bearer x", "Bearer x"}, errBadClient},
+		{"bad HTTP Basic, and the form", "client_id=i&client_secret=s", []string{"Basic x"}, errTwoWays},
+		{"an escape that is broken", "", []string{basic("i:%7")}, errBadClient},
+		{"HTTP Basic without a secret", "", []string{basic("i:")}, errBadClient},
+		{"HTTP Basic without an ID", "", []string{basic(":s")}, errBadClient},
 	} {
 		values, err := url.ParseQuery(tt.form)
 		if err != nil {
@@ -100,19 +103,8 @@ func TestClientCredentials(t *testing.T) {
 		}
 		f := form{values: map[string]string{"client_id": values.Get("client_id"), "client_secret": values.Get("client_secret")}}
 		id, secret, err := clientCredentials(&http.Request{Header: http.Header{"Authorization": tt.headers}}, f)
-		if tt.ok && (err != nil || id != "i" || secret != "s") || !tt.ok && err != errBadClient {
-			t.Errorf("%s: %q, %q, %v; want it to be good: %v", tt.name, id, secret, err, tt.ok)
-		}
-	}
-}
-
-// TestTwoSecrets: a client that uses two ways is told so, whether they agree or not.
-func TestTwoSecrets(t *testing.T) {
-	f := form{values: map[string]string{"client_id": "i", "client_secret": "s"}}
-	for _, header := range []string{basic("i:s"), basic("j:s"), basic(":"), "Basic x", "Basic"} {
-		_, _, err := clientCredentials(&http.Request{Header: http.Header{"Authorization": {header}}}, f)
-		if err != errTwoSecrets {
-			t.Errorf("%s beside the form: %v", header, err)
+		if err != tt.want || err == nil && (id != "i" || secret != "s") {
+			t.Errorf("%s: %q, %q, %v; want %v", tt.name, id, secret, err, tt.want)
 		}
 	}
 }

@@ -22,14 +22,14 @@ func addAPIKeyCommand(ctx context.Context, in *invocation) error {
 		if lacks := u.Scopes.missing(req.Scopes); lacks != "" {
 			return fmt.Errorf("-scope: %s lacks %s; want: latchkey users grant NAME SCOPE", quoted(u.Username), lacks)
 		}
-		_, key, err := a.createAPIKey(ctx, u, req, cliClient())
+		_, text, err := a.createAPIKey(ctx, u, req, cliClient())
 		if errors.Is(err, errTooMany) {
 			return fmt.Errorf("%s has %s already, and that is the limit; revoke one first", quoted(u.Username), countOf(maxAPIKeys, "API key"))
 		}
 		if err != nil {
 			return err
 		}
-		return in.printf("%s", key)
+		return in.printf("%s", text)
 	})
 }
 
@@ -61,7 +61,7 @@ func parseKeyDays(text string) (time.Duration, error) {
 		return 0, nil
 	}
 	days, err := strconv.Atoi(text)
-	if err != nil || checkAPIKeyDays(days) != nil {
+	if err != nil || checkRange(days, 1, maxKeyDays) != nil {
 		return 0, usageErrorf("-days: %s; want 1 to %d, or never", quoted(text), maxKeyDays)
 	}
 	return time.Duration(days) * day, nil

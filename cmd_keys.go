@@ -31,7 +31,7 @@ func rotateKeysCommand(ctx context.Context, in *invocation) error {
 			return err
 		}
 		event := a.events.newEvent(signingKeyAdded, User{}, cliClient(), describeSigningKey(current.newest().SigningKey))
-		if err := errors.Join(in.printRotation(current), a.record(ctx, event)); err != nil {
+		if err := errors.Join(in.printRotation(current), a.events.record(ctx, event)); err != nil {
 			return err
 		}
 		if want.lead < quickLead && !want.compromised {

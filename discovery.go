@@ -22,8 +22,8 @@ func (a *api) readJWKS(_ context.Context, w http.ResponseWriter, _ *http.Request
 	return nil
 }
 
-// readMetadata answers with what OAuth clients need to know of the server (RFC 8414). It is no
-// OpenID provider, though some clients look at the address of one.
+// readMetadata answers with what OAuth clients need to know of the server (RFC 8414). The server is no
+// OpenID provider; openid-configuration is served because some clients look only there.
 func (a *api) readMetadata(_ context.Context, w http.ResponseWriter, r *http.Request, _ client) error {
 	issuer := a.accounts.tokens.issuer
 	if !isIssuerURL(issuer) {
@@ -64,8 +64,8 @@ func encodeJWKS(keys []tokenKey) ([]byte, error) {
 	return json.Marshal(set)
 }
 
-// metadata is the document of RFC 8414 §2. The last members but one are OpenID's: go-oidc learns
-// the algorithms from them.
+// metadata is the document of RFC 8414 §2. SubjectTypes and Algorithms are OpenID's: go-oidc learns the
+// algorithms from them.
 type metadata struct {
 	Issuer                string   `json:"issuer"`
 	TokenEndpoint         string   `json:"token_endpoint"`
@@ -106,7 +106,7 @@ func newMetadata(issuer string, hasKeys bool) metadata {
 	return m
 }
 
-// issuerPath returns the path of an issuer, which RFC 8414 §3.1 puts behind that of the metadata.
+// issuerPath returns the path of an issuer. RFC 8414 §3.1 appends it to the path of the metadata.
 func issuerPath(issuer string) string {
 	u, err := url.Parse(issuer)
 	if err != nil {

@@ -25,7 +25,7 @@ var undocumented = []string{
 func TestOpenAPIRoutes(t *testing.T) {
 	var routed []string
 	documented := slices.Clone(undocumented)
-	for _, op := range operations(edgeSettings{}, &accounts{}) {
+	for _, op := range operations(edgeSettings{}, &api{new(accounts)}) {
 		routed = append(routed, strings.TrimSuffix(op.pattern, "{$}"))
 	}
 	routed = append(routed, "GET "+verifyRoute, "GET "+verifyScopesRoute) // of all methods documented as this one

@@ -61,7 +61,6 @@ var statuses = []struct {
 	{errRefreshExpired, http.StatusBadRequest, errRefreshExpired.Error(), "invalid_grant"},
 	{errRefreshReused, http.StatusBadRequest, errRefreshReused.Error(), "invalid_grant"},
 	{errSessionEnded, http.StatusBadRequest, errSessionEnded.Error(), "invalid_grant"},
-	{errTwoSecrets, http.StatusBadRequest, "Two ways of client authentication; want HTTP Basic or the form", "invalid_request"},
 	{errBadScope, http.StatusBadRequest, "Nothing of the scope is granted; want at most the scope of the API key", "invalid_scope"},
 	{errNewScope, http.StatusBadRequest, errNewScope.Error(), "invalid_scope"},
 	{errWrongPassword, http.StatusBadRequest, "Incorrect password", ""},

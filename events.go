@@ -153,6 +153,23 @@ func (r *recorder) report(ctx context.Context, events ...Event) error {
 	return r.flush(context.WithoutCancel(ctx))
 }
 
+// record is report for what has been done.
+func (r *recorder) record(ctx context.Context, events ...Event) error {
+	if err := r.report(ctx, events...); err != nil {
+		return fmt.Errorf("done, but not recorded yet: %w", err)
+	}
+	return nil
+}
+
+// tell notes what users have done to their own account, and records what others have done to it.
+func (r *recorder) tell(ctx context.Context, name string, u User, by client, detail string) error {
+	if by.Actor != "" {
+		return r.record(ctx, r.newEvent(name, u, by, detail))
+	}
+	r.note(ctx, name, u, by, detail)
+	return nil
+}
+
 // logEvent logs an event.
 func (r *recorder) logEvent(ctx context.Context, e Event) {
 	attrs := []slog.Attr{

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -42,6 +43,25 @@ func checkLength(text string, atLeast, atMost int) *fieldError {
 			Type: "string_too_long",
 			Msg:  "String should have at most " + plural(atMost, "character"),
 			Ctx:  map[string]any{"max_length": atMost},
+		}
+	}
+	return nil
+}
+
+// checkRange compares a number with its limits.
+func checkRange(n, least, most int) *fieldError {
+	switch {
+	case n < least:
+		return &fieldError{
+			Type: "greater_than_equal",
+			Msg:  "Input should be greater than or equal to " + strconv.Itoa(least),
+			Ctx:  map[string]any{"ge": least},
+		}
+	case n > most:
+		return &fieldError{
+			Type: "less_than_equal",
+			Msg:  "Input should be less than or equal to " + strconv.Itoa(most),
+			Ctx:  map[string]any{"le": most},
 		}
 	}
 	return nil

@@ -13,7 +13,7 @@ import (
 // An api answers the operations that server.go lists.
 type api struct{ accounts *accounts }
 
-// A caller is who sends a request, and for whom.
+// A caller is the identity behind a request, and the client that sent it.
 type caller struct {
 	client
 	identity
@@ -92,7 +92,7 @@ func (a *api) loginForAccessToken(ctx context.Context, w http.ResponseWriter, r 
 	case "refresh_token":
 		tokens, err = a.refreshByForm(ctx, fields, from)
 	case "client_credentials":
-		tokens, err = a.tokenForClient(ctx, r, fields)
+		tokens, err = a.clientCredentialsGrant(ctx, r, fields)
 	default:
 		err = errUnsupportedGrant
 	}
@@ -122,23 +122,29 @@ func (a *api) refreshByForm(ctx context.Context, fields form, from client) (issu
 	return tokens, err
 }
 
-// tokenForClient is the client credentials grant (RFC 6749 §4.4): the client is an API key.
-func (a *api) tokenForClient(ctx context.Context, r *http.Request, fields form) (issuedTokens, error) {
-	tokens, err := a.tokenByCredentials(ctx, r, fields)
+// clientCredentialsGrant answers the grant of RFC 6749 §4.4, and counts it. The client is an API key.
+func (a *api) clientCredentialsGrant(ctx context.Context, r *http.Request, fields form) (issuedTokens, error) {
+	tokens, err := a.issueToClient(ctx, r, fields)
 	a.accounts.metrics.clientCredentials(clientResult(err))
 	return tokens, err
 }
 
-func (a *api) tokenByCredentials(ctx context.Context, r *http.Request, fields form) (issuedTokens, error) {
-	id, secret, err := clientCredentials(r, fields)
-	if err != nil {
-		return issuedTokens{}, err
-	}
-	who, err := a.accounts.clientIdentity(ctx, id, secret)
+func (a *api) issueToClient(ctx context.Context, r *http.Request, fields form) (issuedTokens, error) {
+	who, err := a.authenticateClient(ctx, r, fields)
 	if err != nil {
 		return issuedTokens{}, err
 	}
 	return a.accounts.issueToAPIKey(who, strings.Fields(fields.values["scope"]))
+}
+
+// authenticateClient returns the identity of the API key that HTTP Basic or a form names. Its errors
+// are those of clientCredentials and clientIdentity.
+func (a *api) authenticateClient(ctx context.Context, r *http.Request, f form) (identity, error) {
+	id, secret, err := clientCredentials(r, f)
+	if err != nil {
+		return identity{}, err
+	}
+	return a.accounts.clientIdentity(ctx, id, secret)
 }
 
 // revokeToken ends the session of a token (RFC 7009). The token shows its own kind;
@@ -223,6 +229,12 @@ func (a *api) signedInOrKey(h userHandlerFunc) handlerFunc {
 		}
 		return h(ctx, w, r, me)
 	}
+}
+
+// refuse notes that a caller may not do an operation, and returns the error that names the scope for it.
+func (a *api) refuse(ctx context.Context, me caller, operation string, wanted scopes) error {
+	a.accounts.events.note(ctx, authorizationFailed, me.User, me.client, operation)
+	return missingScopes(wanted)
 }
 
 // callerOf returns the user and the session that a token names, after it has read the body.

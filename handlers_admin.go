@@ -10,8 +10,7 @@ import (
 func (a *api) administrator(h userHandlerFunc) handlerFunc {
 	return a.signedInOrKey(func(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller) error {
 		if !me.Scopes.has(scopeAdmin) {
-			a.accounts.events.note(ctx, authorizationFailed, me.User, me.client, r.Pattern)
-			return missingScopes(scopeAdmin)
+			return a.refuse(ctx, me, r.Pattern, scopeAdmin)
 		}
 		return h(ctx, w, r, me.acting())
 	})

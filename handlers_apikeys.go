@@ -15,11 +15,11 @@ func (a *api) createAPIKey(ctx context.Context, w http.ResponseWriter, r *http.R
 	if err != nil {
 		return err
 	}
-	k, key, err := a.accounts.createOwnAPIKey(ctx, me.identity, req, me.client)
+	k, text, err := a.accounts.createOwnAPIKey(ctx, me.identity, req, me.client)
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, createdAPIKey{newAPIKeyFacts(k), key})
+	return writeJSON(w, http.StatusOK, createdAPIKey{newAPIKeyFacts(k), text})
 }
 
 // readAPIKeys answers with the API keys of the signed-in user.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -46,13 +47,10 @@ func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err er
 	if !oauthEndpoints[r.URL.Path] {
 		p = problem{Detail: p.Detail}
 	}
-	missing, isMissing := errors.AsType[missingScopes](err)
-	switch {
-	case code == http.StatusUnauthorized:
-		w.Header()["WWW-Authenticate"] = []string{challenge(r, err)}
-	case isMissing:
-		w.Header()["WWW-Authenticate"] = []string{`Bearer error="insufficient_scope", scope="` + string(missing) + `"`} // RFC 6750 §3.1
-	case code == http.StatusTooManyRequests, code == http.StatusServiceUnavailable:
+	if wanted := challenge(r, code, err); wanted != "" {
+		w.Header()["WWW-Authenticate"] = []string{wanted}
+	}
+	if code == http.StatusTooManyRequests || code == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", retryAfter(err))
 	}
 	if err := writeJSON(w, code, p); err != nil {
@@ -66,6 +64,35 @@ func logFailure(log *slog.Logger, r *http.Request, err error) {
 		"route", r.Pattern, "err", err, "request_id", r.Header.Get(requestIDHeader))
 }
 
+// challenge returns the WWW-Authenticate header of a failure, or "" if it has none (RFC 9110 §11.6.1).
+func challenge(r *http.Request, code int, err error) string {
+	missing, isMissing := errors.AsType[missingScopes](err)
+	switch {
+	case isMissing:
+		return `Bearer error="insufficient_scope", scope="` + string(missing) + `"` // RFC 6750 §3.1
+	case code != http.StatusUnauthorized:
+		return ""
+	case errors.Is(err, errBadClient) && usesBasic(r.Header["Authorization"]):
+		return `Basic realm="latchkey"` // RFC 6749 §5.2
+	}
+	return "Bearer" // RFC 6750 §3
+}
+
+// splitAuthorization returns the scheme of an Authorization header, whose letters may be small or
+// capital, and the credentials after it (RFC 9110 §11.4).
+func splitAuthorization(header string) (scheme, value string) {
+	scheme, value, _ = strings.Cut(strings.Trim(header, " \t"), " ")
+	return scheme, strings.Trim(value, " \t")
+}
+
+// usesBasic reports whether a request has, or tries to have, credentials of HTTP Basic.
+func usesBasic(headers []string) bool {
+	return slices.ContainsFunc(headers, func(header string) bool {
+		scheme, _ := splitAuthorization(header)
+		return strings.EqualFold(scheme, "Basic")
+	})
+}
+
 // bearerToken returns the token of a request's Authorization headers
 // (RFC 6750 §2.1), or errNoToken if they are not for us. Two of them are
 // errBadToken: a proxy may have judged by the other one.
@@ -76,11 +103,11 @@ func bearerToken(headers []string) (string, error) {
 	if len(headers) > 1 {
 		return "", errBadToken
 	}
-	scheme, token, _ := strings.Cut(strings.Trim(headers[0], " \t"), " ")
+	scheme, token := splitAuthorization(headers[0])
 	if !strings.EqualFold(scheme, "Bearer") {
 		return "", errNoToken
 	}
-	return strings.Trim(token, " \t"), nil
+	return token, nil
 }
 
 // maxUserAgent is how much of a User-Agent header a session keeps, in bytes.

@@ -119,8 +119,8 @@ func (a *accounts) apiKeyIdentity(ctx context.Context, key string) (identity, er
 	return who, nil
 }
 
-// clientIdentity returns whom a client stands for that says it is the API key with this ID, or
-// errBadClient. A failure of the store is returned as it is.
+// clientIdentity returns the identity of the API key with this ID, or errBadClient. A failure of the
+// store is returned as it is.
 func (a *accounts) clientIdentity(ctx context.Context, id, key string) (identity, error) {
 	if in, ok := parseAPIKey(key); !ok || in != id {
 		return identity{}, errBadClient
@@ -139,8 +139,8 @@ func (a *accounts) apiKeyOwner(ctx context.Context, id string) (identity, error)
 	return identity{User: u, APIKey: k, Scopes: k.Scopes.within(u.Scopes)}, err
 }
 
-// noteUse remembers in which hour an API key was last used. It tries once an hour, also if that fails:
-// no request should wait for a write that keeps failing.
+// noteUse records the hour in which an API key was last used. It tries once an hour even if that fails,
+// so that no request waits for a write that keeps failing.
 func (a *accounts) noteUse(ctx context.Context, who identity, now time.Time) {
 	hour := now.UTC().Truncate(time.Hour)
 	if !who.APIKey.LastUsedAt.Before(hour) {

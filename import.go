@@ -319,5 +319,5 @@ func (c *importCheck) record(ctx context.Context, added int, err error, by clien
 	if err != nil {
 		detail += ", ended early"
 	}
-	return c.accounts.record(ctx, c.accounts.events.newEvent(usersImported, User{}, by, detail))
+	return c.accounts.events.record(ctx, c.accounts.events.newEvent(usersImported, User{}, by, detail))
 }

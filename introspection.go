@@ -69,27 +69,21 @@ func (a *api) admitIntrospection(ctx context.Context, r *http.Request, f form, f
 	if who.Scopes.has(scopeAdmin) || who.byAPIKey() && who.Scopes.has(scopeIntrospect) {
 		return nil
 	}
-	a.accounts.events.note(ctx, authorizationFailed, who.User, from, r.Pattern)
-	return missingScopes(scopeIntrospect)
+	return a.refuse(ctx, caller{from, who}, r.Pattern, scopeIntrospect)
 }
 
 // introspector returns who asks about a token: by HTTP Basic, by fields of the form, or with a token
-// or a key of their own as bearer (RFC 7662 §2.1). It returns errBadClient if that is missing, or if
-// it is there in two ways.
+// or a key of their own as bearer (RFC 7662 §2.1). It returns errBadClient if that is missing, and
+// errTwoWays if it is there twice.
 func (a *api) introspector(ctx context.Context, r *http.Request, f form) (identity, error) {
 	headers := r.Header["Authorization"]
 	token, err := bearerToken(headers)
-	if usesBasic(headers) || errors.Is(err, errNoToken) {
-		id, secret, err := clientCredentials(r, f)
-		if err != nil {
-			return identity{}, err
-		}
-		return a.accounts.clientIdentity(ctx, id, secret)
-	}
-	if f.values["client_secret"] != "" {
-		return identity{}, errBadClient
-	}
-	if err != nil {
+	switch {
+	case usesBasic(headers), errors.Is(err, errNoToken):
+		return a.authenticateClient(ctx, r, f)
+	case f.values["client_secret"] != "":
+		return identity{}, errTwoWays
+	case err != nil:
 		return identity{}, err
 	}
 	return a.accounts.currentUser(ctx, token)

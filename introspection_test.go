@@ -192,6 +192,7 @@ func TestWhoMayIntrospect(t *testing.T) {
 		user := s.begin("bob")
 		const (
 			missing = `{"detail":"Not enough permissions","error":"insufficient_scope","error_description":"Not enough permissions"}`
+			twoWays = `{"detail":"Malformed form: the client authenticates in two ways; want HTTP Basic or the form, not both","error":"invalid_request"`
 			bearer  = `{"detail":"Could not validate credentials","error":"invalid_token","error_description":"Could not validate credentials"}`
 		)
 		form := func(id, key string) string { return "&client_id=" + id + "&client_secret=" + key }
@@ -224,8 +225,8 @@ func TestWhoMayIntrospect(t *testing.T) {
 			{"a key with its owner's name", basic("service:" + service.key), "", 401, badClient},
 			{"a name and a password", basic("alice:" + goodPassword), "", 401, badClient},
 			{"Basic that is broken", "Basic x", "", 401, badClient},
-			{"a key by Basic and in the form", basic(service.id + ":" + service.key), form(service.id, service.key), 400, `"error":"invalid_request"`},
-			{"a key as bearer and in the form", "Bearer " + service.key, form(service.id, service.key), 401, badClient},
+			{"a key by Basic and in the form", basic(service.id + ":" + service.key), form(service.id, service.key), 400, twoWays},
+			{"a key as bearer and in the form", "Bearer " + service.key, form(service.id, service.key), 400, twoWays},
 			{"another scheme", "Digest x", "", 401, badClient},
 			{"a bad token", "Bearer x", "", 401, bearer},
 			{"a refresh token", "Bearer " + p.refresh, "", 401, bearer},

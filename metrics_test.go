@@ -180,6 +180,9 @@ var countedClients = []countedStep{
 		id, key := newAPIKey()
 		s.exchange(id, key, "")
 	}, scraped{`client_credentials_total{result="failure"}`: 1}, nil},
+	{"a key as HTTP Basic and in the form", func(_ *testing.T, s *testServer) {
+		s.do("POST", "/token", "grant_type=client_credentials&client_id=i&client_secret=s", "Content-Type: "+urlEncoded, "Authorization: "+basic("i:s"))
+	}, scraped{`client_credentials_total{result="invalid"}`: 1}, nil},
 	{"no key", func(_ *testing.T, s *testServer) { s.exchange("", "", "") }, scraped{`client_credentials_total{result="failure"}`: 1}, nil},
 	{"a scope that a key lacks", func(_ *testing.T, s *testServer) {
 		id, key := s.makeKey(s.begin("alice"), "")
@@ -295,7 +298,7 @@ func TestMetricsFromTheStart(t *testing.T) {
 		"latchkey_hash_queue_wait_seconds_count", "latchkey_events_dropped_total", "latchkey_log_lines_dropped_total",
 		`latchkey_http_requests_total{code="404",method="other",route="none"}`, "go_goroutines", "process_start_time_seconds",
 	}
-	for _, op := range operations(edgeSettings{}, s.acc) {
+	for _, op := range operations(edgeSettings{}, &api{s.acc}) {
 		method, _, _ := strings.Cut(op.pattern, " ")
 		want = append(want, fmt.Sprintf(`latchkey_http_request_duration_seconds_count{method=%q,route=%q}`, method, op.pattern),
 			fmt.Sprintf(`latchkey_http_requests_total{code="500",method=%q,route=%q}`, method, op.pattern))

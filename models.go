@@ -57,7 +57,7 @@ type SigningKey struct {
 	Salt         []byte // nil if the secret itself signs
 	CreatedAt    time.Time
 	SignsFrom    time.Time // until a later generation begins to sign
-	RevokesOlder bool      // every earlier generation is void
+	RevokesOlder bool      // all earlier ones are revoked
 }
 
 // An APIKey is what a program shows instead of a password. The store does not know the key itself.
@@ -73,9 +73,10 @@ type APIKey struct {
 }
 
 // isExpired reports whether k is of no use any more at now.
-func (k APIKey) isExpired(now time.Time) bool {
-	return !k.ExpiresAt.IsZero() && !now.Before(k.ExpiresAt)
-}
+func (k APIKey) isExpired(now time.Time) bool { return isOver(k.ExpiresAt, now) }
+
+// isOver reports whether what lasts until end is over at now. If end is zero, it lasts for ever.
+func isOver(end, now time.Time) bool { return !end.IsZero() && !now.Before(end) }
 
 // An Event is something that has happened to an account, or to the server. Texts are empty where
 // there is nothing to say.

@@ -207,7 +207,7 @@ func TestForeignPages(t *testing.T) {
 // TestForeignPagesEverywhere: no operation that changes something is open to them.
 func TestForeignPagesEverywhere(t *testing.T) {
 	s := startServer(t)
-	for _, op := range operations(edgeSettings{}, s.acc) {
+	for _, op := range operations(edgeSettings{}, &api{s.acc}) {
 		method, path, _ := strings.Cut(strings.TrimSuffix(op.pattern, "{$}"), " ")
 		got := s.do(method, strings.ReplaceAll(path, "{id}", "x"), "{}", "Origin: https://evil.example", "Content-Type: text/plain")
 		if (got.status == 403) == (method == "GET") {

@@ -65,7 +65,7 @@ func TestRequestMetrics(t *testing.T) {
 func TestDocumentedCodes(t *testing.T) {
 	documented := documentedCodes()
 	found := 0
-	for _, op := range operations(edgeSettings{}, &accounts{}) {
+	for _, op := range operations(edgeSettings{}, &api{new(accounts)}) {
 		if documented[strings.TrimSuffix(op.pattern, "{$}")] != nil {
 			found++
 		}
@@ -88,7 +88,7 @@ func TestRandomRequests(t *testing.T) {
 	s := startMeasured(t)
 	before := scrape(t, s.acc.metrics)
 	var patterns []string
-	for _, op := range operations(edgeSettings{}, s.acc) {
+	for _, op := range operations(edgeSettings{}, &api{s.acc}) {
 		patterns = append(patterns, op.pattern)
 	}
 	patterns = append(patterns, "GET "+verifyRoute, "POST "+verifyScopesRoute)

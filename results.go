@@ -26,7 +26,7 @@ var (
 	clientResults = []errorResult{
 		{errBadClient, resultFailure},
 		{errBadScope, resultInvalid},
-		{errTwoSecrets, resultInvalid},
+		{errTwoWays, resultInvalid},
 	}
 	registrationResults = []errorResult{
 		{errExists, resultTaken},

@@ -63,9 +63,9 @@ func (s scopes) names() []string { return strings.Fields(string(s)) }
 
 // has reports whether a scope is among them.
 func (s scopes) has(name string) bool {
-	for one := range strings.SplitSeq(string(s), " ") {
+	for one := range strings.FieldsSeq(string(s)) {
 		if one == name {
-			return name != ""
+			return true
 		}
 	}
 	return false

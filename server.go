@@ -28,9 +28,8 @@ type operation struct {
 	handle  handlerFunc
 }
 
-// operations returns the whole API but for /verify, which is not routed; see verifying.
-func operations(cfg edgeSettings, acc *accounts) []operation {
-	a := &api{acc}
+// operations returns the whole API but for /verify, which is not routed.
+func operations(cfg edgeSettings, a *api) []operation {
 	home := operation{"GET /{$}", ignoresBody, root}
 	if cfg.ExposeUsers {
 		home.handle = a.readUsers
@@ -40,6 +39,8 @@ func operations(cfg edgeSettings, acc *accounts) []operation {
 		{"POST /token", readsBody, a.loginForAccessToken},
 		{"POST /revoke", readsBody, a.revokeToken},
 		{"POST /introspect", readsBody, a.introspectToken},
+
+		// any method at /verify, /verify/{scopes} and below: verifying, in verify.go
 
 		{"GET /users/me/{$}", ignoresBody, a.signedInOrKey(a.readUsersMe)},
 		{"PATCH /users/me/{$}", readsBody, a.signedIn(a.updateUsersMe)},
@@ -83,9 +84,9 @@ func operations(cfg edgeSettings, acc *accounts) []operation {
 // newHandler returns the API, wrapped in the middleware that every request passes. The
 // outermost comes last.
 func newHandler(cfg edgeSettings, acc *accounts, log *slog.Logger) http.Handler {
-	mux := http.NewServeMux()
+	a, mux := &api{acc}, http.NewServeMux()
 	var methods, patterns []string
-	for _, op := range operations(cfg, acc) {
+	for _, op := range operations(cfg, a) {
 		handle := op.body(op.handle)
 		method, _, _ := strings.Cut(op.pattern, " ")
 		if method != http.MethodGet {
@@ -97,7 +98,7 @@ func newHandler(cfg edgeSettings, acc *accounts, log *slog.Logger) http.Handler 
 	patterns = append(patterns, verifyRoute, verifyScopesRoute)
 	h := routed(log, mux, methods)
 	h = crossOrigin(log, cfg.CORSOrigins, h)
-	h = (&api{acc}).verifying(log, h)
+	h = a.verifying(log, h)
 	h = recovered(log, h)
 	h = unhurried(h)
 	h = hardened(h)

@@ -113,9 +113,7 @@ func (a *accounts) beginSession(ctx context.Context, u User, scope string, from 
 // tokensOf returns the tokens of a session: an access token that ends with it, to the
 // second, and the refresh token of its generation.
 func (a *accounts) tokensOf(u User, s Session, now time.Time) (issuedTokens, error) {
-	left := min(a.tokens.ttl, s.ExpiresAt.Sub(now))
-	life := time.Duration(wholeSeconds(left)) * time.Second // never 0, which clients take for "never expires"
-	may := scopesOf(u, s)
+	life, may := a.tokens.lifeUntil(s.ExpiresAt, now), scopesOf(u, s)
 	access, err := a.tokens.createAccessToken(grant{User: u, Scopes: may, SessionID: s.ID}, now, now.Add(life))
 	if err != nil {
 		return issuedTokens{}, err

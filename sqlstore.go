@@ -108,8 +108,8 @@ func (s sqlStore) writeOne(ctx context.Context, what *statement, args ...any) er
 	return err
 }
 
-// deleteOne is writeOne for a DELETE. It tries again when the connection breaks: a second DELETE does
-// no harm, and if it finds no row, the first was carried out.
+// deleteOne is writeOne for a DELETE. It tries again when the connection breaks, as writeAgain does: if
+// the second DELETE finds no row, the first was carried out.
 func (s sqlStore) deleteOne(ctx context.Context, what *statement, args ...any) error {
 	again := false
 	return s.attempt(ctx, storeTimeout, func(ctx context.Context) error {
@@ -128,6 +128,16 @@ func (s sqlStore) writeMany(ctx context.Context, what *statement, args ...any) (
 		n, err = s.exec(ctx, what, args...)
 		return err
 	})
+	return n, err
+}
+
+// writeAgain is writeMany for a statement that does no harm if it is carried out twice: it tries again
+// when the connection breaks. n is what the last try concerned.
+func (s sqlStore) writeAgain(ctx context.Context, what *statement, args ...any) (n int64, err error) {
+	err = s.attempt(ctx, storeTimeout, func(ctx context.Context) error {
+		n, err = s.exec(ctx, what, args...)
+		return err
+	}, true)
 	return n, err
 }
 

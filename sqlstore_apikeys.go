@@ -44,14 +44,12 @@ var deleteExpiredAPIKeysOf = writing(`DELETE FROM api_keys WHERE user_id = $1 AN
 
 // deleteExpiredOf deletes the keys of a user that have expired at now: they have slots, too.
 func (s sqlStore) deleteExpiredOf(ctx context.Context, userID int64, now time.Time) error {
-	return replaceNotFound(s.deleteOne(ctx, deleteExpiredAPIKeysOf, userID, now.UnixMicro()), nil)
+	_, err := s.writeAgain(ctx, deleteExpiredAPIKeysOf, userID, now.UnixMicro())
+	return err
 }
 
-// noSlot stands for the keys of a user who has none.
-const noSlot = -1
-
 var selectSlots = reading(`
-	SELECT COALESCE(api_keys.slot, -1), EXISTS (SELECT 1 FROM api_keys AS other WHERE other.id = $1)
+	SELECT api_keys.slot, EXISTS (SELECT 1 FROM api_keys AS other WHERE other.id = $1)
 	FROM users LEFT JOIN api_keys ON api_keys.user_id = users.id
 	WHERE users.id = $2 AND NOT users.disabled`)
 
@@ -62,13 +60,15 @@ func (s sqlStore) freeSlot(ctx context.Context, k APIKey, atMost int) (int, erro
 	err := s.read(ctx, func(ctx context.Context) error {
 		clear(used) // of an attempt that failed
 		return s.queryAll(ctx, func(r row) error {
-			var slot int
+			isFound = true
+			var slot *int // nil: the owner has no key yet
 			err := r.Scan(&slot, &isTaken)
-			isFound, used[slot] = true, true
+			if slot != nil {
+				used[*slot] = true
+			}
 			return err
 		}, selectSlots, k.ID, k.UserID)
 	})
-	delete(used, noSlot)
 	switch {
 	case err != nil:
 		return 0, err
@@ -140,16 +140,11 @@ var updateAPIKey = writing(`
 	UPDATE api_keys SET last_used_at = CASE WHEN last_used_at >= $1 THEN last_used_at ELSE $1 END
 	WHERE id = $2`)
 
-// UseAPIKey is tried again when the connection breaks, because a second UPDATE does no harm.
 func (s sqlStore) UseAPIKey(ctx context.Context, id string, at time.Time) error {
 	if !isStorable(id) {
 		return errNotFound
 	}
-	var n int64
-	err := s.attempt(ctx, storeTimeout, func(ctx context.Context) (err error) {
-		n, err = s.exec(ctx, updateAPIKey, at.UnixMicro(), id)
-		return err
-	}, true)
+	n, err := s.writeAgain(ctx, updateAPIKey, at.UnixMicro(), id)
 	if err == nil && n == 0 {
 		return errNotFound
 	}

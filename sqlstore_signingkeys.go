@@ -46,5 +46,6 @@ func (s sqlStore) AddSigningKey(ctx context.Context, k SigningKey) error {
 var deleteSigningKey = writing(`DELETE FROM signing_keys WHERE generation = $1`)
 
 func (s sqlStore) DeleteSigningKey(ctx context.Context, generation int64) error {
-	return replaceNotFound(s.deleteOne(ctx, deleteSigningKey, generation), nil)
+	_, err := s.writeAgain(ctx, deleteSigningKey, generation)
+	return err
 }

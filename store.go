@@ -156,6 +156,7 @@ type signingKeyStore interface {
 	DeleteSigningKey(ctx context.Context, generation int64) error
 }
 
+// An apiKeyStore keeps the API keys of users. It has only the hashes of the keys.
 type apiKeyStore interface {
 	// CreateAPIKey adds a key. It returns errNotFound if its owner is gone or disabled, errExists if
 	// a key has this ID, and errTooMany if the owner already has atMost keys that are not expired

@@ -34,8 +34,8 @@ type signer struct {
 	audience audience
 }
 
-// A trust is keys, and what was read of tokens that they have signed. The memory of tokens goes
-// with the keys, so that no token outlives the trust in its key.
+// A trust holds keys, and the claims of tokens that they signed. New keys start with an empty memory, so
+// no token outlives its key.
 type trust struct {
 	keys  keySet
 	known *lru.Cache[string, claims]
@@ -61,8 +61,7 @@ func (s *signer) use(keys keySet) {
 // keys returns the keys in use.
 func (s *signer) keys() keySet { return s.trusted.Load().keys }
 
-// A grant is what an access token says: who may do what, and by what it ends, which is a session
-// or an API key.
+// A grant is the content of an access token: who may do what. It ends with a session or an API key.
 type grant struct {
 	User      User
 	Scopes    scopes
@@ -70,12 +69,22 @@ type grant struct {
 	ClientID  string // the ID of an API key
 }
 
+// lifeUntil returns the life of a token that must not outlive end, unless end is zero. It is a whole
+// number of seconds, and never 0, which clients take for "never expires".
+func (s *signer) lifeUntil(end, now time.Time) time.Duration {
+	left := s.ttl
+	if !end.IsZero() {
+		left = min(left, end.Sub(now))
+	}
+	return max(1, time.Duration(wholeSeconds(left))) * time.Second
+}
+
 // errNoSigningKey means that there is no key to sign a token with.
 var errNoSigningKey = errors.New("no signing key")
 
-// createAccessToken returns a token that is valid until expires. Its scopes are for other
-// services: here they are read from the store. They are in it twice, because some services read
-// scope (RFC 9068 §2.2.3) and others roles.
+// createAccessToken returns a token that is valid until expires. Latchkey itself reads the scopes from
+// the store; the claims are for other services. They are in the token twice: some services read scope
+// (RFC 9068 §2.2.3), others roles.
 func (s *signer) createAccessToken(g grant, now, expires time.Time) (string, error) {
 	payload, err := marshalClaims(struct { // not jwt.MapClaims, which takes three times as long
 		Audience  audience `json:"aud,omitempty"`

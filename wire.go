@@ -269,30 +269,21 @@ func parseLimit(query string) (int, error) {
 	if !asked {
 		return rowsShown, nil
 	}
-	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+	n, err := strconv.Atoi(strings.TrimSpace(text))
 	if bad := checkLimit(n, err); bad != nil {
 		bad.Loc = []any{"query", "limit"}
 		return 0, fieldErrors{*bad}
 	}
-	return int(n), nil
+	return n, nil
 }
 
-// checkLimit returns what is wrong with a limit as ParseInt returned it, or nil. With
-// ErrRange n is the largest or smallest integer, which is out of our range too.
-func checkLimit(n int64, err error) *fieldError {
-	switch {
-	case err != nil && !errors.Is(err, strconv.ErrRange):
+// checkLimit returns what is wrong with a limit as Atoi returned it, or nil. With ErrRange n is the
+// largest or smallest integer, which is out of our range too.
+func checkLimit(n int, err error) *fieldError {
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
 		return &fieldError{Type: "int_parsing", Msg: "Input should be a valid integer, unable to parse string as an integer"}
-	case n < 1:
-		return &fieldError{Type: "greater_than_equal", Msg: "Input should be greater than or equal to 1", Ctx: map[string]any{"ge": 1}}
-	case n > maxRowsShown:
-		return &fieldError{
-			Type: "less_than_equal",
-			Msg:  "Input should be less than or equal to " + strconv.Itoa(maxRowsShown),
-			Ctx:  map[string]any{"le": maxRowsShown},
-		}
 	}
-	return nil
+	return checkRange(n, 1, maxRowsShown)
 }
 
 // unescapeQuery decodes a name or value of a query. If an escape in it is broken, it is

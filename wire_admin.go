@@ -196,9 +196,9 @@ func (q *params) limit() int {
 	if !ok {
 		return rowsShown
 	}
-	n, err := strconv.ParseInt(text, 10, 64)
+	n, err := strconv.Atoi(text)
 	q.add("limit", checkLimit(n, err))
-	return int(n)
+	return n
 }
 
 // number returns a parameter that is an ID, or 0.

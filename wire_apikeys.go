@@ -109,22 +109,7 @@ func (e *fieldErrors) keyLife(fields map[string]json.RawMessage) time.Duration {
 			e.add("expires_in_days", &fieldError{Type: "int_type", Msg: "Input should be a valid integer"})
 			return 0
 		}
-		e.add("expires_in_days", checkAPIKeyDays(days))
+		e.add("expires_in_days", checkRange(days, 1, maxKeyDays))
 	}
 	return time.Duration(days) * day
-}
-
-// checkAPIKeyDays returns what is wrong with the life of an API key in days, or nil.
-func checkAPIKeyDays(days int) *fieldError {
-	switch {
-	case days < 1:
-		return &fieldError{Type: "greater_than_equal", Msg: "Input should be greater than or equal to 1", Ctx: map[string]any{"ge": 1}}
-	case days > maxKeyDays:
-		return &fieldError{
-			Type: "less_than_equal",
-			Msg:  "Input should be less than or equal to " + strconv.Itoa(maxKeyDays),
-			Ctx:  map[string]any{"le": maxKeyDays},
-		}
-	}
-	return nil
 }
