@@ -97,7 +97,8 @@ func TestWrongSecretRotates(t *testing.T) {
 	clock := &testClock{now: testTime}
 	s := newMemStore()
 	addTestUser(t, s)
-	ours := startedRing(t, s, clock, "ES256", testSecret) // HS256, and ES256 waits
+	startedRing(t, s, clock, "HS256", testSecret)
+	ours := startedRing(t, s, clock, "ES256", testSecret) // which waits
 	before := fmt.Sprint(signingKeysOf(t, s))
 	wrong, _ := ringOf(t, s, clock, "ES256", otherSecret)
 	for _, want := range []rotation{{lead: time.Hour}, {compromised: true}} {
@@ -134,6 +135,40 @@ func TestOddRowsStopNothing(t *testing.T) {
 		current, err := r.rotate(t.Context(), rotation{compromised: true})
 		if err != nil || !current.newest().RevokesOlder {
 			t.Errorf("%d: %+v, %v", number, current, err)
+		}
+	}
+}
+
+// TestMigrationKnowsSessions: sessions of before there were keys have tokens of HS256. So the migration
+// puts HS256 into the ring, and only if there are sessions.
+func TestMigrationKnowsSessions(t *testing.T) {
+	for name, empty := range everyDatabase {
+		for _, loggedIn := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, somebody has logged in: %v", name, loggedIn), func(t *testing.T) {
+				url := empty(t)
+				db := openEmpty(t, url)
+				migrateTo(t, db, 6)
+				u := oldSessions{sqlStore{db}}.addUser(t, "alice")
+				if loggedIn {
+					session := Session{ID: "s", UserID: u.ID, CreatedAt: testTime, LastUsedAt: testTime, ExpiresAt: testTime.Add(day)}
+					if err := (oldSessions{sqlStore{db}}).begin(t.Context(), session); err != nil {
+						t.Fatal(err)
+					}
+				}
+				clock := &testClock{now: time.Now()}
+				r := startedRing(t, mustOpen(t, url), clock, "ES256", testSecret)
+				want := map[bool]string{false: "ES256", true: "HS256"}[loggedIn]
+				if got := algOf(t, r.sign(t)); got != want {
+					t.Errorf("it signs with %s; want %s", got, want)
+				}
+				if !r.accepts(signWith(t, newSecretKey([]byte(testSecret)), clock.Now())) {
+					t.Error("a token of HS256 is refused")
+				}
+				clock.Advance(time.Hour)
+				if got := algOf(t, r.sign(t)); got != "ES256" {
+					t.Errorf("an hour later it signs with %s", got)
+				}
+			})
 		}
 	}
 }

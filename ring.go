@@ -9,6 +9,7 @@ import (
 const (
 	maxLead      = 366 * day // between the time when a key is made and the time when it signs
 	maxKeyNumber = 1 << 31
+	maxYear      = 9999 // of RFC 3339; far later times overflow
 )
 
 // A ring holds the signing keys of the store, sorted by what they are good for.
@@ -48,7 +49,10 @@ func generationOf(k SigningKey, secrets [][]byte) (g generation, ok bool) {
 // isPlausible reports whether this program can have written k.
 func isPlausible(k SigningKey) bool {
 	lead := k.SignsFrom.Sub(k.CreatedAt)
-	if k.Number < 1 || k.Number > maxKeyNumber || k.CreatedAt.Unix() < 0 || lead < 0 || lead > maxLead {
+	if k.Number < 1 || k.Number > maxKeyNumber || lead < 0 || lead > maxLead {
+		return false
+	}
+	if k.CreatedAt.Before(time.Unix(0, 0)) || k.CreatedAt.Year() > maxYear {
 		return false
 	}
 	if k.Algorithm == "HS256" {

@@ -128,19 +128,19 @@ func TestFirstKeys(t *testing.T) {
 		{"HS256 on a new database", false, []start{{0, "HS256", one}}, "HS256+0s", "HS256", "HS256"},
 		{"ES256 on a new database", false, []start{{0, "ES256", one}}, "ES256+0s", "ES256", "ES256"},
 		{"EdDSA on a new database", false, []start{{0, "EdDSA", one}}, "EdDSA+0s", "EdDSA", "EdDSA"},
-		{"ES256 on a database with users, from before there were keys", true, []start{{0, "ES256", one}}, "HS256+0s ES256+1h0m0s", "HS256", "ES256"},
+		{"ES256 on a database with users who have not logged in", true, []start{{0, "ES256", one}}, "HS256+0s ES256+0s", "ES256", "ES256"},
 		{"HS256 on a database with users", true, []start{{0, "HS256", one}}, "HS256+0s", "HS256", "HS256"},
-		{"a restart", true, []start{{0, "ES256", one}, {day, "ES256", one}}, "HS256+0s ES256+1h0m0s", "ES256", "ES256"},
-		{"a restart before the key signs", true, []start{{0, "ES256", one}, {time.Minute, "ES256", one}}, "HS256+0s ES256+1h0m0s", "HS256", "ES256"},
+		{"a restart", true, []start{{0, "ES256", one}, {day, "ES256", one}}, "HS256+0s ES256+0s", "ES256", "ES256"},
+		{"a restart before the key signs", true, []start{{0, "HS256", one}, {0, "ES256", one}, {time.Minute, "ES256", one}}, "HS256+0s ES256+1h0m0s", "HS256", "ES256"},
 		{"from HS256 to ES256, a minute after the first start", true, []start{{0, "HS256", one}, {time.Minute, "ES256", one}}, "HS256+0s ES256+1h0m0s", "HS256", "ES256"},
-		{"from ES256 to EdDSA", true, []start{{0, "ES256", one}, {day, "EdDSA", one}}, "HS256+0s ES256+1h0m0s EdDSA+1h0m0s", "ES256", "EdDSA"},
+		{"from ES256 to EdDSA", true, []start{{0, "ES256", one}, {day, "EdDSA", one}}, "HS256+0s ES256+0s EdDSA+1h0m0s", "ES256", "EdDSA"},
 		{"from ES256 to EdDSA, too soon", false, []start{{0, "ES256", one}, {time.Hour - time.Second, "EdDSA", one}}, "ES256+0s", "ES256", "ES256"},
 		{"from ES256 to EdDSA, after an hour", false, []start{{0, "ES256", one}, {time.Hour, "EdDSA", one}}, "ES256+0s EdDSA+1h0m0s", "ES256", "EdDSA"},
-		{"back from ES256 to HS256", true, []start{{0, "ES256", one}, {day, "HS256", one}}, "HS256+0s ES256+1h0m0s HS256+1m0s", "ES256", "HS256"},
+		{"back from ES256 to HS256", true, []start{{0, "ES256", one}, {day, "HS256", one}}, "HS256+0s ES256+0s HS256+1m0s", "ES256", "HS256"},
 		{"from HS256 to ES256, and back before it signs", true, []start{{0, "HS256", one}, {time.Minute, "ES256", one}, {time.Minute, "HS256", one}}, "HS256+0s ES256+1h0m0s HS256+1m0s", "HS256", "HS256"},
 		{"another SECRET_KEY, and the old one a fallback", false, []start{{0, "ES256", one}, {day, "ES256", []string{otherSecret, testSecret}}}, "ES256+0s ES256+1h0m0s", "ES256", "ES256"},
 		{"another SECRET_KEY, too soon", false, []start{{0, "ES256", one}, {time.Minute, "ES256", []string{otherSecret, testSecret}}}, "ES256+0s", "ES256", "ES256"},
-		{"another SECRET_KEY without a fallback", true, []start{{0, "EdDSA", one}, {2 * day, "EdDSA", []string{otherSecret}}}, "HS256+0s EdDSA+1h0m0s EdDSA+0s", "EdDSA", "EdDSA"},
+		{"another SECRET_KEY without a fallback", true, []start{{0, "EdDSA", one}, {2 * day, "EdDSA", []string{otherSecret}}}, "HS256+0s EdDSA+0s EdDSA+0s", "EdDSA", "EdDSA"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s, clock := newMemStore(), &testClock{now: testTime}
@@ -388,6 +388,9 @@ func TestBadRows(t *testing.T) {
 		{"a key that signs from 2106", change(func(k *SigningKey) { k.SignsFrom = time.Unix(1<<32, 0) })},
 		{"a key that was made after it signs", change(func(k *SigningKey) { k.CreatedAt = k.SignsFrom.Add(time.Second) })},
 		{"a key with negative dates", change(func(k *SigningKey) { k.CreatedAt, k.SignsFrom = time.Unix(-5, 0), time.Unix(-4, 0) })},
+		{"a key of the last microsecond", change(func(k *SigningKey) {
+			k.CreatedAt, k.SignsFrom = time.UnixMicro(1<<63-1), time.UnixMicro(1<<63-1)
+		})},
 		{"an algorithm that nobody knows", change(func(k *SigningKey) { k.Algorithm = "XS256" })},
 		{"the algorithm none", change(func(k *SigningKey) { k.Algorithm, k.KeyID, k.Salt = "none", "", nil })},
 		{"RS256", change(func(k *SigningKey) { k.Algorithm = "RS256" })},
@@ -468,8 +471,8 @@ func TestAnotherSecret(t *testing.T) {
 func TestRotationRefusals(t *testing.T) {
 	clock := &testClock{now: testTime}
 	used := newMemStore()
-	addTestUser(t, used)
-	startedRing(t, used, clock, "ES256", testSecret) // whose ES256 waits
+	startedRing(t, used, clock, "HS256", testSecret)
+	startedRing(t, used, clock, "ES256", testSecret) // which waits
 	settled := newMemStore()
 	startedRing(t, settled, clock, "ES256", testSecret)
 	mixed := newMemStore()

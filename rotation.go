@@ -83,30 +83,30 @@ func (r *keyRotator) missing(ctx context.Context, current ring, now time.Time) (
 	switch {
 	case r.algorithm == "HS256": // there is nothing to publish, but the other replicas must have read it
 		lead = 2 * ringPeriod
-	case newest.KeyID == "" && current.endsForeign(): // services that knew the previous key cannot verify HS256
-		lead = 0
+	case newest.KeyID == "" && (current.endsForeign() || len(r.fallbacks) > 0):
+		lead = 0 // services that knew the previous key cannot verify HS256
 	}
 	k, err := r.next(current.nextNumber(), r.algorithm, now, lead)
 	return []SigningKey{k}, err
 }
 
-// first returns the generations of an empty ring. The first key signs at once if there are no users
-// yet, if all rows are foreign, or if PRIVATE_KEY has signed before. Otherwise HS256 signs for
-// publishLead, because that is what has signed.
+// first returns the generations of an empty ring. The first key signs at once: nobody has logged in
+// yet, or PRIVATE_KEY or the key of another SECRET_KEY has signed. (For sessions from before there were
+// keys, the migration adds HS256 to the ring.) If there are users, they may have come with tokens of
+// HS256 that were made elsewhere, which go on being good until HS256 has retired.
 func (r *keyRotator) first(ctx context.Context, current ring, now time.Time) ([]SigningKey, error) {
 	users, err := r.store.FindUsers(ctx, userQuery{}, 1)
 	if err != nil {
 		return nil, err
 	}
 	number := current.nextNumber()
-	if r.algorithm == "HS256" || len(users) == 0 || len(current.rows) > 0 || len(r.fallbacks) > 0 {
-		k, err := r.next(number, r.algorithm, now, 0)
+	k, err := r.next(number, r.algorithm, now, 0)
+	if err != nil || r.algorithm == "HS256" || len(users) == 0 || len(current.rows) > 0 {
 		return []SigningKey{k}, err
 	}
-	r.log.WarnContext(ctx, "there are users, whose tokens may be of HS256; so HS256 signs until the new key does", "until", now.Add(publishLead))
-	shared, err1 := r.next(number, "HS256", now, 0)
-	k, err2 := r.next(number+1, r.algorithm, now, publishLead)
-	return []SigningKey{shared, k}, errors.Join(err1, err2)
+	shared, err := r.next(number, "HS256", now, 0)
+	k.Number++
+	return []SigningKey{shared, k}, err
 }
 
 // next returns a new generation, which signs after lead.

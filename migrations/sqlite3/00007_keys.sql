@@ -17,6 +17,13 @@ CREATE TABLE signing_keys (
 );
 CREATE UNIQUE INDEX signing_keys_kid ON signing_keys (kid) WHERE kid <> '';
 
+-- Sessions of before may have tokens that SECRET_KEY has signed. So a key for other services signs only
+-- after they have had time to fetch it.
+INSERT INTO signing_keys (generation, kid, algorithm, salt, created_at, signs_from, revokes_older)
+SELECT 1, '', 'HS256', x'', made.at, made.at, false
+FROM (SELECT CAST(strftime('%s', 'now') AS INTEGER) * 1000000 AS at) AS made
+WHERE EXISTS (SELECT 1 FROM sessions);
+
 -- hash is the SHA-256 of the whole key. expires_at is null if it never expires, and last_used_at until
 -- it is used. A user has as many keys as there are slots for them: two that are added at the same time
 -- cannot both take the last one.
