@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 )
 
 // undocumented are the routes that no client needs: they are for people.
@@ -318,4 +319,62 @@ func TestArchitecturePage(t *testing.T) {
 	if slices.Sort(named); !slices.Equal(named, files) {
 		t.Errorf("the tree names\n%q; there are\n%q", named, files)
 	}
+}
+
+// docLink is a link of a page: to a file, to a heading, or to both.
+var docLink = regexp.MustCompile(`\]\(([^)#\s]*)#?([^)\s]*)\)`)
+
+// TestDocLinks: every link of the documentation leads to a file that is there, and to a heading of it.
+func TestDocLinks(t *testing.T) {
+	pages, _ := filepath.Glob("docs/*.md")
+	links := 0
+	for _, page := range append(pages, "README.md") {
+		for _, m := range docLink.FindAllStringSubmatch(readPage(t, page), -1) {
+			file, heading := filepath.Join(filepath.Dir(page), m[1]), m[2]
+			if m[1] == "" {
+				file = page
+			}
+			switch _, err := os.Stat(file); {
+			case strings.Contains(m[1], "://"):
+				continue
+			case err != nil:
+				t.Errorf("%s links to %s, which is not there", page, file)
+			case heading != "" && !slices.Contains(anchorsOf(readPage(t, file)), heading):
+				t.Errorf("%s links to %s#%s; want one of %q", page, file, heading, anchorsOf(readPage(t, file)))
+			}
+			links++
+		}
+	}
+	if links < 50 {
+		t.Errorf("%d links; want all, which are more", links)
+	}
+}
+
+func readPage(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// anchorsOf returns how links name the headings of a page.
+func anchorsOf(page string) (anchors []string) {
+	for line := range strings.Lines(page) {
+		if heading, ok := strings.CutPrefix(strings.TrimLeft(line, "#"), " "); ok && line[0] == '#' {
+			anchors = append(anchors, strings.Map(anchorRune, heading))
+		}
+	}
+	return anchors
+}
+
+func anchorRune(r rune) rune {
+	switch {
+	case r == ' ':
+		return '-'
+	case unicode.IsLetter(r), unicode.IsDigit(r), r == '-', r == '_':
+		return unicode.ToLower(r)
+	}
+	return -1
 }
