@@ -35,7 +35,7 @@ func (c *scriptedConnections) queryAll(_ context.Context, scan func(row) error, 
 type firstSlot struct{}
 
 func (firstSlot) Scan(fields ...any) error {
-	*fields[0].(*int), *fields[1].(*bool) = 0, false
+	*fields[0].(**int), *fields[1].(*bool) = new(0), false
 	return nil
 }
 
