@@ -12,19 +12,29 @@ import (
 // introspect asks what a token is good for, with an API key of somebody who may ask.
 func (s *testServer) introspect(by apiKeyPair, token string) answer {
 	s.t.Helper()
-	return s.do("POST", "/introspect", url.Values{"token": {token}}.Encode(), "Content-Type: "+urlEncoded, "Authorization: "+basic(by.id+":"+by.key))
+	return s.do("POST", "/introspect", url.Values{"token": {token}}.Encode(), "Content-Type: "+urlEncoded, "Authorization: "+by.basic())
 }
 
 // An apiKeyPair is the ID of an API key and the key.
 type apiKeyPair struct{ id, key string }
+
+// basic is the header of a client that uses HTTP Basic, and form are the fields of one that does not.
+func (k apiKeyPair) basic() string { return basic(k.id + ":" + k.key) }
+func (k apiKeyPair) form() string  { return "&client_id=" + k.id + "&client_secret=" + k.key }
+
+// newKey makes an API key with a scope.
+func (s *testServer) newKey(login pair, scope string) apiKeyPair {
+	s.t.Helper()
+	id, key := s.makeKey(login, `,"scope":"`+scope+`"`)
+	return apiKeyPair{id, key}
+}
 
 // newIntrospector registers a service and returns its API key.
 func (s *testServer) newIntrospector() apiKeyPair {
 	s.t.Helper()
 	s.register("service", goodPassword)
 	s.grant("service", "introspect")
-	id, key := s.makeKey(s.begin("service"), `,"scope":"introspect"`)
-	return apiKeyPair{id, key}
+	return s.newKey(s.begin("service"), "introspect")
 }
 
 const inactive = `{"active":false}`
@@ -178,6 +188,51 @@ func TestIntrospectForeignToken(t *testing.T) {
 	}
 }
 
+// An asker is a way to ask at /introspect, and what comes of it.
+type asker struct {
+	name, header, form string
+	status             int
+	body               string // of a failure
+}
+
+// checkAsker asks about a good token, a bad one, and none. Who may not ask learns nothing about them.
+func (s *testServer) checkAsker(by asker, good string) {
+	s.t.Helper()
+	headers := []string{"Content-Type: " + urlEncoded}
+	if by.header != "" {
+		headers = append(headers, "Authorization: "+by.header)
+	}
+	for token, want := range map[string]string{good: `{"active":true`, "x": inactive, "": `the field token is missing`} {
+		status := by.status
+		switch {
+		case by.body != "":
+			want = by.body
+		case token == "":
+			status = 400
+		}
+		a := s.do("POST", "/introspect", "token="+token+by.form, headers...)
+		if a.status != status || !strings.Contains(a.body, want) {
+			s.t.Errorf("%s, of %.5q: %d %s; want %d %s", by.name, token, a.status, a.body, status, want)
+		}
+		if got := a.header.Get("WWW-Authenticate"); got != by.challenge() {
+			s.t.Errorf("%s: WWW-Authenticate %q; want %q", by.name, got, by.challenge())
+		}
+	}
+}
+
+// challenge returns what WWW-Authenticate must say.
+func (by asker) challenge() string {
+	switch {
+	case by.status == 403:
+		return `Bearer error="insufficient_scope", scope="introspect"`
+	case by.status != 401:
+		return ""
+	case strings.HasPrefix(by.header, "Basic"):
+		return `Basic realm="latchkey"`
+	}
+	return "Bearer"
+}
+
 // TestWhoMayIntrospect: programs with the scope introspect, and administrators.
 func TestWhoMayIntrospect(t *testing.T) {
 	onEveryStore(t, func(t *testing.T, s *testServer) {
@@ -185,83 +240,63 @@ func TestWhoMayIntrospect(t *testing.T) {
 		s.grant("alice", "admin introspect read")
 		p := s.begin("alice")
 		narrow := s.login(goodLogin + "&scope=introspect+read").tokens()
-		adminID, adminKey := s.makeKey(p, `,"scope":"admin"`)
-		plainID, plainKey := s.makeKey(p, `,"scope":"read"`)
+		admin, plain := s.newKey(p, "admin"), s.newKey(p, "read")
 		jwt := s.exchange(service.id, service.key, "").field("access_token")
-		noJWT := s.exchange(adminID, adminKey, "").field("access_token")
+		adminJWT := s.exchange(admin.id, admin.key, "").field("access_token")
 		user := s.begin("bob")
-		const (
-			missing = `{"detail":"Not enough permissions","error":"insufficient_scope","error_description":"Not enough permissions"}`
-			twoWays = `{"detail":"Malformed form: the client authenticates in two ways; want HTTP Basic or the form, not both","error":"invalid_request"`
-			bearer  = `{"detail":"Could not validate credentials","error":"invalid_token","error_description":"Could not validate credentials"}`
-		)
-		form := func(id, key string) string { return "&client_id=" + id + "&client_secret=" + key }
-		for _, tt := range []struct {
-			name, header, form string
-			status             int
-			body               string // of a failure
-		}{
-			{"a key with introspect, by Basic", basic(service.id + ":" + service.key), "", 200, ""},
-			{"the same, with its ID in the form", basic(service.id + ":" + service.key), "&client_id=" + service.id, 200, ""},
-			{"a key with introspect, in the form", "", form(service.id, service.key), 200, ""},
+		const missing = `{"detail":"Not enough permissions","error":"insufficient_scope","error_description":"Not enough permissions"}`
+		for _, tt := range []asker{
+			{"a key with introspect, by Basic", service.basic(), "", 200, ""},
+			{"the same, with its ID in the form", service.basic(), "&client_id=" + service.id, 200, ""},
+			{"a key with introspect, in the form", "", service.form(), 200, ""},
 			{"a key with introspect, as bearer", "Bearer " + service.key, "", 200, ""},
 			{"the same, with some client_id", "Bearer " + service.key, "&client_id=x", 200, ""},
 			{"the token of a key with introspect", "Bearer " + jwt, "", 200, ""},
-			{"a key with admin, by Basic", basic(adminID + ":" + adminKey), "", 200, ""},
-			{"a key with admin, as bearer", "Bearer " + adminKey, "", 200, ""},
-			{"the token of a key with admin", "Bearer " + noJWT, "", 200, ""},
+			{"a key with admin, by Basic", admin.basic(), "", 200, ""},
+			{"a key with admin, as bearer", "Bearer " + admin.key, "", 200, ""},
+			{"the token of a key with admin", "Bearer " + adminJWT, "", 200, ""},
 			{"an administrator", "Bearer " + p.access, "", 200, ""},
-
-			{"a key without the scope, by Basic", basic(plainID + ":" + plainKey), "", 403, missing},
-			{"a key without the scope, in the form", "", form(plainID, plainKey), 403, missing},
-			{"a key without the scope, as bearer", "Bearer " + plainKey, "", 403, missing},
+			{"a key without the scope, by Basic", plain.basic(), "", 403, missing},
+			{"a key without the scope, in the form", "", plain.form(), 403, missing},
+			{"a key without the scope, as bearer", "Bearer " + plain.key, "", 403, missing},
 			{"a user", "Bearer " + user.access, "", 403, missing},
 			{"a person with introspect", "Bearer " + narrow.access, "", 403, missing},
+		} {
+			s.checkAsker(tt, p.access)
+		}
+		if !slices.ContainsFunc(s.lastEvents(30), func(line string) bool { return line == authorizationFailed+"|bob||POST /introspect" }) {
+			t.Errorf("a user who asks is no event: %q", s.lastEvents(30))
+		}
+		s.grant("service", "")
+		s.checkAsker(asker{"a service that may no longer", service.basic(), "", 403, missing}, p.access)
+	})
+}
 
+// TestNobodyIntrospects: who does not prove who they are, or does so in two ways, learns nothing.
+func TestNobodyIntrospects(t *testing.T) {
+	onEveryStore(t, func(t *testing.T, s *testServer) {
+		service := s.newIntrospector()
+		p := s.begin("alice")
+		other := s.newKey(p, "")
+		const (
+			twoWays = `{"detail":"Malformed form: the client authenticates in two ways; want HTTP Basic or the form, not both","error":"invalid_request"`
+			bearer  = `{"detail":"Could not validate credentials","error":"invalid_token","error_description":"Could not validate credentials"}`
+		)
+		for _, tt := range []asker{
 			{"nobody", "", "", 401, badClient},
 			{"an ID without a key", "", "&client_id=" + service.id, 401, badClient},
 			{"a key without its ID", "", "&client_secret=" + service.key, 401, badClient},
-			{"a key with the ID of another", basic(plainID + ":" + service.key), "", 401, badClient},
+			{"a key with the ID of another", basic(other.id + ":" + service.key), "", 401, badClient},
 			{"a key with its owner's name", basic("service:" + service.key), "", 401, badClient},
 			{"a name and a password", basic("alice:" + goodPassword), "", 401, badClient},
 			{"Basic that is broken", "Basic x", "", 401, badClient},
-			{"a key by Basic and in the form", basic(service.id + ":" + service.key), form(service.id, service.key), 400, twoWays},
-			{"a key as bearer and in the form", "Bearer " + service.key, form(service.id, service.key), 400, twoWays},
+			{"a key by Basic and in the form", service.basic(), service.form(), 400, twoWays},
+			{"a key as bearer and in the form", "Bearer " + service.key, service.form(), 400, twoWays},
 			{"another scheme", "Digest x", "", 401, badClient},
 			{"a bad token", "Bearer x", "", 401, bearer},
 			{"a refresh token", "Bearer " + p.refresh, "", 401, bearer},
 		} {
-			headers := []string{"Content-Type: " + urlEncoded, "Authorization: " + tt.header}
-			if tt.header == "" {
-				headers = headers[:1]
-			}
-			for token, want := range map[string]string{p.access: `{"active":true`, "x": inactive, "": `the field token is missing`} {
-				a := s.do("POST", "/introspect", "token="+token+tt.form, headers...)
-				status := tt.status
-				if status == 200 && token == "" {
-					status = 400
-				}
-				if tt.body != "" {
-					want = tt.body
-				}
-				if a.status != status || !strings.Contains(a.body, want) || (tt.status == 401) != (a.header.Get("WWW-Authenticate") != "" && a.status == 401) {
-					t.Errorf("%s, of %.5q: %d %s %q; want %d %s", tt.name, token, a.status, a.body, a.header["Www-Authenticate"], status, want)
-				}
-				challenge := map[int]string{401: "Bearer", 403: `Bearer error="insufficient_scope", scope="introspect"`}[a.status]
-				if a.status == 401 && strings.HasPrefix(tt.header, "Basic") {
-					challenge = `Basic realm="latchkey"`
-				}
-				if got := a.header.Get("WWW-Authenticate"); got != challenge {
-					t.Errorf("%s: WWW-Authenticate %q; want %q", tt.name, got, challenge)
-				}
-			}
-		}
-		s.grant("service", "")
-		if a := s.introspect(service, p.access); a.status != 403 {
-			t.Errorf("a service that may no longer: %d %s", a.status, a.body)
-		}
-		if !slices.ContainsFunc(s.lastEvents(30), func(line string) bool { return line == authorizationFailed+"|bob||POST /introspect" }) {
-			t.Errorf("a user who asks is no event: %q", s.lastEvents(30))
+			s.checkAsker(tt, p.access)
 		}
 	})
 }
@@ -288,12 +323,12 @@ func TestIntrospectForm(t *testing.T) {
 		{"an empty one", "/introspect", "token=", urlEncoded, 400, `"error":"invalid_request"`},
 		{"more than 64 KiB", "/introspect", "token=" + strings.Repeat("a", 64<<10), urlEncoded, 413, `"error":"invalid_request"`},
 	} {
-		a := s.do("POST", tt.path, tt.body, "Content-Type: "+tt.mediaType, "Authorization: "+basic(service.id+":"+service.key))
+		a := s.do("POST", tt.path, tt.body, "Content-Type: "+tt.mediaType, "Authorization: "+service.basic())
 		if a.status != tt.status || !strings.Contains(a.body, tt.contains) {
 			t.Errorf("%s: %d %s; want %d with %s", tt.name, a.status, a.body, tt.status, tt.contains)
 		}
 	}
-	if a := s.do("GET", "/introspect?token="+token, "", "Authorization: "+basic(service.id+":"+service.key)); a.status != 405 {
+	if a := s.do("GET", "/introspect?token="+token, "", "Authorization: "+service.basic()); a.status != 405 {
 		t.Errorf("GET: %d %s", a.status, a.body)
 	}
 	s.checkLog(token)
