@@ -46,43 +46,53 @@ func TestVerifyScopes(t *testing.T) {
 			{"any in other letters", "/verify/Any", 403, "Any"},
 			{"64 characters", "/verify/" + many, 403, many},
 			{"32 scopes", "/verify/" + scopeList(32), 403, strings.ReplaceAll(scopeList(32), ",", " ")},
-
-			{"no scope", "/verify/", 404, ""},
-			{"no scope, and a path", "/verify//read", 404, ""},
-			{"a comma", "/verify/,", 404, ""},
-			{"a comma first", "/verify/,read", 404, ""},
-			{"a comma last", "/verify/read,", 404, ""},
-			{"any and a scope", "/verify/any,read", 404, ""},
-			{"a space", "/verify/read%20write", 404, ""},
-			{"a plus", "/verify/read+write", 404, ""},
-			{"an escaped comma", "/verify/read%2Cwrite", 404, ""},
-			{"an escaped letter", "/verify/%72ead", 404, ""},
-			{"an escaped slash", "/verify/read%2fany", 404, ""},
-			{"a NUL", "/verify/read%00", 404, ""},
-			{"a letter that is not ASCII", "/verify/gr%C3%B6%C3%9Fe", 404, ""},
-			{"65 characters", "/verify/a" + many, 404, ""},
-			{"33 scopes", "/verify/" + scopeList(33), 404, ""},
-			{"a variable of a proxy", "/verify/$scope", 404, ""},
-			{"a dot", "/verify/./any", 404, ""},
-			{"two dots", "/verify/../any", 404, ""},
 		} {
 			t.Run(tt.name, func(t *testing.T) {
 				got := s.ask(tt.path, token)
-				body := map[int]string{200: "", 403: notPermitted, 404: `{"detail":"Not Found"}`}[tt.status]
-				if got.status != tt.status || got.body != body {
-					t.Errorf("%d %s; want %d", got.status, got.body, tt.status)
+				body, challenge := "", ""
+				if tt.status == 403 {
+					body, challenge = notPermitted, `Bearer error="insufficient_scope", scope="`+tt.needed+`"`
 				}
-				challenge := ""
-				if tt.needed != "" {
-					challenge = `Bearer error="insufficient_scope", scope="` + tt.needed + `"`
-				}
-				if has := got.header.Get("WWW-Authenticate"); has != challenge {
-					t.Errorf("WWW-Authenticate %q; want %q", has, challenge)
+				if got.status != tt.status || got.body != body || got.header.Get("WWW-Authenticate") != challenge {
+					t.Errorf("%d %s %v; want %d %s", got.status, got.body, got.header, tt.status, challenge)
 				}
 				if _, told := got.header["Remote-User"]; told != (tt.status == 200) {
 					t.Errorf("%d with the headers %v", got.status, got.header)
 				}
 			})
+		}
+	})
+}
+
+// TestVerifyNoScope: a path that names no scope is a typing error, and lets nobody pass.
+func TestVerifyNoScope(t *testing.T) {
+	onEveryStore(t, func(t *testing.T, s *testServer) {
+		s.grant("alice", "read write")
+		token := s.begin("alice").access
+		for name, path := range map[string]string{
+			"no scope":                   "/verify/",
+			"no scope, and a path":       "/verify//read",
+			"a comma":                    "/verify/,",
+			"a comma first":              "/verify/,read",
+			"a comma last":               "/verify/read,",
+			"any and a scope":            "/verify/any,read",
+			"a space":                    "/verify/read%20write",
+			"a plus":                     "/verify/read+write",
+			"an escaped comma":           "/verify/read%2Cwrite",
+			"an escaped letter":          "/verify/%72ead",
+			"an escaped slash":           "/verify/read%2fany",
+			"a NUL":                      "/verify/read%00",
+			"a letter that is not ASCII": "/verify/gr%C3%B6%C3%9Fe",
+			"65 characters":              "/verify/a" + strings.Repeat("a", maxScopeLen),
+			"33 scopes":                  "/verify/" + scopeList(33),
+			"a variable of a proxy":      "/verify/$scope",
+			"a dot":                      "/verify/./any",
+			"two dots":                   "/verify/../any",
+		} {
+			got := s.ask(path, token)
+			if got.status != 404 || got.body != `{"detail":"Not Found"}` || got.header.Get("WWW-Authenticate") != "" || got.header.Get("Remote-User") != "" {
+				t.Errorf("%s: %d %s %v", name, got.status, got.body, got.header)
+			}
 		}
 	})
 }
