@@ -10,15 +10,14 @@ import (
 
 // readJWKS answers with the public keys that tokens are or will be verified with (RFC 7517 §5).
 func (a *api) readJWKS(_ context.Context, w http.ResponseWriter, _ *http.Request, _ client) error {
-	keys := a.accounts.publicKeys()
-	if len(keys) == 0 {
-		return errNoPublicKey
-	}
-	body, err := encodeJWKS(keys)
+	published, err := a.accounts.tokens.published(a.accounts.now())
 	if err != nil {
 		return err
 	}
-	sendPublic(w, body)
+	if published.keys == 0 {
+		return errNoPublicKey
+	}
+	sendPublic(w, published.jwks)
 	return nil
 }
 
@@ -32,16 +31,17 @@ func (a *api) readMetadata(_ context.Context, w http.ResponseWriter, r *http.Req
 	if path := r.PathValue("path"); path != "" && path != issuerPath(issuer) {
 		return errNotFound
 	}
-	body, err := json.Marshal(newMetadata(issuer, len(a.accounts.publicKeys()) > 0))
+	published, err := a.accounts.tokens.published(a.accounts.now())
+	if err != nil {
+		return err
+	}
+	body, err := json.Marshal(newMetadata(issuer, published.keys > 0))
 	if err != nil {
 		return err
 	}
 	sendPublic(w, body)
 	return nil
 }
-
-// publicKeys returns the keys that other services may know now.
-func (a *accounts) publicKeys() []tokenKey { return a.tokens.keys().published(a.now()) }
 
 // sendPublic answers with JSON that anybody may keep for ten minutes. Hasura reads the header by
 // hand, so it has nothing more in it.
@@ -52,17 +52,6 @@ func sendPublic(w http.ResponseWriter, body []byte) {
 }
 
 var tenMinutes = []string{"public, max-age=600"}
-
-// encodeJWKS returns the JWK Set of keys.
-func encodeJWKS(keys []tokenKey) ([]byte, error) {
-	set := struct {
-		Keys []jwk `json:"keys"`
-	}{make([]jwk, 0, len(keys))}
-	for _, k := range keys {
-		set.Keys = append(set.Keys, k.jwk)
-	}
-	return json.Marshal(set)
-}
 
 // metadata is the document of RFC 8414 §2. SubjectTypes and Algorithms are OpenID's: go-oidc learns the
 // algorithms from them.

@@ -172,3 +172,25 @@ func TestMigrationKnowsSessions(t *testing.T) {
 		}
 	}
 }
+
+// TestPublishedInTime: the JWK Set that is kept is never that of another moment, also if the clock goes
+// back.
+func TestPublishedInTime(t *testing.T) {
+	clock := &testClock{now: testTime}
+	r := startedRing(t, newMemStore(), clock, "ES256", testSecret)
+	if _, err := r.rotate(t.Context(), rotation{lead: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	r.reread(t.Context())
+	for _, at := range []time.Duration{0, time.Hour - 1, time.Hour, 25*time.Hour - 1, 25 * time.Hour, 30 * time.Hour, time.Hour, 0} {
+		now := testTime.Add(at)
+		want, err := encodeJWKS(r.signer.keys().published(now))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := r.signer.published(now)
+		if err != nil || string(got.jwks) != string(want) {
+			t.Errorf("after %v: %s, %v; want %s", at, got.jwks, err, want)
+		}
+	}
+}

@@ -258,7 +258,7 @@ func TestMemoryKeepsItsKey(t *testing.T) {
 		if err := acc.enableTokens(t.Context(), cfg); err != nil {
 			t.Fatal(err)
 		}
-		ids = append(ids, acc.publicKeys()[0].id)
+		ids = append(ids, acc.tokens.keys().published(acc.now())[0].id)
 	}
 	if ids[0] != ids[1] {
 		t.Errorf("two starts have the keys %q", ids)

@@ -37,8 +37,9 @@ type signer struct {
 // A trust holds keys, and the claims of tokens that they signed. New keys start with an empty memory, so
 // no token outlives its key.
 type trust struct {
-	keys  keySet
-	known *lru.Cache[string, claims]
+	keys      keySet
+	known     *lru.Cache[string, claims]
+	published atomic.Pointer[publication] // the latest; nil before anybody asks
 }
 
 // maxKnownTokens is how many tokens a signer remembers. It need not verify their signatures
@@ -55,7 +56,21 @@ func newSigner(ttl time.Duration, issuer string, aud audience) *signer {
 
 // use replaces the keys.
 func (s *signer) use(keys keySet) {
-	s.trusted.Store(&trust{keys, newCache[string, claims](maxKnownTokens)})
+	s.trusted.Store(&trust{keys: keys, known: newCache[string, claims](maxKnownTokens)})
+}
+
+// published returns what other services may know of the keys at now.
+func (s *signer) published(now time.Time) (*publication, error) {
+	trusted := s.trusted.Load()
+	latest := trusted.published.Load()
+	if latest.isOf(now) {
+		return latest, nil
+	}
+	latest, err := trusted.keys.publish(now)
+	if err == nil {
+		trusted.published.Store(latest)
+	}
+	return latest, err
 }
 
 // keys returns the keys in use.
