@@ -188,58 +188,84 @@ func (f *keyFetcher) fetch(t *testing.T, s *testServer, now time.Time) {
 func TestNobodyIsRefused(t *testing.T) {
 	for kind, open := range everyStore {
 		t.Run(kind, func(t *testing.T) {
-			shared, clock := open(t), &testClock{now: testTime}
-			a, b := startReplica(t, shared, clock, "HS256"), startReplica(t, shared, clock, "HS256")
-			a.register("alice", goodPassword)
-			sessions := []pair{a.begin("alice"), b.begin("alice")}
-			service := new(keyFetcher)
-			seen := make(map[string]int)
-			for minute := range 270 {
-				clock.Advance(time.Minute)
-				switch minute {
-				case 10:
-					a.Close()
-					a = startReplica(t, shared, clock, "ES256")
-				case 25:
-					b.Close()
-					b = startReplica(t, shared, clock, "ES256")
-				case 120:
-					if _, err := b.acc.rotator.rotate(t.Context(), rotation{lead: time.Hour}); err != nil {
-						t.Fatal(err)
-					}
-				}
-				for _, s := range []*testServer{a, b} {
-					if (minute+len(s.URL))%2 == 0 { // they do not look at the same time
-						s.acc.rotator.reread(t.Context())
-					}
-				}
-				if minute > 25 {
-					service.fetch(t, a, clock.Now())
-				}
-				for i, replicas := range [][2]*testServer{{a, b}, {b, a}} {
-					if minute%15 == 0 {
-						got := replicas[0].refresh(sessions[i].refresh)
-						if got.status != 200 {
-							t.Fatalf("minute %d: a refresh is %d %s", minute, got.status, got.body)
-						}
-						sessions[i] = got.tokens()
-					}
-					for _, s := range replicas {
-						if got := s.me("Authorization: Bearer " + sessions[i].access); got.status != 200 {
-							t.Fatalf("minute %d: a replica answers %d", minute, got.status)
-						}
-					}
-					algorithm := algOf(t, sessions[i].access)
-					seen[algorithm]++
-					if algorithm == "ES256" && !service.accepts(sessions[i].access) {
-						t.Fatalf("minute %d: the service refuses a token", minute)
-					}
+			v := &voyage{shared: open(t), clock: &testClock{now: testTime}, seen: make(map[string]int)}
+			for i := range v.replicas {
+				v.replicas[i] = startReplica(t, v.shared, v.clock, "HS256")
+			}
+			v.replicas[0].register("alice", goodPassword)
+			for i, s := range v.replicas {
+				v.sessions[i] = s.begin("alice")
+			}
+			step := 5 // minutes
+			if kind == "memory" {
+				step = 1
+			}
+			for minute := 0; minute < 270; minute += step {
+				v.clock.Advance(time.Duration(step) * time.Minute)
+				v.change(t, minute)
+				v.replicas[minute/step%2].acc.rotator.reread(t.Context()) // they do not look at the same time
+				for i := range v.sessions {
+					v.use(t, i, minute)
 				}
 			}
-			if seen["HS256"] == 0 || seen["ES256"] == 0 || len(signingKeysOf(t, shared)) < 3 {
-				t.Errorf("signed were %v, and the ring is %+v", seen, signingKeysOf(t, shared))
+			if v.seen["HS256"] == 0 || v.seen["ES256"] == 0 || len(signingKeysOf(t, v.shared)) < 3 {
+				t.Errorf("signed were %v, and the ring is %+v", v.seen, signingKeysOf(t, v.shared))
 			}
 		})
+	}
+}
+
+// A voyage is what TestNobodyIsRefused goes through.
+type voyage struct {
+	shared   store
+	clock    *testClock
+	replicas [2]*testServer
+	sessions [2]pair
+	service  keyFetcher
+	seen     map[string]int // tokens, by their algorithm
+}
+
+// change does what an operator does in a minute: one replica after the other is started with
+// ALGORITHM=ES256, and later the key rotates.
+func (v *voyage) change(t *testing.T, minute int) {
+	t.Helper()
+	for i, at := range []int{10, 25} {
+		if minute == at {
+			v.replicas[i].Close()
+			v.replicas[i] = startReplica(t, v.shared, v.clock, "ES256")
+		}
+	}
+	if minute == 120 {
+		if _, err := v.replicas[1].acc.rotator.rotate(t.Context(), rotation{lead: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if minute > 25 {
+		v.service.fetch(t, v.replicas[0], v.clock.Now())
+	}
+}
+
+// use shows the token of a session to both replicas and to the service, and now and then refreshes it
+// first.
+func (v *voyage) use(t *testing.T, session, minute int) {
+	t.Helper()
+	if minute%15 == 0 {
+		got := v.replicas[session].refresh(v.sessions[session].refresh)
+		if got.status != 200 {
+			t.Fatalf("minute %d: a refresh is %d %s", minute, got.status, got.body)
+		}
+		v.sessions[session] = got.tokens()
+	}
+	token := v.sessions[session].access
+	for i, s := range v.replicas {
+		if got := s.me("Authorization: Bearer " + token); got.status != 200 {
+			t.Fatalf("minute %d: replica %d answers %d", minute, i, got.status)
+		}
+	}
+	algorithm := algOf(t, token)
+	v.seen[algorithm]++
+	if algorithm == "ES256" && !v.service.accepts(token) {
+		t.Fatalf("minute %d: the service refuses a token", minute)
 	}
 }
 
