@@ -23,10 +23,6 @@ func (b *bearer) OAuth2PasswordBearer(context.Context, api.OperationName) (api.O
 	return api.OAuth2PasswordBearer{}, ogenerrors.ErrSkipClientSecurity
 }
 
-func (b *bearer) HTTPBasic(context.Context, api.OperationName) (api.HTTPBasic, error) {
-	return api.HTTPBasic{}, ogenerrors.ErrSkipClientSecurity
-}
-
 func main() {
 	if err := run(context.Background(), os.Getenv("BASE"), os.Getenv("NAME"), os.Getenv("PASSWORD")); err != nil {
 		log.Fatal(err)
