@@ -142,6 +142,7 @@ func TestOddRowsStopNothing(t *testing.T) {
 // TestMigrationKnowsSessions: sessions of before there were keys have tokens of HS256. So the migration
 // puts HS256 into the ring, and only if there are sessions.
 func TestMigrationKnowsSessions(t *testing.T) {
+	t.Parallel()
 	for name, empty := range everyDatabase {
 		for _, loggedIn := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, somebody has logged in: %v", name, loggedIn), func(t *testing.T) {

@@ -48,6 +48,7 @@ func TestScopeOfNobody(t *testing.T) {
 // TestNarrowing: a session may do what its login has asked for and its user is granted at the moment.
 // The answers, the tokens and /verify agree on that.
 func TestNarrowing(t *testing.T) {
+	t.Parallel()
 	onEveryStore(t, func(t *testing.T, s *testServer) {
 		s.grant("alice", "admin read")
 		for _, tt := range []struct {
@@ -110,6 +111,7 @@ func (s *testServer) checkVerified(t *testing.T, p pair, want string) {
 
 // TestNarrowedAdministrator: a session that has not asked for admin is that of no administrator.
 func TestNarrowedAdministrator(t *testing.T) {
+	t.Parallel()
 	onEveryStore(t, func(t *testing.T, s *testServer) {
 		s.grant("alice", "admin read")
 		for scope, want := range map[string]int{"": 200, "admin": 200, "read admin": 200, "read": 403, "openid": 403, "Admin": 403} {
@@ -143,6 +145,7 @@ func TestNarrowedAdministrator(t *testing.T) {
 // TestRefreshWithNewScope: a refresh that asks for more than the login is refused, and the session goes
 // on with the same refresh token.
 func TestRefreshWithNewScope(t *testing.T) {
+	t.Parallel()
 	const refused = `{"detail":"the login did not ask for this scope; want what it asked for, or no scope","error":"invalid_scope","error_description":"the login did not ask for this scope; want what it asked for, or no scope"}`
 	onEveryStore(t, func(t *testing.T, s *testServer) {
 		s.grant("alice", "admin read write")

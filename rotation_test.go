@@ -116,6 +116,7 @@ func TestRotationRefusals(t *testing.T) {
 
 // TestManyReplicasStart: replicas that start at once on a new database agree on one key.
 func TestManyReplicasStart(t *testing.T) {
+	t.Parallel()
 	for kind, open := range everyStore {
 		t.Run(kind, func(t *testing.T) {
 			s, clock := open(t), &testClock{now: testTime}
@@ -186,6 +187,7 @@ func (f *keyFetcher) fetch(t *testing.T, s *testServer, now time.Time) {
 // service refuses a good token at any minute, and nobody is logged out. The service cannot verify
 // HS256, and so sees only what ES256 has signed.
 func TestNobodyIsRefused(t *testing.T) {
+	t.Parallel()
 	for kind, open := range everyStore {
 		t.Run(kind, func(t *testing.T) {
 			v := &voyage{shared: open(t), clock: &testClock{now: testTime}, seen: make(map[string]int)}

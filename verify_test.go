@@ -109,6 +109,7 @@ func scopeList(n int) string {
 // TestVerifyLooksAtNothingElse: a client that wants to pass chooses the method, most of the path,
 // the query, the body and other headers. None of them changes the answer.
 func TestVerifyLooksAtNothingElse(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	s.signUp()
 	s.grant("alice", "read")

@@ -326,6 +326,7 @@ func TestAudiences(t *testing.T) {
 
 // TestExpiryWhileKnown: a token that the server has just taken ends at its time all the same.
 func TestExpiryWhileKnown(t *testing.T) {
+	long(t)
 	t.Parallel()
 	s := inMemory(t).start(t, "ALGORITHM=ES256")
 	s.register(t, "alice")

@@ -307,6 +307,7 @@ func checkNotes(t *testing.T, a answer, token jwt) {
 // TestServicesRotation: services that run on accept tokens of a key that they have not seen, and
 // of the one before.
 func TestServicesRotation(t *testing.T) {
+	long(t)
 	t.Parallel()
 	settings := withRoot("ALGORITHM=ES256", "SECRET_KEY="+aKey, "DATABASE_URL=sqlite:"+filepath.Join(t.TempDir(), "users.db"))
 	socket, addr := listenerFile(t, "127.0.0.1:0")

@@ -9,6 +9,7 @@ import (
 
 // TestReadmeServices pastes the lines of docs/your-own-services.md into a shell.
 func TestReadmeServices(t *testing.T) {
+	long(t)
 	t.Parallel()
 	const page = "docs/your-own-services.md"
 	dir := t.TempDir()

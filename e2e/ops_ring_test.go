@@ -106,6 +106,7 @@ func checkMixed(t *testing.T, s *server, keys []key) {
 // TestRingClock: a key begins to sign, and another ends, at its time, without a restart and though
 // nobody reads the ring anew.
 func TestRingClock(t *testing.T) {
+	long(t)
 	t.Parallel()
 	p := inFile(t)
 	keys := p.fillRing(t, row{algorithm: "EdDSA", signs: -9 * day}, row{algorithm: "ES256", signs: 4*time.Second - day}, row{algorithm: "ES256", signs: 4 * time.Second})
