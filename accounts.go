@@ -24,7 +24,7 @@ type accounts struct {
 	searches *queue // of users, which take a thousand times as long
 	readings *queue // of events
 
-	keyUses *lru.Cache[keyUse, struct{}] // which were written, or tried to be
+	apiKeyUses *lru.Cache[apiKeyUse, struct{}] // which were written, or tried to be
 
 	limits            sessionLimits
 	eventAge          time.Duration // at which events are deleted

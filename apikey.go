@@ -50,11 +50,11 @@ func isHashOf(hash []byte, key string) bool {
 	return subtle.ConstantTimeCompare(hash, hashAPIKey(key)) == 1
 }
 
-// A keyUse is an API key and the hour of its use, in Unix time.
-type keyUse struct {
+// A apiKeyUse is an API key and the hour of its use, in Unix time.
+type apiKeyUse struct {
 	id   string
 	hour int64
 }
 
-// maxKeyUses is how many uses of API keys are remembered, so that each is written once.
-const maxKeyUses = 10_000
+// maxAPIKeyUses is how many uses of API keys are remembered, so that each is written once.
+const maxAPIKeyUses = 10_000

@@ -26,7 +26,7 @@ func TestParseAPIKey(t *testing.T) {
 		{"the separator one letter early", "lk_" + id[1:] + "_A" + secret, false},
 		{"no separator", "lk_" + id + "A" + secret, false},
 		{"a separator in the secret", "lk_" + id + "_" + secret[:25] + "_", false},
-		{"a newline behind", "lk_" + id + "_" + secret[:25] + "\n", false},
+		{"a newline after it", "lk_" + id + "_" + secret[:25] + "\n", false},
 		{"a space before", " lk_" + id + "_" + secret, false},
 	} {
 		got, ok := parseAPIKey(tt.text)

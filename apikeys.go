@@ -8,11 +8,11 @@ import (
 )
 
 var (
-	// errStaleKeyLogin means that the login was too long ago to make an API key.
-	errStaleKeyLogin = errors.New("logged in too long ago to make an API key")
+	// errStaleAPIKeyLogin means that the login was too long ago to make an API key.
+	errStaleAPIKeyLogin = errors.New("logged in too long ago to make an API key")
 
-	// errNotForKeys means that an operation is for people, not for programs with an API key.
-	errNotForKeys = errors.New("not possible with an API key")
+	// errNotForAPIKeys means that an operation is for people, not for programs with an API key.
+	errNotForAPIKeys = errors.New("not possible with an API key")
 
 	// errBadScope means that nothing of the scope that a client asks for is granted.
 	errBadScope = errors.New("nothing of the scope is granted")
@@ -28,12 +28,12 @@ type apiKeyRequest struct {
 	Life   time.Duration // 0: it never expires
 }
 
-// createOwnAPIKey makes an API key of a signed-in user. It returns errStaleKeyLogin if the login was too
+// createOwnAPIKey makes an API key of a signed-in user. It returns errStaleAPIKeyLogin if the login was too
 // long ago: a stolen access token must not become a key that outlives it. Its other errors are those
 // of createAPIKey, but errBadToken if the user is gone.
 func (a *accounts) createOwnAPIKey(ctx context.Context, who identity, req apiKeyRequest, from client) (k APIKey, text string, err error) {
 	if !isRecent(who.Session.CreatedAt, a.now(), freshLogin) {
-		return APIKey{}, "", errStaleKeyLogin
+		return APIKey{}, "", errStaleAPIKeyLogin
 	}
 	k, text, err = a.createAPIKey(ctx, who.User, req, from)
 	return k, text, replaceNotFound(err, errBadToken)

@@ -125,7 +125,7 @@ func testStoreAPIKeyRefusals(t *testing.T, s store) {
 	}
 }
 
-// testStoreAPIKeyUse: the last use never goes back, whoever comes late.
+// testStoreAPIKeyUse: the last use never goes back, even if an older one is written later.
 func testStoreAPIKeyUse(t *testing.T, s store) {
 	alice := mustCreate(t, s, testUser("alice"))
 	k, other := mustAddAPIKey(t, s, testAPIKey("A", alice)), mustAddAPIKey(t, s, testAPIKey("B", alice))
@@ -185,7 +185,7 @@ func testStoreAPIKeyEnd(t *testing.T, s store) {
 	mustAddAPIKey(t, s, testAPIKey("B", bob)) // an ID that is free again
 }
 
-// testStoreAPIKeyLimit: a user has at most so many keys that are good at the same time.
+// testStoreAPIKeyLimit: a user can have only a limited number of unexpired keys.
 func testStoreAPIKeyLimit(t *testing.T, s store) {
 	bob, alice := mustCreate(t, s, testUser("bob")), mustCreate(t, s, testUser("alice"))
 	add := func(id string, owner User, at int) error {

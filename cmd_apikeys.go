@@ -11,7 +11,7 @@ import (
 
 // addAPIKeyCommand makes an API key and prints it, alone on a line, so that a script can take it.
 func addAPIKeyCommand(ctx context.Context, in *invocation) error {
-	req, err := in.newKeyFromOptions()
+	req, err := in.newAPIKeyFromOptions()
 	if err != nil {
 		return err
 	}
@@ -33,8 +33,8 @@ func addAPIKeyCommand(ctx context.Context, in *invocation) error {
 	})
 }
 
-// newKeyFromOptions returns the API key that the command line describes.
-func (in *invocation) newKeyFromOptions() (apiKeyRequest, error) {
+// newAPIKeyFromOptions returns the API key that the command line describes.
+func (in *invocation) newAPIKeyFromOptions() (apiKeyRequest, error) {
 	k := apiKeyRequest{Name: in.text("name"), Life: defaultAPIKeyDays * day}
 	if !in.isSet("name") {
 		return k, usageErrorf("missing -name; want a name by which to know the key in the list")
@@ -50,19 +50,19 @@ func (in *invocation) newKeyFromOptions() (apiKeyRequest, error) {
 		return k, usageErrorf("-scope: %v", err)
 	}
 	if in.isSet("days") {
-		k.Life, err = parseKeyDays(in.text("days"))
+		k.Life, err = parseAPIKeyDays(in.text("days"))
 	}
 	return k, err
 }
 
-// parseKeyDays returns the life of a key in days, or 0 for never.
-func parseKeyDays(text string) (time.Duration, error) {
+// parseAPIKeyDays returns the life of a key in days, or 0 for never.
+func parseAPIKeyDays(text string) (time.Duration, error) {
 	if text == "never" {
 		return 0, nil
 	}
 	days, err := strconv.Atoi(text)
-	if err != nil || checkRange(days, 1, maxKeyDays) != nil {
-		return 0, usageErrorf("-days: %s; want 1 to %d, or never", quoted(text), maxKeyDays)
+	if err != nil || checkRange(days, 1, maxAPIKeyDays) != nil {
+		return 0, usageErrorf("-days: %s; want 1 to %d, or never", quoted(text), maxAPIKeyDays)
 	}
 	return time.Duration(days) * day, nil
 }
@@ -79,7 +79,7 @@ func listAPIKeysCommand(ctx context.Context, in *invocation) error {
 			return in.printAPIKeys(keys)
 		}
 		for _, k := range keys {
-			if err := writeLine(in.stdout, newListedKey(k)); err != nil {
+			if err := writeLine(in.stdout, newListedAPIKey(k)); err != nil {
 				return err
 			}
 		}

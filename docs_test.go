@@ -143,7 +143,7 @@ func TestDocumentedLimits(t *testing.T) {
 		{"TokenForm/properties/refresh_token", "maxLength", maxTokenSize},
 		{"RevokeForm/properties/token", "maxLength", maxTokenSize},
 		{"KeyCreate/properties/name", "maxLength", maxAPIKeyName},
-		{"KeyCreate/properties/expires_in_days", "maximum", maxKeyDays},
+		{"KeyCreate/properties/expires_in_days", "maximum", maxAPIKeyDays},
 		{"KeyCreate/properties/expires_in_days", "default", defaultAPIKeyDays},
 		{"Session/properties/user_agent", "maxLength", maxUserAgent},
 	} {

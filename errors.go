@@ -73,8 +73,8 @@ var statuses = []struct {
 	{errBadToken, http.StatusUnauthorized, "Could not validate credentials", "invalid_token"},
 	{errRegistrationClosed, http.StatusForbidden, "Registration is closed", ""},
 	{errNotPermitted, http.StatusForbidden, "Not enough permissions", "insufficient_scope"}, // FastAPI's
-	{errNotForKeys, http.StatusForbidden, "Not possible with an API key", ""},
-	{errStaleKeyLogin, http.StatusForbidden, "Sign in again to make an API key", ""},
+	{errNotForAPIKeys, http.StatusForbidden, "Not possible with an API key", ""},
+	{errStaleAPIKeyLogin, http.StatusForbidden, "Sign in again to make an API key", ""},
 	{errStaleLogin, http.StatusForbidden, "Sign in again to delete this account", ""},
 	{errNotLocal, http.StatusForbidden, "Only this machine may see the users", ""},
 	{errForeignOrigin, http.StatusForbidden, "Pages of this origin may not call; see CORS_ORIGINS", "invalid_request"},

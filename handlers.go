@@ -209,7 +209,7 @@ type userHandlerFunc func(ctx context.Context, w http.ResponseWriter, r *http.Re
 func (a *api) signedIn(h userHandlerFunc) handlerFunc {
 	return a.signedInOrKey(func(ctx context.Context, w http.ResponseWriter, r *http.Request, me caller) error {
 		if me.byAPIKey() {
-			return errNotForKeys
+			return errNotForAPIKeys
 		}
 		return h(ctx, w, r, me)
 	})

@@ -37,7 +37,7 @@ func (a *api) aboutUser(h func(ctx context.Context, w http.ResponseWriter, r *ht
 			return err
 		}
 		if me.byAPIKey() && me.isUser(u) && r.Method != http.MethodGet && r.Method != http.MethodHead {
-			return errNotForKeys // a key must not become its owner's password
+			return errNotForAPIKeys // a key must not become its owner's password
 		}
 		return h(ctx, w, r, me, u)
 	})

@@ -11,7 +11,7 @@ func (a *api) createAPIKey(ctx context.Context, w http.ResponseWriter, r *http.R
 	if err != nil {
 		return err
 	}
-	req, err := parseKeyRequest(members, me.Scopes)
+	req, err := parseAPIKeyRequest(members, me.Scopes)
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 // errBadClient means that a client did not prove who it is (invalid_client, RFC 6749 §5.2).
 var errBadClient = errors.New("client authentication failed")
 
-// An identity is whom a token stands for, and what they may do at this moment.
+// An identity is the user whom a token stands for, and what the token allows at this moment.
 type identity struct {
 	User    User
 	Session Session // the zero Session if the token is an API key's, or was made elsewhere
@@ -115,7 +115,7 @@ func (a *accounts) apiKeyIdentity(ctx context.Context, key string) (identity, er
 	if !isHashOf(who.APIKey.Hash, key) || who.User.Disabled || who.APIKey.isExpired(now) {
 		return identity{}, errBadToken
 	}
-	a.noteUse(ctx, who, now)
+	a.noteAPIKeyUse(ctx, who, now)
 	return who, nil
 }
 
@@ -139,14 +139,14 @@ func (a *accounts) apiKeyOwner(ctx context.Context, id string) (identity, error)
 	return identity{User: u, APIKey: k, Scopes: k.Scopes.within(u.Scopes)}, err
 }
 
-// noteUse records the hour in which an API key was last used. It tries once an hour even if that fails,
+// noteAPIKeyUse records the hour in which an API key was last used. It tries once an hour even if that fails,
 // so that no request waits for a write that keeps failing.
-func (a *accounts) noteUse(ctx context.Context, who identity, now time.Time) {
+func (a *accounts) noteAPIKeyUse(ctx context.Context, who identity, now time.Time) {
 	hour := now.UTC().Truncate(time.Hour)
 	if !who.APIKey.LastUsedAt.Before(hour) {
 		return
 	}
-	if tried, _ := a.keyUses.ContainsOrAdd(keyUse{who.APIKey.ID, hour.Unix()}, struct{}{}); tried {
+	if tried, _ := a.apiKeyUses.ContainsOrAdd(apiKeyUse{who.APIKey.ID, hour.Unix()}, struct{}{}); tried {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, asideTimeout)
@@ -164,7 +164,7 @@ func (a *accounts) userByName(ctx context.Context, name string) (User, error) {
 	return a.store.UserByKey(ctx, usernameKey(name))
 }
 
-// isStillValid reports whether claims hold for those whom they name.
+// isStillValid reports whether claims still hold for the user, session or API key that they name.
 func isStillValid(c claims, who identity, now time.Time) bool {
 	u := who.User
 	switch {

@@ -139,8 +139,8 @@ func TestOddRowsStopNothing(t *testing.T) {
 	}
 }
 
-// TestMigrationKnowsSessions: sessions of before there were keys have tokens of HS256. So the migration
-// puts HS256 into the ring, and only if there are sessions.
+// TestMigrationKnowsSessions: tokens of older sessions are signed with HS256. So the migration puts
+// HS256 into the ring if there are sessions, and only then.
 func TestMigrationKnowsSessions(t *testing.T) {
 	t.Parallel()
 	for name, empty := range everyDatabase {

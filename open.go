@@ -83,7 +83,7 @@ func newAccounts(cfg config, users store, measured *metrics, log *slog.Logger) *
 		lists:             newQueue((cores + 1) / 2), // which leaves cores to other requests
 		searches:          newQueue((cores + 1) / 2),
 		readings:          newQueue((cores + 1) / 2),
-		keyUses:           newCache[keyUse, struct{}](maxKeyUses),
+		apiKeyUses:        newCache[apiKeyUse, struct{}](maxAPIKeyUses),
 		limits:            cfg.Sessions,
 		eventAge:          cfg.EventAge,
 		registrationOpen:  cfg.RegistrationOpen,

@@ -73,7 +73,7 @@ func startServer(t testing.TB, set ...func(*accounts, *edgeSettings)) *testServe
 		lists:             newQueue(4),
 		searches:          newQueue(4),
 		readings:          newQueue(4),
-		keyUses:           newCache[keyUse, struct{}](maxKeyUses),
+		apiKeyUses:        newCache[apiKeyUse, struct{}](maxAPIKeyUses),
 		limits:            sessionLimits{absolute: 30 * day, idle: 14 * day, grace: 10 * time.Second},
 		registrationOpen:  true,
 		minPasswordLength: 8,

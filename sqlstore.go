@@ -141,6 +141,26 @@ func (s sqlStore) writeAgain(ctx context.Context, what *statement, args ...any) 
 	return n, err
 }
 
+// readRows carries out a statement that changes nothing, and returns its rows. fields returns where
+// the columns of one go.
+func readRows[T any](ctx context.Context, s sqlStore, fields func(*T) []any, what *statement, args ...any) (rows []T, err error) {
+	err = s.read(ctx, func(ctx context.Context) error {
+		rows, err = queryRows(ctx, s, fields, what, args...)
+		return err
+	})
+	return rows, err
+}
+
+// queryRows is readRows for a caller that has an attempt under way.
+func queryRows[T any](ctx context.Context, s sqlStore, fields func(*T) []any, what *statement, args ...any) ([]T, error) {
+	var rows []T
+	err := s.queryAll(ctx, func(r row) error {
+		rows = append(rows, *new(T))
+		return r.Scan(fields(&rows[len(rows)-1])...)
+	}, what, args...)
+	return rows, err
+}
+
 // read is attempt for an op that changes nothing, and so may be called again.
 func (s sqlStore) read(ctx context.Context, op func(context.Context) error) error {
 	return s.attempt(ctx, storeTimeout, op, true)

@@ -125,15 +125,7 @@ var selectAPIKeys = reading(`
 	ORDER BY created_at, id`)
 
 func (s sqlStore) APIKeys(ctx context.Context, userID int64, now time.Time) ([]APIKey, error) {
-	var keys []APIKey
-	err := s.read(ctx, func(ctx context.Context) error {
-		keys = nil // of an attempt that failed
-		return s.queryAll(ctx, func(r row) error {
-			keys = append(keys, APIKey{})
-			return r.Scan(apiKeyFields(&keys[len(keys)-1])...)
-		}, selectAPIKeys, userID, now.UnixMicro())
-	})
-	return keys, err
+	return readRows(ctx, s, apiKeyFields, selectAPIKeys, userID, now.UnixMicro())
 }
 
 var updateAPIKey = writing(`

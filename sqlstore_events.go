@@ -52,28 +52,16 @@ func (s sqlStore) Events(ctx context.Context, q eventQuery, limit int) ([]Event,
 		since = 0
 	}
 	if q.Key != "" {
-		return s.readEvents(ctx, selectEventsOfName, q.Key, q.After, since, q.Name, limit)
+		return readRows(ctx, s, eventFields, selectEventsOfName, q.Key, q.After, since, q.Name, limit)
 	}
-	return s.readEvents(ctx, selectEvents, q.After, since, q.Name, limit)
+	return readRows(ctx, s, eventFields, selectEvents, q.After, since, q.Name, limit)
 }
 
 var selectUserEvents = reading(`
 	SELECT ` + eventColumns + ` FROM events WHERE uid = $1 AND uid <> '' ORDER BY id DESC LIMIT $2`)
 
 func (s sqlStore) UserEvents(ctx context.Context, uid string, limit int) ([]Event, error) {
-	return s.readEvents(ctx, selectUserEvents, uid, limit)
-}
-
-func (s sqlStore) readEvents(ctx context.Context, what *statement, args ...any) ([]Event, error) {
-	var events []Event
-	err := s.read(ctx, func(ctx context.Context) error {
-		events = nil // of an attempt that failed
-		return s.queryAll(ctx, func(r row) error {
-			events = append(events, Event{})
-			return r.Scan(eventFields(&events[len(events)-1])...)
-		}, what, args...)
-	})
-	return events, err
+	return readRows(ctx, s, eventFields, selectUserEvents, uid, limit)
 }
 
 var (

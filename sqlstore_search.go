@@ -92,7 +92,7 @@ func (s sqlStore) FindUsers(ctx context.Context, q userQuery, limit int) ([]User
 // usersAfter returns at most limit users, among whom are all that q asks for.
 func (s sqlStore) usersAfter(ctx context.Context, q userQuery, limit int) ([]User, error) {
 	if q.Email != "" {
-		return s.queryUsers(ctx, selectUsersByEmail, q.Email, q.After, limit)
+		return queryRows(ctx, s, userFields, selectUsersByEmail, q.Email, q.After, limit)
 	}
 	scope, text, all := "%", "%", selectUsersWithoutText
 	if q.Scope != "" {
@@ -101,11 +101,11 @@ func (s sqlStore) usersAfter(ctx context.Context, q userQuery, limit int) ([]Use
 	if q.Text != "" {
 		text, all = containing(q.Text), selectUsersByText
 	}
-	users, err := s.queryUsers(ctx, selectNextUsers, q.After, nextUsers, q.Disabled, scope, text, limit)
+	users, err := queryRows(ctx, s, userFields, selectNextUsers, q.After, nextUsers, q.Disabled, scope, text, limit)
 	if err != nil || len(users) == limit {
 		return users, err
 	}
-	return s.queryUsers(ctx, all, q.After, q.Disabled, scope, text, limit)
+	return queryRows(ctx, s, userFields, all, q.After, q.Disabled, scope, text, limit)
 }
 
 var selectUnfolded = reading(`SELECT ` + userColumns + ` FROM users WHERE search IS NULL ORDER BY id LIMIT $1`)
@@ -133,7 +133,7 @@ func foldedValues() string {
 func (s sqlStore) FoldUsers(ctx context.Context, limit int) (int, error) {
 	var users []User
 	err := s.read(ctx, func(ctx context.Context) (err error) {
-		users, err = s.queryUsers(ctx, selectUnfolded, limit)
+		users, err = queryRows(ctx, s, userFields, selectUnfolded, limit)
 		return err
 	})
 	if err != nil {

@@ -80,15 +80,7 @@ var selectSessions = reading(`
 	ORDER BY sessions.last_used_at DESC, sessions.id LIMIT $3`)
 
 func (s sqlStore) Sessions(ctx context.Context, userID int64, now time.Time, limit int) ([]Session, error) {
-	var sessions []Session
-	err := s.read(ctx, func(ctx context.Context) error {
-		sessions = nil // of an attempt that failed
-		return s.queryAll(ctx, func(r row) error {
-			sessions = append(sessions, Session{})
-			return r.Scan(sessionFields(&sessions[len(sessions)-1])...)
-		}, selectSessions, userID, now.UnixMicro(), limit)
-	})
-	return sessions, err
+	return readRows(ctx, s, sessionFields, selectSessions, userID, now.UnixMicro(), limit)
 }
 
 var rotateSession = writing(`

@@ -18,15 +18,7 @@ func signingKeyFields(k *SigningKey) []any {
 var selectSigningKeys = reading(`SELECT ` + signingKeyColumns + ` FROM signing_keys ORDER BY generation`)
 
 func (s sqlStore) SigningKeys(ctx context.Context) ([]SigningKey, error) {
-	var keys []SigningKey
-	err := s.read(ctx, func(ctx context.Context) error {
-		keys = nil // of an attempt that failed
-		return s.queryAll(ctx, func(r row) error {
-			keys = append(keys, SigningKey{})
-			return r.Scan(signingKeyFields(&keys[len(keys)-1])...)
-		}, selectSigningKeys)
-	})
-	return keys, err
+	return readRows(ctx, s, signingKeyFields, selectSigningKeys)
 }
 
 var insertSigningKey = writing(`

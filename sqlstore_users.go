@@ -133,22 +133,7 @@ func (s sqlStore) UsersByKeyOrUID(ctx context.Context, keys, uids []string) ([]U
 	for i, uid := range uids {
 		args[maxLookup+i] = uid
 	}
-	var users []User
-	err := s.read(ctx, func(ctx context.Context) (err error) {
-		users, err = s.queryUsers(ctx, selectUsersByKeyOrUID, args...)
-		return err
-	})
-	return users, err
-}
-
-// queryUsers returns the users whose userColumns a statement selects.
-func (s sqlStore) queryUsers(ctx context.Context, what *statement, args ...any) ([]User, error) {
-	var users []User
-	err := s.queryAll(ctx, func(r row) error {
-		users = append(users, User{})
-		return r.Scan(userFields(&users[len(users)-1])...)
-	}, what, args...)
-	return users, err
+	return readRows(ctx, s, userFields, selectUsersByKeyOrUID, args...)
 }
 
 // addTimeout is how long AddUsers may take.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 )
 
@@ -22,18 +23,28 @@ const (
 func (a *api) verifying(log *slog.Logger, next http.Handler) http.Handler {
 	verify := serve(log, a.verify)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		rest, ours := strings.CutPrefix(r.URL.EscapedPath(), verifyRoute)
-		switch {
-		case ours && rest == "":
-			r.Pattern = verifyRoute
-		case ours && rest[0] == '/':
-			r.Pattern = verifyScopesRoute
-		default:
+		route := verifyRouteOf(r.URL)
+		if route == "" {
 			next.ServeHTTP(w, r)
 			return
 		}
+		r.Pattern = route
 		verify.ServeHTTP(w, r)
 	})
+}
+
+// verifyRouteOf returns the route of a URL at /verify or below, and "" for every other.
+func verifyRouteOf(u *url.URL) string {
+	if !strings.HasPrefix(u.Path, verifyRoute) { // most requests: their path need not be escaped again
+		return ""
+	}
+	switch rest, ours := strings.CutPrefix(u.EscapedPath(), verifyRoute); {
+	case ours && rest == "":
+		return verifyRoute
+	case ours && rest[0] == '/':
+		return verifyScopesRoute
+	}
+	return ""
 }
 
 // verify answers whether the request's credential is good for the scopes that the path names. It

@@ -385,7 +385,7 @@ func FuzzVerifyPath(f *testing.F) {
 			return
 		}
 		if again, ok2 := requiredScopes(verifyRoute + path + "/" + more); again != required || ok2 != ok {
-			t.Errorf("%q asks for %q, and with %q behind it for %q", path, required, more, again)
+			t.Errorf("%q asks for %q, and with %q after it for %q", path, required, more, again)
 		}
 	})
 }

@@ -40,14 +40,14 @@ type listedAPIKey struct {
 	LastUsedAt *time.Time `json:"last_used_at"` // to the hour; nil: not yet
 }
 
-func newListedKey(k APIKey) listedAPIKey {
+func newListedAPIKey(k APIKey) listedAPIKey {
 	return listedAPIKey{newAPIKeyFacts(k), filledTime(k.LastUsedAt)}
 }
 
 func newAPIKeyList(keys []APIKey) []listedAPIKey {
 	list := make([]listedAPIKey, 0, len(keys))
 	for _, k := range keys {
-		list = append(list, newListedKey(k))
+		list = append(list, newListedAPIKey(k))
 	}
 	return list
 }
@@ -56,15 +56,15 @@ func newAPIKeyList(keys []APIKey) []listedAPIKey {
 const (
 	maxAPIKeyName     = 100 // code points
 	defaultAPIKeyDays = 90
-	maxKeyDays        = 366
+	maxAPIKeyDays     = 366
 )
 
-// parseKeyRequest reads the members of a new API key, for somebody who may do what is granted. It
+// parseAPIKeyRequest reads the members of a new API key, for somebody who may do what is granted. It
 // reports every wrong field, as fieldErrors. It ignores unknown members, as pydantic does.
-func parseKeyRequest(members []member, granted scopes) (apiKeyRequest, error) {
+func parseAPIKeyRequest(members []member, granted scopes) (apiKeyRequest, error) {
 	var bad fieldErrors
 	fields := memberValues(members)
-	k := apiKeyRequest{Scopes: bad.keyScope(fields, granted), Life: bad.keyLife(fields)}
+	k := apiKeyRequest{Scopes: bad.apiKeyScope(fields, granted), Life: bad.apiKeyLife(fields)}
 	if name, ok := bad.requiredString(fields, "name"); ok {
 		k.Name = name
 		bad.add("name", checkAPIKeyName(name))
@@ -83,8 +83,8 @@ func checkAPIKeyName(name string) *fieldError {
 	return nil
 }
 
-// keyScope returns the scopes of a new API key, none by default.
-func (e *fieldErrors) keyScope(fields map[string]json.RawMessage, granted scopes) scopes {
+// apiKeyScope returns the scopes of a new API key, none by default.
+func (e *fieldErrors) apiKeyScope(fields map[string]json.RawMessage, granted scopes) scopes {
 	text, ok := e.optionalString(fields, "scope")
 	if !ok {
 		return ""
@@ -99,9 +99,9 @@ func (e *fieldErrors) keyScope(fields map[string]json.RawMessage, granted scopes
 	return wanted
 }
 
-// keyLife returns how long a new API key lives. A null is wrong, because it could be meant as "for
+// apiKeyLife returns how long a new API key lives. A null is wrong, because it could be meant as "for
 // ever", which only the command line can do.
-func (e *fieldErrors) keyLife(fields map[string]json.RawMessage) time.Duration {
+func (e *fieldErrors) apiKeyLife(fields map[string]json.RawMessage) time.Duration {
 	days := defaultAPIKeyDays
 	if value, ok := fields["expires_in_days"]; ok {
 		var err error
@@ -109,7 +109,7 @@ func (e *fieldErrors) keyLife(fields map[string]json.RawMessage) time.Duration {
 			e.add("expires_in_days", &fieldError{Type: "int_type", Msg: "Input should be a valid integer"})
 			return 0
 		}
-		e.add("expires_in_days", checkRange(days, 1, maxKeyDays))
+		e.add("expires_in_days", checkRange(days, 1, maxAPIKeyDays))
 	}
 	return time.Duration(days) * day
 }

@@ -251,7 +251,7 @@ func TestClientBase64(t *testing.T) {
 		"a blank in it":      "Zm9v " + base64.StdEncoding.EncodeToString([]byte(text)),
 		"no colon":           base64.StdEncoding.EncodeToString([]byte(k.ID + k.Key)),
 		"nothing":            "",
-		"a comma behind it":  base64.StdEncoding.EncodeToString([]byte(text)) + ",",
+		"a comma after it":   base64.StdEncoding.EncodeToString([]byte(text)) + ",",
 		"a line in the text": base64.StdEncoding.EncodeToString([]byte(text + "\r\n")),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -273,12 +273,12 @@ func TestClientClaims(t *testing.T) {
 	ours := key{algorithm: "HS256", secret: aKey}
 	sid := claimsOf(t, tokens["alice"])["sid"].(string)
 	for name, claims := range map[string]string{
-		"another's key":        `"sub":"alice","client_id":"` + bobs.ID + `"`,
-		"a key of another's":   `"sub":"bob","client_id":"` + k.ID + `"`,
-		"no key":               `"sub":"alice","client_id":"AAAAAAAAAAAAAAAA"`,
-		"another's session":    `"sub":"bob","sid":"` + sid + `"`,
-		"two keys":             `"sub":"alice","client_id":"` + bobs.ID + `","client_id":"` + k.ID + `"`,
-		"a user who is nobody": `"sub":"nobody","client_id":"` + k.ID + `"`,
+		"another's key":             `"sub":"alice","client_id":"` + bobs.ID + `"`,
+		"a key of another's":        `"sub":"bob","client_id":"` + k.ID + `"`,
+		"no key":                    `"sub":"alice","client_id":"AAAAAAAAAAAAAAAA"`,
+		"another's session":         `"sub":"bob","sid":"` + sid + `"`,
+		"two keys":                  `"sub":"alice","client_id":"` + bobs.ID + `","client_id":"` + k.ID + `"`,
+		"a user who does not exist": `"sub":"nobody","client_id":"` + k.ID + `"`,
 	} {
 		t.Run(name, func(t *testing.T) { checkUseless(t, s, tokens[root], ours.mintOf(t, claims)) })
 	}

@@ -180,7 +180,7 @@ func TestKeyTexts(t *testing.T) {
 		"a pattern of SQL":             "lk_" + strings.Repeat("_", 16) + "_" + k.secret(),
 		"another pattern of SQL":       "lk_%_" + k.secret(),
 		"all the same letter":          "lk_" + strings.Repeat("A", 16) + "_" + strings.Repeat("A", 26),
-		"nothing behind the prefix":    "lk_",
+		"nothing after the prefix":     "lk_",
 		"a key in the key of a bearer": "lk_" + k.Key,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -281,15 +281,15 @@ func TestVerifyBadBasic(t *testing.T) {
 	key := s.makeKey(t, s.logIn(t, "alice"), `{"name":"a"}`).Key
 	good := basic("alice", key)
 	for name, line := range map[string]string{
-		"nothing":           "Authorization: Basic",
-		"no base64":         "Authorization: Basic alice:" + key,
-		"a letter less":     good[:len(good)-5],
-		"a blank in it":     good[:40] + " " + good[40:],
-		"a tab":             strings.Replace(good, "Basic ", "Basic\t", 1),
-		"a comma behind it": good + ",",
-		"two of them":       good + ", " + good[len("Authorization: "):],
-		"no colon":          strings.Replace(basic("", key), "Authorization: Basic Om", "Authorization: Basic b", 1),
-		"8 KiB":             "Authorization: Basic " + strings.Repeat("QUFB", 2048),
+		"nothing":          "Authorization: Basic",
+		"no base64":        "Authorization: Basic alice:" + key,
+		"a letter less":    good[:len(good)-5],
+		"a blank in it":    good[:40] + " " + good[40:],
+		"a tab":            strings.Replace(good, "Basic ", "Basic\t", 1),
+		"a comma after it": good + ",",
+		"two of them":      good + ", " + good[len("Authorization: "):],
+		"no colon":         strings.Replace(basic("", key), "Authorization: Basic Om", "Authorization: Basic b", 1),
+		"8 KiB":            "Authorization: Basic " + strings.Repeat("QUFB", 2048),
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := s.ask(t, head("GET /verify HTTP/1.1", "Host: h", line))

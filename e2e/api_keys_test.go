@@ -162,7 +162,7 @@ func testKeyEnds(t *testing.T, p place) {
 	s.register(t, "alice")
 	checkKeyDead(t, s, admin, k, g.Access)
 	if n := len(s.keys(t, s.logIn(t, "alice"))); n != 0 {
-		t.Errorf("whoever takes the name next has %d keys", n)
+		t.Errorf("the next owner of the name has %d keys", n)
 	}
 	if p.isDatabase() {
 		if n := p.number(t, "SELECT count(*) FROM api_keys"); n != 0 {
@@ -215,7 +215,7 @@ func testKeyLimitAtOnce(t *testing.T, p place) {
 	}
 }
 
-// testKeyDeletedInUse: whoever hears that a key is deleted never sees it used again.
+// testKeyDeletedInUse: after a deletion was answered, the key is never accepted again.
 func testKeyDeletedInUse(t *testing.T, p place) {
 	s := p.startUnthrottled(t)
 	s.register(t, "alice")

@@ -67,8 +67,8 @@ func (s *server) verify(t testing.TB, path, token string) answer {
 	return s.authorized(t, "GET", path, "", token)
 }
 
-// withScopes starts a server in memory with root and a user for each name, who has the scopes
-// behind it, and returns their tokens.
+// withScopes starts a server in memory with root and a user for each name with the scopes that
+// the map gives, and returns their tokens.
 func withScopes(t testing.TB, users map[string]string, settings ...string) (*server, map[string]string) {
 	t.Helper()
 	s, admin := inMemory(t).startWithRoot(t, settings...)
@@ -292,7 +292,7 @@ func TestVerifyAuthorization(t *testing.T) {
 			{"after a bad one", []string{"Authorization: Bearer x", "Authorization: Bearer " + token}, bad},
 			{"beside Basic", []string{"Authorization: Bearer " + token, "Authorization: Basic OnBhc3M="}, bad},
 			{"beside nothing", []string{"Authorization: Bearer " + token, "Authorization:"}, bad},
-			{"behind nothing", []string{"Authorization:", "Authorization: Bearer " + token}, bad},
+			{"after an empty one", []string{"Authorization:", "Authorization: Bearer " + token}, bad},
 			{"in a list", []string{"Authorization: Bearer " + token + ", Bearer " + token}, bad},
 			{"with a comma", []string{"Authorization: Bearer " + token + ","}, bad},
 			{"and another", []string{"Authorization: Bearer " + token + " " + token}, bad},
@@ -318,7 +318,7 @@ func TestVerifyAuthorization(t *testing.T) {
 				checkNobody(t, a)
 			})
 		}
-		t.Run(kind+" behind a tab", func(t *testing.T) {
+		t.Run(kind+" after a tab", func(t *testing.T) {
 			a := s.ask(t, head("GET /verify/read HTTP/1.1", "Host: h", "Authorization: Bearer\t"+token))
 			checkStatus(t, a, 401)
 		})

@@ -223,7 +223,7 @@ func checkPublic(t testing.TB, a answer) {
 	}
 }
 
-// TestMetadataOfPath: RFC 8414 §3.1 puts the path of the issuer behind the well-known one.
+// TestMetadataOfPath: RFC 8414 §3.1 appends the path of the issuer to the well-known path.
 func TestMetadataOfPath(t *testing.T) {
 	t.Parallel()
 	s := inMemory(t).start(t, "ISSUER="+anIssuer+"/a/b", "ALGORITHM=ES256")

@@ -87,7 +87,7 @@ func TestRingBadTimes(t *testing.T) {
 	}
 }
 
-// TestRingThief: whoever has the database, and not the secret, has no key.
+// TestRingThief: a thief of the database who lacks the secret has no key.
 func TestRingThief(t *testing.T) {
 	t.Parallel()
 	path := newFile(t)

@@ -17,8 +17,8 @@ CREATE TABLE signing_keys (
 );
 CREATE UNIQUE INDEX signing_keys_kid ON signing_keys (kid) WHERE kid <> '';
 
--- Sessions of before may have tokens that SECRET_KEY has signed. So a key for other services signs only
--- after they have had time to fetch it.
+-- Existing sessions may have tokens signed with SECRET_KEY. So that goes on until other services have
+-- had time to fetch a new key.
 INSERT INTO signing_keys (generation, kid, algorithm, salt, created_at, signs_from, revokes_older)
 SELECT 1, '', 'HS256', x'', made.at, made.at, false
 FROM (SELECT CAST(strftime('%s', 'now') AS INTEGER) * 1000000 AS at) AS made
