@@ -83,14 +83,16 @@ func listKeysCommand(ctx context.Context, in *invocation) error {
 		return errInMemory
 	}
 	return in.withAccounts(ctx, leaveSchema, func(a *accounts) error {
-		current, err := a.newKeyRotator(in.cfg).read(ctx)
+		rotator := a.newKeyRotator(in.cfg)
+		current, err := rotator.read(ctx)
 		if err == nil && len(current.rows) == 0 {
 			err = errFirstKey
 		}
 		if err != nil {
 			return err
 		}
-		return in.printSigningKeys(current.keys(), ringRows(current, a.now()), a.now())
+		rows := append(ringRows(current, a.now()), ownKeyRows(keySet(nil).with(in.cfg.OlderKeys...))...)
+		return in.printSigningKeys(rotator.keysOf(current), rows, a.now())
 	})
 }
 

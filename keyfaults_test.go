@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -192,6 +194,30 @@ func TestPublishedInTime(t *testing.T) {
 		got, err := r.signer.published(now)
 		if err != nil || string(got.jwks) != string(want) {
 			t.Errorf("after %v: %s, %v; want %s", at, got.jwks, err, want)
+		}
+	}
+}
+
+// TestListWithFallbacks: keys list has the keys that the server publishes, those of
+// PRIVATE_KEY_FALLBACKS_DIR among them.
+func TestListWithFallbacks(t *testing.T) {
+	dir := t.TempDir()
+	private := testPrivateKeys(t)["RS256"]
+	if err := os.WriteFile(filepath.Join(dir, "old.pem"), pemPrivate(t, private), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	old, err := newPrivateKey("RS256", pemPrivate(t, private))
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := "sqlite:" + filepath.Join(dir, "users.db")
+	r := startedRing(t, mustOpen(t, url), &testClock{now: time.Now()}, "ES256", goodKey)
+	ours := r.signer.keys()[0].id
+	environ := []string{"DATABASE_URL=" + url, "SECRET_KEY=" + goodKey, "ALGORITHM=ES256", "PRIVATE_KEY_FALLBACKS_DIR=" + dir}
+	for _, args := range [][]string{{"keys", "list"}, {"keys", "list", "-jwks"}} {
+		got := runProgram(t, t.Context(), environ, args...)
+		if got.code != 0 || !strings.Contains(got.stdout, ours) || !strings.Contains(got.stdout, old.id) {
+			t.Errorf("%q: exit code %d, %q, %q; want the keys %s and %s", args, got.code, got.stdout, got.stderr, ours, old.id)
 		}
 	}
 }

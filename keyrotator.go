@@ -60,8 +60,11 @@ func (r *keyRotator) adopt(ctx context.Context, rows []SigningKey) {
 		return
 	}
 	r.ring = current
-	r.signer.use(current.keys().with(r.fallbacks...))
+	r.signer.use(r.keysOf(current))
 }
+
+// keysOf returns the keys of a ring, with the fallbacks.
+func (r *keyRotator) keysOf(current ring) keySet { return current.keys().with(r.fallbacks...) }
 
 // watch reads the ring regularly until ctx is done.
 func (r *keyRotator) watch(ctx context.Context) {
