@@ -120,7 +120,7 @@ export class Latchkey extends EventTarget {
       throw error;
     });
     await this.#ready;
-    this.#begin(tokens);
+    await this.#begin(tokens);
     return user;
   }
 
@@ -153,8 +153,7 @@ export class Latchkey extends EventTarget {
     const headers = new Headers(init.headers ?? input.headers);
     const signal = init.signal ?? input.signal;
     if (headers.has("Authorization") || !this.#origins.has(url.origin)) return send(input, url, init);
-    await within(this.#ready, signal);
-    await within(this.#freshen(), signal);
+    await within(this.#prepare(), signal);
     let session = this.#session;
     const once = init.body instanceof ReadableStream;
     const attempt = () => send(input, url, { ...init, headers: withToken(headers, (session = this.#latest(session))) });
@@ -178,10 +177,15 @@ export class Latchkey extends EventTarget {
     return session && this.#session?.begun === session.begun ? this.#session : session;
   }
 
-  /** Refreshes a token that is about to expire, and waits for it if the token has expired. */
-  async #freshen() {
+  /**
+   * Asks the other tabs if nobody is signed in here. Refreshes a token that is about to expire, and
+   * waits for it if the token has expired.
+   */
+  async #prepare() {
+    await this.#ready;
     const session = this.#session;
-    if (!session || Date.now() < session.expires - Math.min(refreshAhead, session.life / 10)) return;
+    if (!session) return this.#catchUp();
+    if (Date.now() < session.expires - Math.min(refreshAhead, session.life / 10)) return;
     const renewal = this.#renew(session.access);
     if (Date.now() >= session.expires) await renewal;
     renewal.catch(() => {}); // the next request tries again
@@ -211,11 +215,11 @@ export class Latchkey extends EventTarget {
   }
 
   /** Begins a session, whose begun is later than that of any other this tab knows. */
-  #begin(tokens) {
+  async #begin(tokens) {
     const before = this.#session;
     const latest = Math.max(this.#ended, before?.begun ?? 0);
     this.#begunHere = Math.max(Date.now() + Math.random(), latest + 1);
-    this.#accept({ ...tokens, begun: this.#begunHere, number: 0 }, true);
+    await this.#accept({ ...tokens, begun: this.#begunHere, number: 0 }, true);
     if (before) this.#revoke(before.refresh);
   }
 
@@ -257,7 +261,8 @@ export class Latchkey extends EventTarget {
   /** Returns the session of this tab before a reload, whose access token nobody has kept. */
   #restored() {
     const { begun, number, refresh } = parse(this.#storage?.getItem(this.#name)) ?? {};
-    return refresh && { begun, number, refresh, access: "", expires: 0, life: 0 };
+    if (typeof refresh !== "string" || !(begun > 0 && number >= 0)) return undefined;
+    return { begun, number, refresh, access: "", expires: 0, life: 0 };
   }
 
   // The other tabs. They have the same channel and the same locks: one that a tab has while it
