@@ -259,6 +259,46 @@ func TestDocs(t *testing.T) {
 	}
 }
 
+// TestClientFile: caches can ask whether the client has changed, and always get all of it.
+func TestClientFile(t *testing.T) {
+	s := startServer(t)
+	whole := s.do("GET", "/latchkey.js", "")
+	tag := whole.header.Get("ETag")
+	for _, tt := range []struct {
+		name, header string
+		status       int
+	}{
+		{"one who has nothing", "Accept: */*", 200},
+		{"one who has it", "If-None-Match: " + tag, 304},
+		{"one who has it, behind a proxy that compresses", "If-None-Match: W/" + tag, 304},
+		{"one who has it among others", `If-None-Match: "x", ` + tag, 304},
+		{"one who has the types", "If-None-Match: " + s.do("GET", "/latchkey.d.ts", "").header.Get("ETag"), 200},
+		{"one who has another", `If-None-Match: "x"`, 200},
+		{"one who wants a part", "Range: bytes=0-9", 200},
+		{"one who wants a part that there is not", "Range: bytes=99999999-", 200},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := s.do("GET", "/latchkey.js", "", tt.header)
+			if got.status != tt.status || got.header.Get("ETag") != tag || got.header.Get("Cache-Control") != "no-cache" {
+				t.Errorf("%d, %v; want %d", got.status, got.header, tt.status)
+			}
+			if want := map[int]string{200: whole.body, 304: ""}[tt.status]; got.body != want {
+				t.Errorf("a body of %d bytes; want %d", len(got.body), len(want))
+			}
+		})
+	}
+}
+
+// TestClientReasons: the client knows the texts by which the server says why a session has ended.
+func TestClientReasons(t *testing.T) {
+	client := readPage(t, "web/latchkey.js")
+	for _, err := range []error{errRefreshExpired, errRefreshReused} {
+		if !strings.Contains(client, `["`+err.Error()+`", "`) {
+			t.Errorf("web/latchkey.js has no reason for %q", err)
+		}
+	}
+}
+
 // TestDocumentedServer: the document names the address that a client on this machine has
 // asked, and otherwise the folder that it is in.
 func TestDocumentedServer(t *testing.T) {

@@ -3,6 +3,7 @@ package e2e
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -22,6 +23,22 @@ func TestModule(t *testing.T) {
 	if !strings.Contains(string(out), "# fail 0") {
 		t.Errorf("the tests did not run:\n%s", out)
 	}
+}
+
+// TestModuleClients lets TypeScript check programs that use the module, and the module.
+func TestModuleClients(t *testing.T) {
+	t.Parallel()
+	if os.Getenv("CLIENT_TOOLS") == "" {
+		t.Skip("SKIPPED: needs TypeScript; make clients runs it")
+	}
+	module, err := filepath.Abs("../web/latchkey.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := start(t)
+	runClient(t, "latchkey-js", "MODULE="+module,
+		"PASTED="+readBlock(t, "docs/browser.md", "TypeScript", "sh", s.addr),
+		"CONFIG="+readBlock(t, "docs/browser.md", "TypeScript", "json", "localhost:8000"))
 }
 
 // tool returns what a command prints.

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -27,11 +28,24 @@ type site struct {
 // openSite starts a server, registers kim and lee, and opens tabs of a site that may call it.
 func openSite(t *testing.T, n int, options string, settings ...string) *site {
 	t.Helper()
+	st := newSite(t, settings...)
+	st.open(t, openBrowser(t), n, options)
+	return st
+}
+
+// newSite is openSite without its tabs.
+func newSite(t *testing.T, settings ...string) *site {
+	t.Helper()
 	st := &site{server: start(t, append([]string{"REFRESH_GRACE_SECONDS=0"}, settings...)...)}
 	st.server.register(t, "kim")
 	st.server.register(t, "lee")
-	st.url = st.serve(t, "localhost")
-	first := openBrowser(t)
+	st.url = st.serve(t)
+	return st
+}
+
+// open opens tabs of the site, of which the browser has opened the first.
+func (st *site) open(t *testing.T, first *browser, n int, options string) {
+	t.Helper()
 	for i := range n {
 		tab := first
 		if i > 0 {
@@ -40,29 +54,45 @@ func openSite(t *testing.T, n int, options string, settings ...string) *site {
 		st.tabs = append(st.tabs, tab)
 		st.load(t, tab, options)
 	}
-	return st
 }
 
-// serve serves the site on a host, and returns its URL. Below /to/ it redirects to what follows.
-func (st *site) serve(t *testing.T, host string) string {
+// serve serves the site and returns its URL.
+func (st *site) serve(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", host+":0")
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { ln.Close() })
-	go http.Serve(ln, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Access-Control-Allow-Origin", "*")
-		w.Header().Set("Access-Control-Allow-Headers", "Authorization")
-		w.Header().Set("Content-Type", "text/html")
-		st.mu.Lock()
-		st.seen = append(st.seen, strings.TrimSpace(r.Method+" "+r.URL.Path+" "+r.Header.Get("Authorization")))
-		st.mu.Unlock()
-		if to, ok := strings.CutPrefix(r.URL.Path, "/to/"); ok && r.Method != http.MethodOptions {
-			http.Redirect(w, r, "http://"+to, http.StatusTemporaryRedirect)
+	go http.Serve(ln, st)
+	return strings.Replace("http://"+ln.Addr().String(), "127.0.0.1", "localhost", 1)
+}
+
+// ServeHTTP answers with an empty page. Below /to/ it redirects to what follows, and in three other
+// folders it is a server that is not Latchkey.
+func (st *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Access-Control-Allow-Origin", "*")
+	w.Header().Set("Access-Control-Allow-Headers", "*, Authorization")
+	w.Header().Set("Content-Type", "text/html")
+	st.mu.Lock()
+	st.seen = append(st.seen, strings.TrimSpace(r.Method+" "+r.URL.Path+" "+r.Header.Get("Authorization")))
+	st.mu.Unlock()
+	folder, rest, _ := strings.Cut(r.URL.Path[1:], "/")
+	switch {
+	case r.Method == http.MethodOptions:
+	case folder == "to":
+		http.Redirect(w, r, "http://"+rest, http.StatusTemporaryRedirect)
+	case folder == "html":
+		io.WriteString(w, "<h1>Sign in to the Wi-Fi")
+	case folder == "huge":
+		io.WriteString(w, strings.Repeat(" ", 10<<20))
+	case folder == "endless":
+		for r.Context().Err() == nil {
+			io.WriteString(w, " ")
+			http.NewResponseController(w).Flush()
+			time.Sleep(100 * time.Millisecond)
 		}
-	}))
-	return "http://" + ln.Addr().String()
+	}
 }
 
 // load opens the site in a tab, and makes a Latchkey with options.
@@ -171,6 +201,13 @@ func (b *browser) check401s(t *testing.T) {
 	}
 }
 
+// beginRefresh is the JavaScript that begins a refresh that never gets an answer.
+var beginRefresh = later(1) + `
+	window.realFetch = window.fetch;
+	window.fetch = () => new Promise(() => {});
+	latchkey.fetch("users/me/");
+	while (!(await navigator.locks.query()).held.some((lock) => lock.mode === "exclusive"));`
+
 // TestModuleTabCloses: a tab that closes while it refreshes stops no other, and the last one that
 // closes takes its session with it.
 func TestModuleTabCloses(t *testing.T) {
@@ -178,15 +215,51 @@ func TestModuleTabCloses(t *testing.T) {
 	st := openSite(t, 2, "")
 	st.tabs[0].expect(t, "the login", logIn("kim"), `"kim"`)
 	st.inAll(t, "before", who, `"kim"`)
-	st.tabs[1].evaluate(t, later(1)+`
-		window.fetch = () => new Promise(() => {});
-		latchkey.fetch("users/me/");
-		while (!(await navigator.locks.query()).held.some((lock) => lock.mode === "exclusive"));`)
+	st.tabs[1].evaluate(t, beginRefresh)
 	chromedp.Cancel(st.tabs[1].ctx)
 	began := time.Now()
 	st.tabs[0].expect(t, "a refresh beside a tab that has closed", later(1)+who, `"kim"`)
 	if waited := time.Since(began); waited > 10*time.Second {
 		t.Errorf("it took %v; want no wait for a lock", waited)
+	}
+}
+
+// TestModuleFrozenTab: a tab that is frozen while it refreshes holds up the others for half a minute.
+func TestModuleFrozenTab(t *testing.T) {
+	t.Parallel()
+	long(t)
+	st := openSite(t, 2, "")
+	st.tabs[0].expect(t, "the login", logIn("kim"), `"kim"`)
+	st.inAll(t, "before", who, `"kim"`)
+	st.tabs[1].evaluate(t, beginRefresh)
+	st.tabs[1].run(t, page.SetWebLifecycleState(page.SetWebLifecycleStateStateFrozen))
+	began := time.Now()
+	st.tabs[0].expect(t, "a refresh beside a tab that is frozen", later(1)+who, `"kim"`)
+	if waited := time.Since(began); waited < 20*time.Second {
+		t.Errorf("it took only %v; want the wait for the lock", waited)
+	}
+	st.tabs[1].run(t, page.SetWebLifecycleState(page.SetWebLifecycleStateStateActive))
+	st.tabs[1].expect(t, "the other tab, when it goes on", `window.fetch = realFetch;`+who, `"kim"`)
+	st.inAll(t, "events", `return events`, `["signedin"]`)
+}
+
+// TestModuleOddServers: whatever answers in the server's place, the page gets an error, and soon.
+func TestModuleOddServers(t *testing.T) {
+	t.Parallel()
+	st := openSite(t, 1, "")
+	for _, tt := range []struct{ path, want string }{
+		{"/html/", `["LatchkeyError",200]`},
+		{"/huge/", `["LatchkeyError",200]`},
+		{"/endless/", `["LatchkeyError",0]`},
+	} {
+		t.Run(tt.path, func(t *testing.T) {
+			if tt.path == "/endless/" {
+				long(t) // until the time is over
+			}
+			st.begin(t, st.tabs[0], fmt.Sprintf("url: %q", st.url+tt.path))
+			st.tabs[0].expect(t, "a login", `return latchkey.login({ username: "kim", password: "x" }).catch((error) => [error.name, error.status])`, tt.want)
+			st.tabs[0].expect(t, "a registration", `return latchkey.register({ username: "kim", password: "x" }).catch((error) => [error.name, error.status])`, tt.want)
+		})
 	}
 }
 
@@ -248,9 +321,9 @@ func forthAndBack(t *testing.T, st *site) {
 func TestModuleOrigins(t *testing.T) {
 	t.Parallel()
 	st, other := openSite(t, 1, ""), new(site)
-	otherURL := other.serve(t, "127.0.0.1")
+	otherURL := other.serve(t)
 	ours := new(site)
-	oursURL := ours.serve(t, "127.0.0.1")
+	oursURL := ours.serve(t)
 	st.load(t, st.tabs[0], fmt.Sprintf("origins: [%q]", oursURL))
 	st.tabs[0].expect(t, "the login", logIn("kim"), `"kim"`)
 	st.tabs[0].evaluate(t, fmt.Sprintf(`
@@ -272,7 +345,23 @@ func TestModuleNotAllowed(t *testing.T) {
 	st := openSite(t, 1, "", "CORS_ORIGINS=https://app.example")
 	st.tabs[0].expect(t, "a login", `return latchkey.login({ username: "kim", password: "x" }).catch((error) => [error.name, error.status, error.message.includes("CORS_ORIGINS")])`,
 		`["LatchkeyError",0,true]`)
-	st.tabs[0].expect(t, "who is signed in", who, "0")
+	st.tabs[0].expect(t, "anything else", `return latchkey.fetch("livez").catch((error) => [error.name, error.status])`, `["LatchkeyError",0]`)
+}
+
+// TestModuleWithoutLocks: a page on plain HTTP, where there are no Web Locks, has a session in each
+// tab.
+func TestModuleWithoutLocks(t *testing.T) {
+	t.Parallel()
+	st := newSite(t, "CORS_ORIGINS=*")
+	st.url = strings.Replace(st.url, "localhost", "app.example", 1)
+	st.open(t, openBrowser(t, chromedp.Flag("host-resolver-rules", "MAP app.example 127.0.0.1")), 2, "")
+	st.inAll(t, "the context", `return [isSecureContext, navigator.locks === undefined]`, "[false,true]")
+	st.tabs[0].expect(t, "a login", logIn("kim"), `"kim"`)
+	st.tabs[1].expect(t, "the other tab", who, "401")
+	st.tabs[1].expect(t, "a login there", logIn("lee"), `"lee"`)
+	st.inAll(t, "refreshes", later(1)+`return (await latchkey.fetch("users/me/")).status`, "200")
+	st.tabs[1].expect(t, "a logout", `await latchkey.logout(); return latchkey.signedIn`, "false")
+	st.tabs[0].expect(t, "the first tab", who, `"kim"`)
 }
 
 // TestModulePage uses the page of docs/browser.md.

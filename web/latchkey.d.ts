@@ -50,7 +50,6 @@ export interface FieldError {
 }
 
 export declare class LatchkeyError extends Error {
-  name: "LatchkeyError";
   /** The HTTP status, or 0 if there was no answer. */
   status: number;
   /** RFC 6749's error, such as invalid_grant, if the server has sent one. */

@@ -49,7 +49,7 @@ const idempotent = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE"]);
 export class LatchkeyError extends Error {
   /**
    * @param {string} message
-   * @param {{ status?: number, code?: string, detail?: unknown, retryAfter?: number, cause?: unknown }} [about]
+   * @param {{ status?: number, code?: string, detail?: string | import("./latchkey.js").FieldError[], retryAfter?: number, cause?: unknown }} [about]
    */
   constructor(message, { status = 0, code, detail, retryAfter, cause } = {}) {
     super(message, { cause });
@@ -116,10 +116,10 @@ export class Latchkey extends EventTarget {
     const tokens = readTokens(await this.#post("token", form), sent);
     const headers = { Authorization: "Bearer " + tokens.access };
     const user = await readUser((signal) => fetch(this.#at("users/me/"), { headers, signal })).catch((error) => {
-      this.#revoke(tokens.refresh);
+      this.#drop(tokens.refresh);
       throw error;
     });
-    await this.#ready;
+    await this.#know();
     await this.#begin(tokens);
     return user;
   }
@@ -129,15 +129,17 @@ export class Latchkey extends EventTarget {
    * gone from here, and the session lives on the server until it expires.
    */
   async logout() {
-    await this.#ready;
+    await this.#know();
     const session = this.#session;
     if (!session) return;
     this.#end(session.begun, "logout", true);
-    await insist(() => this.#post("revoke", { token: session.refresh }));
+    await insist(() => this.#revoke(session.refresh));
   }
 
   /** Returns who is signed in, and rejects with status 401 if nobody is. */
-  me() {
+  async me() {
+    await this.#know();
+    if (!this.#session) throw new LatchkeyError("401 Nobody is signed in", { status: 401, detail: "Not authenticated" });
     return readUser((signal) => this.fetch("users/me/", { signal }), meTimeout);
   }
 
@@ -153,7 +155,8 @@ export class Latchkey extends EventTarget {
     const headers = new Headers(init.headers ?? input.headers);
     const signal = init.signal ?? input.signal;
     if (headers.has("Authorization") || !this.#origins.has(url.origin)) return send(input, url, init);
-    await within(this.#prepare(), signal);
+    await within(this.#know(), signal);
+    await within(this.#freshen(), signal);
     let session = this.#session;
     const once = init.body instanceof ReadableStream;
     const attempt = () => send(input, url, { ...init, headers: withToken(headers, (session = this.#latest(session))) });
@@ -177,15 +180,10 @@ export class Latchkey extends EventTarget {
     return session && this.#session?.begun === session.begun ? this.#session : session;
   }
 
-  /**
-   * Asks the other tabs if nobody is signed in here. Refreshes a token that is about to expire, and
-   * waits for it if the token has expired.
-   */
-  async #prepare() {
-    await this.#ready;
+  /** Refreshes a token that is about to expire, and waits for it if the token has expired. */
+  async #freshen() {
     const session = this.#session;
-    if (!session) return this.#catchUp();
-    if (Date.now() < session.expires - Math.min(refreshAhead, session.life / 10)) return;
+    if (!session || Date.now() < session.expires - Math.min(refreshAhead, session.life / 10)) return;
     const renewal = this.#renew(session.access);
     if (Date.now() >= session.expires) await renewal;
     renewal.catch(() => {}); // the next request tries again
@@ -220,7 +218,7 @@ export class Latchkey extends EventTarget {
     const latest = Math.max(this.#ended, before?.begun ?? 0);
     this.#begunHere = Math.max(Date.now() + Math.random(), latest + 1);
     await this.#accept({ ...tokens, begun: this.#begunHere, number: 0 }, true);
-    if (before) this.#revoke(before.refresh);
+    if (before) this.#drop(before.refresh);
   }
 
   /** Takes tokens that are newer than those of this tab, and tells the other tabs if it should. */
@@ -232,7 +230,7 @@ export class Latchkey extends EventTarget {
     const held = this.#hold(session);
     if (tell) this.#tell({ type: "session", session });
     if (before?.begun !== session.begun) {
-      if (before && before.begun === this.#begunHere && !tell) this.#revoke(before.refresh); // two have signed in at once
+      if (before && before.begun === this.#begunHere && !tell) this.#drop(before.refresh); // two have signed in at once
       this.dispatchEvent(new CustomEvent("signedin"));
     }
     await held;
@@ -295,7 +293,7 @@ export class Latchkey extends EventTarget {
     this.#channel?.close();
     this.#channel = undefined;
     this.#stopHolding?.();
-    if (!mayReturn && this.#session && !this.#storage && this.#others.size === 0) this.#revoke(this.#session.refresh);
+    if (!mayReturn && this.#session && !this.#storage && this.#others.size === 0) this.#drop(this.#session.refresh);
     this.#others.clear();
   }
 
@@ -324,6 +322,12 @@ export class Latchkey extends EventTarget {
     await request({ signal: AbortSignal.timeout(lockTimeout) });
     if (!done) await request({ steal: true });
     return done ?? work();
+  }
+
+  /** Resolves once this tab knows of a session, if there is one. */
+  async #know() {
+    await this.#ready;
+    if (!this.#session) await this.#catchUp();
   }
 
   /** Resolves once this tab has the newest tokens that others hold, or none of them answers. */
@@ -368,15 +372,20 @@ export class Latchkey extends EventTarget {
     return new URL(path, this.#url);
   }
 
-  /** Sends a form, also while the page closes, and returns the answer's JSON. */
-  #post(path, form) {
-    const init = { method: "POST", body: new URLSearchParams(form), keepalive: true };
-    return ask((signal) => fetch(this.#at(path), { ...init, signal }));
+  /** Sends a form and returns the answer's JSON. */
+  #post(path, form, init) {
+    const body = new URLSearchParams(form);
+    return ask((signal) => fetch(this.#at(path), { method: "POST", body, signal, ...init }));
   }
 
-  /** Ends a session that nobody needs any more, if the server can be reached. */
+  /** Ends a session on the server, also while the page closes. */
   #revoke(refresh) {
-    this.#post("revoke", { token: refresh }).catch(() => {});
+    return this.#post("revoke", { token: refresh }, { keepalive: true });
+  }
+
+  /** Is revoke for a session that nobody needs any more: if it fails, the session expires some day. */
+  #drop(refresh) {
+    this.#revoke(refresh).catch(() => {});
   }
 }
 
