@@ -72,7 +72,7 @@ export declare class Latchkey extends EventTarget {
   logout(): Promise<void>;
   /** Returns who is signed in. Rejects with status 401 if nobody is. */
   me(): Promise<User>;
-  /** Is the browser's fetch, with the token. A relative input is relative to the server's URL. */
+  /** Calls the browser's fetch, with the token. A relative input is relative to the server's URL. */
   fetch(input: string | URL | Request, init?: RequestInit): Promise<Response>;
 
   addEventListener<K extends keyof LatchkeyEventMap>(

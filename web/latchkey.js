@@ -144,8 +144,8 @@ export class Latchkey extends EventTarget {
   }
 
   /**
-   * Is the browser's fetch with the token, for the server and for options.origins. It resolves to
-   * whatever the server answers; without any answer it rejects with a LatchkeyError, or with
+   * Calls the browser's fetch, with the token for the server and for options.origins. It resolves to
+   * whatever the server answers; without an answer it rejects with a LatchkeyError, or with
    * the reason of init.signal. After a 401 it refreshes the token and tries again, and it waits as
    * Retry-After says. A body that is a stream is sent once. A request with an Authorization of
    * its own, or to another origin, goes as it is.
@@ -236,7 +236,7 @@ export class Latchkey extends EventTarget {
     await held;
   }
 
-  /** Forgets the session that has begun then, or before, and remembers that it has ended. */
+  /** Ends the session that began then, and any before it. Later messages do not bring it back. */
   #end(begun, reason, tell) {
     this.#ended = Math.max(this.#ended, begun);
     if (tell) this.#tell({ type: "ended", begun, reason });
@@ -247,13 +247,13 @@ export class Latchkey extends EventTarget {
     this.dispatchEvent(new CustomEvent("signedout", { detail: { reason } }));
   }
 
-  /** Keeps what a reload needs, or that there is nothing. Without a place for it, nothing is lost until then. */
+  /** Keeps what a reload needs, or removes it. */
   #store() {
     const { begun, number, refresh } = this.#session ?? {};
     try {
       if (refresh) this.#storage?.setItem(this.#name, JSON.stringify({ begun, number, refresh }));
       if (!refresh) this.#storage?.removeItem(this.#name);
-    } catch {} // the storage is full
+    } catch {} // the storage is full: only a reload will miss it
   }
 
   /** Returns the session of this tab before a reload, whose access token nobody has kept. */
@@ -263,9 +263,9 @@ export class Latchkey extends EventTarget {
     return { begun, number, refresh, access: "", expires: 0, life: 0 };
   }
 
-  // The other tabs. They have the same channel and the same locks: one that a tab has while it
-  // refreshes, and one for each state of the tokens, which the tabs that have those share. The
-  // second kind says what a message may not have said yet.
+  // The other tabs. They share a channel and two kinds of locks. A tab that refreshes holds one alone.
+  // The tabs that have the same tokens hold another together, whose name says how new these are: a
+  // tab that gets the first lock sees there what a message may not have told it yet.
 
   /** Opens the channel, and asks the other tabs for their session. */
   #enter() {
@@ -332,8 +332,8 @@ export class Latchkey extends EventTarget {
 
   /** Resolves once this tab has the newest tokens that others hold, or none of them answers. */
   async #catchUp() {
-    const deadline = Date.now() + catchUpTimeout;
-    while ((await this.#isBehind()) && Date.now() < deadline) {
+    const deadline = performance.now() + catchUpTimeout;
+    while ((await this.#isBehind()) && performance.now() < deadline) {
       const arrival = new Promise((resolve) => this.#arrivals.add(resolve));
       this.#tell({ type: "ask" });
       await Promise.race([arrival, delay(500)]);
@@ -383,7 +383,7 @@ export class Latchkey extends EventTarget {
     return this.#post("revoke", { token: refresh }, { keepalive: true });
   }
 
-  /** Is revoke for a session that nobody needs any more: if it fails, the session expires some day. */
+  /** Ends a session that nobody needs any more. If that fails, it expires by itself. */
   #drop(refresh) {
     this.#revoke(refresh).catch(() => {});
   }
@@ -437,7 +437,7 @@ function withToken(headers, session) {
   return copy;
 }
 
-/** Is fetch. A Request is cloned, so that its body can be sent again. */
+/** Calls fetch. It clones a Request, so that its body can be sent again. */
 async function send(input, url, init) {
   const target = input instanceof Request ? input.clone() : url;
   try {
@@ -507,7 +507,7 @@ function readTokens({ access_token: access, refresh_token: refresh, expires_in }
   return { access, refresh, life, expires: sent + life };
 }
 
-/** Reads an answer as far as it is not too large. */
+/** Returns the text of an answer, unless it is too large. */
 async function readText(answer) {
   const reader = answer.body?.getReader();
   const chunks = [];
@@ -564,7 +564,7 @@ function delay(milliseconds) {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
-/** Is a promise that no longer waits when signal aborts. */
+/** Settles as promise does, or rejects as soon as signal aborts. */
 function within(promise, signal) {
   if (!signal) return promise;
   return new Promise((resolve, reject) => {

@@ -1,5 +1,5 @@
-// What latchkey.js finds in a browser, as far as Node has it not: several tabs with their locks and
-// storage, a clock that jumps, and a server that refuses every refresh token that comes twice.
+// What latchkey.js finds in a browser and Node does not have: several tabs with their locks and
+// storage, a clock that jumps. And a server that refuses every refresh token that comes twice.
 
 import { createServer } from "node:http";
 import { once } from "node:events";
@@ -13,8 +13,8 @@ class Locks {
   #queue = [];
 
   request(name, options, work) {
-    const { promise, resolve, reject } = Promise.withResolvers?.() ?? resolvers();
-    const lock = { name, mode: options.mode ?? "exclusive", work, resolve, reject, owner: Locks.owner };
+    const { promise, resolve, reject } = resolvers();
+    const lock = { name, mode: options.mode ?? "exclusive", work, resolve, reject };
     if (options.steal) for (const other of this.#held.filter((held) => held.name === name)) this.#drop(other);
     options.signal?.addEventListener("abort", () => {
       if (!this.#queue.includes(lock)) return;
@@ -56,6 +56,7 @@ class Locks {
   }
 }
 
+/** Is Promise.withResolvers, which Node 20 has not. */
 function resolvers() {
   const all = {};
   all.promise = new Promise((resolve, reject) => Object.assign(all, { resolve, reject }));
@@ -70,13 +71,13 @@ class Storage {
   removeItem = (name) => void this.texts.delete(name);
 }
 
-/** Opens a browser, whose time-outs come sooner by a factor. */
+/** Opens a browser, whose time-outs come sooner by a factor, its speed. */
 export function openBrowser(t, { hasLocks = true, speed = 1 } = {}) {
   const before = { timeout: AbortSignal.timeout, now: Date.now };
-  const browser = { locks: new Locks(), ahead: 0, tabs: [] };
+  const browser = { locks: new Locks(), speed, ahead: 0, tabs: [] };
   const define = (name, value) => Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
   define("navigator", hasLocks ? { locks: browser.locks } : {});
-  AbortSignal.timeout = (milliseconds) => before.timeout.call(AbortSignal, milliseconds / speed);
+  AbortSignal.timeout = (milliseconds) => before.timeout.call(AbortSignal, milliseconds / browser.speed);
   Date.now = () => before.now() + browser.ahead;
   t.after(() => {
     for (const tab of browser.tabs) tab.close();
