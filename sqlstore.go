@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -85,7 +84,7 @@ var probeUsers = reading(`SELECT count(*) FROM (SELECT 1 FROM users LIMIT 1) AS 
 func (s sqlStore) Ping(ctx context.Context) error {
 	return s.read(ctx, func(ctx context.Context) error {
 		var n int
-		return s.queryRow(ctx, probeUsers).Scan(&n)
+		return s.queryRow(ctx, []any{&n}, probeUsers)
 	})
 }
 
@@ -93,8 +92,7 @@ func (s sqlStore) Ping(ctx context.Context) error {
 // that into fields.
 func (s sqlStore) writeRow(ctx context.Context, fields []any, what *statement, args ...any) error {
 	return s.write(ctx, func(ctx context.Context) error {
-		err := s.queryRow(ctx, what, args...).Scan(fields...)
-		return cmp.Or(err, ctx.Err()) // database/sql may lose the error of a commit that was too late
+		return s.queryRow(ctx, fields, what, args...)
 	})
 }
 
