@@ -232,6 +232,11 @@ type schemaDialect struct {
 	settle string
 }
 
+// storeTimeout is how long a method of a sqlStore may take, waiting for a
+// connection and all attempts included: a lost database is known as such within
+// five seconds.
+const storeTimeout = 4 * time.Second
+
 // maxAttempts is how often a statement is sent if the database undoes it, or a read if the
 // connection is lost.
 const maxAttempts = 3

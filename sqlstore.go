@@ -9,11 +9,6 @@ import (
 	"time"
 )
 
-// storeTimeout is how long a method of a sqlStore may take, waiting for a
-// connection and all attempts included: a lost database is known as such within
-// five seconds.
-const storeTimeout = 4 * time.Second
-
 // unlimited is the timeout of what may take as long as the caller's context allows.
 const unlimited time.Duration = 0
 
