@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -79,8 +80,12 @@ const lanePatience = 10 * time.Millisecond
 func (l *lane) do(ctx context.Context, c *call) error {
 	switch l.enter(c) {
 	case laneFree:
-		defer l.leave()
-		return l.alone(ctx, c)
+		batch := l.gather()
+		if len(batch) == 1 {
+			defer l.leave()
+			return l.alone(ctx, c)
+		}
+		go l.serve(batch)
 	case laneStuck:
 		return l.alone(ctx, c)
 	}
@@ -103,16 +108,16 @@ const (
 func (l *lane) enter(c *call) laneState {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.busy {
-		l.busy, l.since = true, time.Now()
-		return laneFree
-	}
-	if l.isStuck() {
+	if l.busy && l.isStuck() {
 		return laneStuck
 	}
 	c.done, c.err = make(chan struct{}), errAlone
 	l.waiting = append(l.waiting, c)
-	return laneBusy
+	if l.busy {
+		return laneBusy
+	}
+	l.busy, l.since = true, time.Now()
+	return laneFree
 }
 
 func (l *lane) isStuck() bool { return l.patience > 0 && time.Since(l.since) > l.patience }
@@ -158,7 +163,7 @@ func (l *lane) leave() {
 
 // serve carries out batch after batch until nobody waits.
 func (l *lane) serve(batch []*call) {
-	for ; len(batch) > 0; batch = l.next() {
+	for ; len(batch) > 0; batch = l.gather() {
 		l.carryOut(batch)
 	}
 }
@@ -173,6 +178,13 @@ func (l *lane) carryOut(batch []*call) {
 		}
 	}()
 	l.together(batch)
+}
+
+// gather is next, after all have come who are about to: on a busy machine they are many, on an idle
+// one it costs nothing to look.
+func (l *lane) gather() []*call {
+	runtime.Gosched()
+	return l.next()
 }
 
 // next returns those who wait, or frees the lane if nobody does.
