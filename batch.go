@@ -108,7 +108,7 @@ const (
 func (l *lane) enter(c *call) laneState {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.busy && l.isStuck() {
+	if l.isStuck() {
 		return laneStuck
 	}
 	c.done, c.err = make(chan struct{}), errAlone
@@ -120,8 +120,6 @@ func (l *lane) enter(c *call) laneState {
 	return laneFree
 }
 
-func (l *lane) isStuck() bool { return l.patience > 0 && time.Since(l.since) > l.patience }
-
 // wait returns the error of c when its batch is done, or errAlone if the lane is stuck.
 func (l *lane) wait(ctx context.Context, c *call) error {
 	for {
@@ -132,7 +130,7 @@ func (l *lane) wait(ctx context.Context, c *call) error {
 			c.leave()
 			return ctx.Err()
 		case <-l.impatience():
-			if l.stuck() {
+			if l.hangs() {
 				c.leave()
 				return errAlone
 			}
@@ -148,10 +146,15 @@ func (l *lane) impatience() <-chan time.Time {
 	return time.After(l.patience)
 }
 
-func (l *lane) stuck() bool {
+func (l *lane) hangs() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.busy && l.isStuck()
+	return l.isStuck()
+}
+
+// isStuck is hangs for a caller that holds mu.
+func (l *lane) isStuck() bool {
+	return l.busy && l.patience > 0 && time.Since(l.since) > l.patience
 }
 
 // leave makes the lane free, or lets those pass who have come meanwhile.
