@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -124,15 +125,34 @@ func (l *lane) wait(ctx context.Context, c *call) error {
 		case <-c.done:
 			return c.err
 		case <-ctx.Done():
-			c.leave()
+			l.abandon(c)
 			return ctx.Err()
 		case <-l.impatience():
 			if l.stuck() {
-				c.leave()
+				l.abandon(c)
 				return errAlone
 			}
 		}
 	}
+}
+
+// abandon gives c up, whether it still waits or its batch has begun.
+func (l *lane) abandon(c *call) {
+	if !l.forget(c) {
+		c.leave() // not within l.mu: a statement that is being carried out for c may take long
+	}
+}
+
+// forget takes c out of those who wait, and reports whether it was there. Otherwise a lane that hangs
+// would collect calls, and carry them out afterwards for nobody.
+func (l *lane) forget(c *call) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := slices.Index(l.waiting, c)
+	if i >= 0 {
+		l.waiting = slices.Delete(l.waiting, i, i+1)
+	}
+	return i >= 0
 }
 
 // impatience returns a channel that tells when to look whether the lane is stuck.
