@@ -128,13 +128,14 @@ func (c *sqliteConn) run(one *call) error {
 		one.concerned = c.Changes()
 		return err
 	}
+	defer stmt.Reset() // also after a panic: a statement that is not reset holds on to its snapshot
 	found := stmt.Step()
 	if found {
 		err = sqliteRow{stmt}.Scan(one.fields...)
 	}
 	for found && one.statement.purpose == toWrite && stmt.Step() { // it is committed after its last row
 	}
-	err = cmp.Or(err, stmt.Err(), stmt.Reset())
+	err = cmp.Or(err, stmt.Err())
 	if err == nil && !found {
 		return sql.ErrNoRows
 	}
