@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 )
@@ -64,6 +65,7 @@ type lane struct {
 	mu      sync.Mutex
 	busy    bool
 	since   time.Time // when the batch under way has begun
+	crowded bool      // whether the last one has had several calls
 	waiting []*call
 }
 
@@ -127,15 +129,34 @@ func (l *lane) wait(ctx context.Context, c *call) error {
 		case <-c.done:
 			return c.err
 		case <-ctx.Done():
-			c.leave()
+			l.abandon(c)
 			return ctx.Err()
 		case <-l.impatience():
 			if l.hangs() {
-				c.leave()
+				l.abandon(c)
 				return errAlone
 			}
 		}
 	}
+}
+
+// abandon gives c up, whether it still waits or its batch has begun.
+func (l *lane) abandon(c *call) {
+	if !l.forget(c) {
+		c.leave() // not within l.mu: a statement that is being carried out for c may take long
+	}
+}
+
+// forget takes c out of those who wait, and reports whether it was there. Otherwise a lane that hangs
+// would collect calls, and carry them out afterwards for nobody.
+func (l *lane) forget(c *call) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := slices.Index(l.waiting, c)
+	if i >= 0 {
+		l.waiting = slices.Delete(l.waiting, i, i+1)
+	}
+	return i >= 0
 }
 
 // impatience returns a channel that tells when to look whether the lane is stuck.
@@ -183,10 +204,12 @@ func (l *lane) carryOut(batch []*call) {
 	l.together(batch)
 }
 
-// gather is next, after all have come who are about to: on a busy machine they are many, on an idle
-// one it costs nothing to look.
+// gather is next, but if the last batch had several calls, it first lets those come who are about to:
+// on a busy machine they are many.
 func (l *lane) gather() []*call {
-	runtime.Gosched()
+	if l.crowded {
+		runtime.Gosched()
+	}
 	return l.next()
 }
 
@@ -198,5 +221,8 @@ func (l *lane) next() []*call {
 	batch := l.waiting[:n:n]
 	l.waiting = l.waiting[n:]
 	l.busy, l.since = n > 0, time.Now()
+	if n > 0 {
+		l.crowded = n > 1
+	}
 	return batch
 }

@@ -113,7 +113,8 @@ func (c *sqliteConn) stmt(s *statement) (stmt *sqlite3.Stmt, err error) {
 	return c.prepared[s.place], err
 }
 
-// run carries out a call that has at most one row. It returns sql.ErrNoRows if there is none.
+// run carries out a call that has at most one row. It returns sql.ErrNoRows if there is none. A step
+// after the end, or after a failure, would carry it out again.
 func (c *sqliteConn) run(one *call) error {
 	stmt, err := c.stmt(one.statement)
 	if err != nil {
@@ -127,13 +128,14 @@ func (c *sqliteConn) run(one *call) error {
 		one.concerned = c.Changes()
 		return err
 	}
+	defer stmt.Reset() // also after a panic: a statement that is not reset holds on to its snapshot
 	found := stmt.Step()
 	if found {
 		err = sqliteRow{stmt}.Scan(one.fields...)
 	}
-	for one.statement.purpose == toWrite && stmt.Step() { // it is committed after its last row
+	for found && one.statement.purpose == toWrite && stmt.Step() { // it is committed after its last row
 	}
-	err = cmp.Or(err, stmt.Err(), stmt.Reset())
+	err = cmp.Or(err, stmt.Err())
 	if err == nil && !found {
 		return sql.ErrNoRows
 	}
