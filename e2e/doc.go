@@ -110,6 +110,7 @@
 //
 //	bench_events_test.go     logins with and without events
 //	bench_flood_test.go      others during a flood of logins; failed logins
+//	bench_growth_test.go     GET /users/me/ with 1,000 to 1,000,000 users
 //	bench_import_test.go     users import and users export
 //	bench_lists_test.go      GET /users/ of many users, also by many at once
 //	bench_metrics_test.go    GET /users/me/ with and without METRICS_ADDR
