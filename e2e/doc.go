@@ -106,7 +106,8 @@
 //	cmd_terminal_test.go     prompts and progress on a terminal, and signals at a prompt
 //	cmd_users_test.go        add, passwd, grant and the others, beside servers
 //
-// How fast it is (make bench):
+// How fast it is (make bench). The bare programs to compare with are in bare/, other servers in
+// peers/, and figures/ keeps the results and draws them:
 //
 //	bench_events_test.go     logins with and without events
 //	bench_flood_test.go      others during a flood of logins; failed logins
