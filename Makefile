@@ -24,6 +24,7 @@ quick: ## under 15 seconds: the root's tests without PostgreSQL
 test: ## about three minutes; says what it skips for want of time, a browser or a database
 	go test -race -shuffle=on
 	go -C e2e test -race -shuffle=on -parallel $(TWICE_CORES)
+	go -C e2e test -count 1 ./figures
 
 test-long: ## outages, floods, slow clients, soaks and long races too
 	LONG=1 go test -race -shuffle=on -run 'TestLastEventWins|TestFamiliarLooksStrange|TestHashesOfOthers|TestPasslibHashes' .
@@ -31,14 +32,27 @@ test-long: ## outages, floods, slow clients, soaks and long races too
 
 check: ## what a reviewer need not look for
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "gofmt would change these files"; exit 1; }
-	go vet ./... && go -C e2e vet ./... && go -C e2e/manifests vet . && go -C examples/go vet ./... && GOARCH=386 go vet . # where an int has 32 bits
+	go vet ./... && go -C e2e vet ./... && go -C e2e/manifests vet . && go -C e2e/peers vet . && go -C examples/go vet ./... && GOARCH=386 go vet . # where an int has 32 bits
 	go fix -diff ./... && go -C e2e fix -diff ./... && go -C examples/go fix -diff ./...
 	$(STATICCHECK) ./... && (cd e2e && $(STATICCHECK) ./...) && cd examples/go && $(STATICCHECK) ./...
-	go mod tidy -diff && go -C e2e mod tidy -diff && go -C e2e/manifests mod tidy -diff && go -C examples/go mod tidy -diff
+	go mod tidy -diff && go -C e2e mod tidy -diff && go -C e2e/manifests mod tidy -diff && go -C e2e/peers mod tidy -diff && go -C examples/go mod tidy -diff
 
-bench: ## the figures of the README, side by side
-	go test -run '^$$' -benchtime 1x -bench 'FailedLoginOfEach' . && go test -run '^$$' -bench 'MemStore|Throttle' .
-	go -C e2e test -run '^$$' -bench . -benchtime 1x -v -timeout 90m .
+bench: ## measures the figures of docs/benchmarks.md, side by side, and draws them; BENCH=Flood only prints those
+ifdef BENCH
+	go -C e2e test -run '^$$' -bench '$(BENCH)' -benchtime 1x -v -timeout 90m .
+else
+	go -C e2e run ./figures measure pictures others
+endif
+
+.PHONY: pictures pictures-again bench-peers
+pictures: ## measures what is drawn, in about ten minutes
+	go -C e2e run ./figures measure pictures
+
+pictures-again: ## draws without measuring
+	go -C e2e run ./figures draw
+
+bench-peers: ## beside the original in Python, and PocketBase; needs python3 with venv, PyPI and the Go module proxy
+	go -C e2e run ./figures measure peers
 
 SOAK ?= 10m
 soak: ## memory, descriptors and goroutines under mixed traffic, for as long as SOAK says

@@ -42,7 +42,7 @@ func loginsAt(b *testing.B, p *quiet) func() float64 {
 	p.signIn(b)
 	request := []string{postForm(p.addr, "/token", loginForm("bench"))}
 	return func() float64 {
-		loadFor(b, p.addr, request, time.Second)
+		loadFor(b, p.addr, request, connections, time.Second)
 		rate := p.perCPU(b, request, 2*time.Second)
 		time.Sleep(1200 * time.Millisecond)
 		return rate

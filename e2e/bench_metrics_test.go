@@ -32,7 +32,7 @@ func BenchmarkMetrics(b *testing.B) {
 func (p *quiet) perCPU(b *testing.B, requests []string, turn time.Duration) float64 {
 	b.Helper()
 	before := p.computed(b)
-	answers := loadFor(b, p.addr, requests, turn) * turn.Seconds()
+	answers := loadFor(b, p.addr, requests, connections, turn) * turn.Seconds()
 	return answers / (p.computed(b) - before).Seconds()
 }
 

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
-	"time"
+
+	"latchkey/internal/loadtest"
 )
 
 // The benchmarks of refreshes compare them with a bare net/http handler that answers
@@ -17,7 +20,7 @@ import (
 func BenchmarkRefreshMemory(b *testing.B) {
 	ours := startQuiet(b)
 	ours.signIn(b)
-	compareRefresh(b, ours, ours.begin(b), "memory")
+	compareRefresh(b, ours, ours.begin(b, slices.Max(manyConnections)), "memory")
 }
 
 // BenchmarkRefreshSQLite compares with a copy of the file. Both wait for the disk
@@ -27,7 +30,7 @@ func BenchmarkRefreshSQLite(b *testing.B) {
 	dir := b.TempDir()
 	file, copied := filepath.Join(dir, "users.db"), filepath.Join(dir, "bare.db")
 	ours := startFilled(b, "sqlite3", file, "sqlite:"+file, 1000)
-	begun := ours.begin(b)
+	begun := ours.begin(b, slices.Max(manyConnections))
 	carryOut(b, file, "VACUUM INTO '"+copied+"'")
 	compareRefresh(b, ours, begun, "sqlite:"+copied)
 }
@@ -38,7 +41,7 @@ func BenchmarkRefreshPostgres(b *testing.B) {
 	c := startPostgres(b)
 	url := c.URL("postgres")
 	ours := startFilled(b, "pgx", url, url, 1000)
-	begun := ours.begin(b)
+	begun := ours.begin(b, slices.Max(manyConnections))
 	execute(b, url,
 		"CREATE SCHEMA bare",
 		"CREATE TABLE bare.sessions (LIKE public.sessions INCLUDING ALL)",
@@ -47,33 +50,35 @@ func BenchmarkRefreshPostgres(b *testing.B) {
 	compareRefresh(b, ours, begun, c.URL("postgres", "search_path=bare"))
 }
 
-// begin logs in once for each connection and returns the refresh tokens.
-func (p *quiet) begin(b *testing.B) []string {
+// begin logs in n times and returns the refresh tokens.
+func (p *quiet) begin(b *testing.B, n int) []string {
 	b.Helper()
 	var begun []string
-	for range connections {
+	for range n {
 		_, body := p.post(b, "/token", formMediaType, loginForm("bench"))
 		begun = append(begun, tokensIn(b, body).Refresh)
 	}
 	return begun
 }
 
-// compareRefresh lets ours refresh the sessions of these refresh tokens, and a bare
-// program update the same sessions in a store of its own.
+// compareRefresh lets ours refresh the sessions of these refresh tokens, and a bare program update
+// the same sessions in a store of its own: as many at once as there are connections.
 func compareRefresh(b *testing.B, ours *quiet, begun []string, store string) {
 	b.Helper()
 	header, body := ours.post(b, "/token", formMediaType, refreshForm(begun[0]))
 	begun[0] = tokensIn(b, body).Refresh
 	bare := startBare(b, header, body, "update", store)
-	var refreshes, updates []script
+	var refreshes, updates []loadtest.Script
 	for _, token := range begun {
 		refreshes = append(refreshes, refreshing(ours.addr, token))
-		updates = append(updates, inTurn(postForm(bare, "/"+sessionOf(b, token), refreshForm(token))))
+		updates = append(updates, loadtest.InTurn(postForm(bare, "/"+sessionOf(b, token), refreshForm(token))))
 	}
-	for b.Loop() {
-		reportPairs(b, "refreshes/s", "of-bare", 20,
-			func() float64 { return followFor(b, ours.addr, refreshes, time.Second) },
-			func() float64 { return followFor(b, bare, updates, time.Second) })
+	for _, n := range manyConnections {
+		b.Run(fmt.Sprint("connections=", n), func(b *testing.B) {
+			for b.Loop() {
+				reportLoads(b, "refreshes/s", "of-bare", loadtest.New(ours.addr, refreshes[:n]...), loadtest.New(bare, updates[:n]...))
+			}
+		})
 	}
 }
 
@@ -91,7 +96,7 @@ func sessionOf(b *testing.B, refreshToken string) string {
 // refreshing is a script in which each request has the refresh token of the answer
 // before. All have the same length, so that it can take the place of the old one. What
 // is followed later goes on with the last.
-func refreshing(addr, token string) script {
+func refreshing(addr, token string) loadtest.Script {
 	request := []byte(postForm(addr, "/token", refreshForm(token)))
 	old := request[len(request)-len(token):]
 	return func(answer []byte) ([]byte, error) {

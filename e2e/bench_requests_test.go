@@ -2,13 +2,12 @@ package e2e
 
 import (
 	"bufio"
-	"bytes"
+	"cmp"
 	"crypto/pbkdf2"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -22,6 +21,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"latchkey/internal/loadtest"
 )
 
 // The benchmarks print ratios of two things that take turns in one run, for the
@@ -29,19 +30,26 @@ import (
 // pairs, and the middle half of them.
 
 // BenchmarkReadUsersMe compares GET /users/me/ with a bare net/http handler that
-// writes the same bytes, both in processes of their own, over 16 connections.
+// writes the same bytes, both in processes of their own.
 func BenchmarkReadUsersMe(b *testing.B) {
 	ours := startQuiet(b)
 	token := ours.signIn(b)
-	requests := []string{readMe(ours, token)}
 	header, body := ours.get(b, "/users/me/", token)
 	bare := startBare(b, header, body)
-	for b.Loop() {
-		reportPairs(b, "requests/s", "of-bare", 20,
-			func() float64 { return loadFor(b, ours.addr, requests, time.Second) },
-			func() float64 { return loadFor(b, bare, requests, time.Second) })
+	compareReads(b, ours, bare, []string{readMe(ours, token)})
+}
+
+// compareReads compares the answers of ours and of a bare program to the same requests, over few
+// and many connections.
+func compareReads(b *testing.B, ours *quiet, bare string, requests []string) {
+	for _, n := range manyConnections {
+		b.Run(fmt.Sprint("connections=", n), func(b *testing.B) {
+			for b.Loop() {
+				reportLoads(b, "requests/s", "of-bare", loadtest.Of(ours.addr, n, requests...), loadtest.Of(bare, n, requests...))
+			}
+			b.ReportMetric(ours.residentMB(b), "MB-after-load")
+		})
 	}
-	b.ReportMetric(ours.residentMB(b), "MB-after-load")
 }
 
 // BenchmarkVerify compares GET /verify/{scopes} with GET /users/me/, which answers the same
@@ -66,7 +74,7 @@ func BenchmarkLogin(b *testing.B) {
 	request := postForm(ours.addr, "/token", loginForm("bench"))
 	for b.Loop() {
 		reportPairs(b, "logins/s", "of-bare", 5,
-			func() float64 { return loadFor(b, ours.addr, []string{request}, 4*time.Second) },
+			func() float64 { return loadFor(b, ours.addr, []string{request}, connections, 4*time.Second) },
 			func() float64 { return deriveFor(4 * time.Second) })
 	}
 }
@@ -118,20 +126,52 @@ func BenchmarkStart(b *testing.B) {
 	b.ReportMetric(quantile(sizes, 0.5), "MB-idle")
 }
 
-// reportPairs lets ours and theirs take turns n times and reports the rate of
-// ours and the ratio.
+// reportPairs lets ours and theirs take turns n times. It reports both rates, and the ratio, which
+// is called after theirs: of-bare.
 func reportPairs(b *testing.B, rate, ratio string, n int, ours, theirs func() float64) {
-	var rates, ratios []float64
+	var rates, others, ratios []float64
 	for range n {
 		mine, other := ours(), theirs()
 		rates = append(rates, mine)
+		others = append(others, other)
 		ratios = append(ratios, mine/other)
 	}
 	b.ReportMetric(quantile(rates, 0.5), rate)
-	b.ReportMetric(quantile(ratios, 0.5), ratio)
-	b.ReportMetric(quantile(ratios, 0.25), ratio+"-25%")
-	b.ReportMetric(quantile(ratios, 0.75), ratio+"-75%")
+	b.ReportMetric(quantile(others, 0.5), rate+strings.TrimPrefix(ratio, "of"))
+	reportSpread(b, ratio, ratios)
 	b.ReportMetric(0, "ns/op") // says nothing here
+}
+
+// reportSpread reports the median of values, and their middle half.
+func reportSpread(b *testing.B, name string, values []float64) {
+	b.ReportMetric(quantile(values, 0.5), name)
+	b.ReportMetric(quantile(values, 0.25), name+"-25%")
+	b.ReportMetric(quantile(values, 0.75), name+"-75%")
+}
+
+// loadPairs is how many pairs compare two loads.
+const loadPairs = 15
+
+// reportLoads compares two loads that take turns, and also reports how long 99 % of the answers took
+// at most.
+func reportLoads(b *testing.B, rate, ratio string, ours, theirs *loadtest.Load) {
+	b.Helper()
+	d := turn(b)
+	reportPairs(b, rate, ratio, loadPairs,
+		func() float64 { return runFor(b, ours, d) },
+		func() float64 { return runFor(b, theirs, d) })
+	b.ReportMetric(ours.Wait(0.99), "ms-p99")
+	b.ReportMetric(theirs.Wait(0.99), "ms-p99"+strings.TrimPrefix(ratio, "of"))
+}
+
+// turn is how long a load takes its turn: half a second, or what TURN says.
+func turn(b *testing.B) time.Duration {
+	b.Helper()
+	d, err := time.ParseDuration(cmp.Or(os.Getenv("TURN"), "500ms"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return d
 }
 
 // quantile returns the value below which the part q of values lies.
@@ -140,101 +180,30 @@ func quantile(values []float64, q float64) float64 {
 	return sorted[int(q*float64(len(sorted)-1))]
 }
 
-// connections is how many a load has.
+// connections is how many a load has, unless it is measured how much more of them do.
 const connections = 16
 
-// loadFor sends the requests again and again over each connection, for d, and
-// returns how many were answered a second.
-func loadFor(b *testing.B, addr string, requests []string, d time.Duration) float64 {
-	var scripts []script
-	for range connections {
-		scripts = append(scripts, inTurn(requests...))
-	}
-	return followFor(b, addr, scripts, d)
+// manyConnections are the numbers of connections that a picture shows.
+var manyConnections = []int{1, 4, 16, 64}
+
+// loadFor sends the requests again and again over each of n connections, for d, and returns how
+// many were answered a second.
+func loadFor(b *testing.B, addr string, requests []string, n int, d time.Duration) float64 {
+	return runFor(b, loadtest.Of(addr, n, requests...), d)
 }
 
-// A script is what one connection sends: it returns the first request if answer is
-// nil, and the one behind each answer when it has seen its body, which it may not
-// keep.
-type script func(answer []byte) (request []byte, err error)
-
-// inTurn is a script in which no request depends on an answer.
-func inTurn(requests ...string) script {
-	i := -1
-	return func([]byte) ([]byte, error) {
-		i++
-		return []byte(requests[i%len(requests)]), nil
-	}
+// followFor follows each script over a connection of its own, for d, and returns how many requests
+// were answered a second. Every answer has to be a 200.
+func followFor(b *testing.B, addr string, scripts []loadtest.Script, d time.Duration) float64 {
+	return runFor(b, loadtest.New(addr, scripts...), d)
 }
 
-// followFor follows each script over a connection of its own, for d, and returns how
-// many requests were answered a second. Every answer has to be a 200.
-func followFor(b *testing.B, addr string, scripts []script, d time.Duration) float64 {
-	var n atomic.Int64
-	var all sync.WaitGroup
-	start := time.Now()
-	for _, next := range scripts {
-		all.Go(func() {
-			if err := follow(addr, next, start.Add(d), &n); err != nil {
-				b.Error(err)
-			}
-		})
-	}
-	all.Wait()
-	return float64(n.Load()) / time.Since(start).Seconds()
-}
-
-// follow follows a script until end, and counts the answers.
-func follow(addr string, next script, end time.Time, n *atomic.Int64) error {
-	c, err := net.Dial("tcp", addr)
+func runFor(b *testing.B, l *loadtest.Load, d time.Duration) float64 {
+	rate, err := l.Run(d)
 	if err != nil {
-		return err
+		b.Error(err)
 	}
-	defer c.Close()
-	r := bufio.NewReader(c)
-	request, err := next(nil)
-	for err == nil && time.Now().Before(end) {
-		var answer []byte
-		if answer, err = roundTrip(c, r, request); err != nil {
-			return err
-		}
-		n.Add(1)
-		request, err = next(answer)
-	}
-	return err
-}
-
-var lengthHeader = []byte("Content-Length: ")
-
-// roundTrip sends a request and returns the body of the answer, which is good until
-// r is used again. It does as little work as may be: the client shares the machine
-// with what is measured.
-func roundTrip(c net.Conn, r *bufio.Reader, request []byte) ([]byte, error) {
-	if _, err := c.Write(request); err != nil {
-		return nil, err
-	}
-	status, err := r.ReadSlice('\n')
-	if err != nil || !bytes.HasPrefix(status, []byte("HTTP/1.1 200 ")) {
-		return nil, fmt.Errorf("answered %q, %v", status, err)
-	}
-	length := 0
-	for {
-		line, err := r.ReadSlice('\n')
-		if err != nil {
-			return nil, err
-		}
-		if len(line) == 2 {
-			body, err := r.Peek(length)
-			r.Discard(len(body)) // which leaves it where it is
-			return body, err
-		}
-		if bytes.HasPrefix(line, lengthHeader) {
-			length, err = strconv.Atoi(string(bytes.TrimSpace(line[len(lengthHeader):])))
-			if err != nil {
-				return nil, err
-			}
-		}
-	}
+	return rate
 }
 
 // A quiet is a run of the program whose log goes to a file, as it would in
@@ -246,13 +215,22 @@ type quiet struct {
 
 func startQuiet(b *testing.B, settings ...string) *quiet {
 	b.Helper()
+	cmd := exec.Command(program)
+	cmd.Env = settings
+	return startQuietly(b, cmd)
+}
+
+// startQuietly starts a command that serves. Its settings are those of a benchmark, unless it has
+// others.
+func startQuietly(b *testing.B, cmd *exec.Cmd) *quiet {
+	b.Helper()
 	log, err := os.Create(filepath.Join(b.TempDir(), "log"))
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer log.Close()
-	p := &quiet{cmd: exec.Command(program)}
-	p.cmd.Env = append([]string{"ADDR=localhost:0", "PBKDF2_ITERATIONS=100000"}, settings...)
+	p := &quiet{cmd: cmd}
+	p.cmd.Env = append([]string{"ADDR=localhost:0", "PBKDF2_ITERATIONS=100000"}, cmd.Env...)
 	p.cmd.Stderr = log
 	if err := p.cmd.Start(); err != nil {
 		b.Fatal(err)

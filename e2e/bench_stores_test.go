@@ -5,49 +5,48 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
-	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib"       // registers pgx
 	_ "github.com/ncruces/go-sqlite3/driver" // registers sqlite3
+
+	"latchkey/internal/loadtest"
 )
 
 // manyUsers is how many users a database has that is not small.
 const manyUsers = 1_000_000
 
-// BenchmarkReadUsersMeSQLite compares GET /users/me/ with the users in a SQLite
-// file and in memory.
+// someAndMany are the numbers of users that are compared.
+var someAndMany = []int{1000, manyUsers}
+
+// BenchmarkReadUsersMeSQLite compares GET /users/me/ with the users in a SQLite file and a bare
+// net/http handler that makes one indexed SELECT there, and then the same with users in memory.
 func BenchmarkReadUsersMeSQLite(b *testing.B) {
-	for _, users := range []int{1000, manyUsers} {
-		b.Run(fmt.Sprint(users, " users"), func(b *testing.B) {
+	memory := startQuiet(b)
+	inMemory := []string{readMe(memory, memory.signIn(b))}
+	for _, users := range someAndMany {
+		b.Run(fmt.Sprint("users=", users), func(b *testing.B) {
 			file := filepath.Join(b.TempDir(), "users.db")
 			ours := startFilled(b, "sqlite3", file, "sqlite:"+file, users)
-			memory := startQuiet(b)
-			inMemory := []string{readMe(memory, memory.signIn(b))}
 			requests := readSome(b, ours, users)
-			for b.Loop() {
-				reportPairs(b, "requests/s", "of-memory", 20,
-					func() float64 { return loadFor(b, ours.addr, requests, time.Second) },
-					func() float64 { return loadFor(b, memory.addr, inMemory, time.Second) })
-			}
-			b.ReportMetric(ours.residentMB(b), "MB-after-load")
+			compareReads(b, ours, startBare(b, nil, nil, "sqlite:"+file), requests)
+			b.Run("memory", func(b *testing.B) {
+				for b.Loop() {
+					reportLoads(b, "requests/s", "of-memory",
+						loadtest.Of(ours.addr, connections, requests...), loadtest.Of(memory.addr, connections, inMemory...))
+				}
+			})
 		})
 	}
 }
 
-// BenchmarkReadUsersMePostgres compares GET /users/me/ with the users in
-// PostgreSQL and a bare net/http handler that makes one indexed SELECT there.
+// BenchmarkReadUsersMePostgres compares GET /users/me/ with the users in PostgreSQL, which has the
+// same two cores as the rest, and a bare net/http handler that makes one indexed SELECT there.
 func BenchmarkReadUsersMePostgres(b *testing.B) {
-	for _, users := range []int{1000, manyUsers} {
-		b.Run(fmt.Sprint(users, " users"), func(b *testing.B) {
+	for _, users := range someAndMany {
+		b.Run(fmt.Sprint("users=", users), func(b *testing.B) {
 			url := startPostgres(b).URL("postgres")
 			ours := startFilled(b, "pgx", url, url, users)
-			requests := readSome(b, ours, users)
-			bare := startBare(b, nil, nil, url)
-			for b.Loop() {
-				reportPairs(b, "requests/s", "of-bare", 20,
-					func() float64 { return loadFor(b, ours.addr, requests, time.Second) },
-					func() float64 { return loadFor(b, bare, requests, time.Second) })
-			}
+			compareReads(b, ours, startBare(b, nil, nil, url), readSome(b, ours, users))
 		})
 	}
 }

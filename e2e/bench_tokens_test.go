@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"latchkey/internal/loadtest"
 )
 
 // BenchmarkKeySet compares GET /.well-known/jwks.json with a bare net/http handler that writes the
@@ -19,8 +21,8 @@ func BenchmarkKeySet(b *testing.B) {
 	}
 	for b.Loop() {
 		reportPairs(b, "requests/s", "of-bare", 20,
-			func() float64 { return loadFor(b, ours.addr, request(ours.addr), time.Second) },
-			func() float64 { return loadFor(b, bare, request(bare), time.Second) })
+			func() float64 { return loadFor(b, ours.addr, request(ours.addr), connections, time.Second) },
+			func() float64 { return loadFor(b, bare, request(bare), connections, time.Second) })
 	}
 }
 
@@ -29,14 +31,14 @@ func BenchmarkClientCredentials(b *testing.B) {
 	ours := startQuiet(b)
 	token := ours.signIn(b)
 	key := ours.makeKey(b, token)
-	var refreshes []script
-	for _, token := range ours.begin(b) {
+	var refreshes []loadtest.Script
+	for _, token := range ours.begin(b, connections) {
 		refreshes = append(refreshes, refreshing(ours.addr, token))
 	}
 	form := postForm(ours.addr, "/token", "grant_type=client_credentials&client_id="+key.ID+"&client_secret="+key.Key)
 	for b.Loop() {
 		reportPairs(b, "tokens/s", "of-refresh", 20,
-			func() float64 { return loadFor(b, ours.addr, []string{form}, time.Second) },
+			func() float64 { return loadFor(b, ours.addr, []string{form}, connections, time.Second) },
 			func() float64 { return followFor(b, ours.addr, refreshes, time.Second) })
 	}
 }

@@ -108,10 +108,12 @@
 //	cmd_terminal_test.go     prompts and progress on a terminal, and signals at a prompt
 //	cmd_users_test.go        add, passwd, grant and the others, beside servers
 //
-// How fast it is (make bench):
+// How fast it is (make bench). The bare programs to compare with are in bare/, other servers in
+// peers/, and figures/ keeps the results and draws them:
 //
 //	bench_events_test.go     logins with and without events
 //	bench_flood_test.go      others during a flood of logins; failed logins
+//	bench_growth_test.go     GET /users/me/ with 1,000 to 1,000,000 users
 //	bench_import_test.go     users import and users export
 //	bench_lists_test.go      GET /users/ of many users, also by many at once
 //	bench_metrics_test.go    GET /users/me/ with and without METRICS_ADDR

@@ -2,10 +2,10 @@
 // nothing but what cannot be done without.
 //
 //	bare ANSWER.json                 writes the bytes in {"header":{…},"body":"…"}
-//	bare ANSWER.json DATABASE_URL    writes the user whom it finds in PostgreSQL by one indexed SELECT
+//	bare ANSWER.json STORE           writes the user whom it finds by one SELECT by primary key;
+//	                                 STORE is sqlite:FILE or postgres://…
 //	bare ANSWER.json update STORE    writes the bytes when it has updated the session that the path
-//	                                 names, by one UPDATE by primary key; STORE is memory,
-//	                                 sqlite:FILE or postgres://…
+//	                                 names, by one UPDATE by primary key; STORE may be memory, too
 package main
 
 import (
@@ -51,7 +51,8 @@ func newHandler(answer http.Handler, args []string) (http.Handler, error) {
 	case 0:
 		return answer, nil
 	case 1:
-		return readUser(args[0])
+		find, err := openUsers(args[0])
+		return readUser(find), err
 	}
 	update, err := openStore(args[1])
 	return updateSession(update, answer), err
@@ -79,27 +80,62 @@ func readAnswer(file string) (http.Handler, error) {
 }
 
 // readUser answers with one of the first 1,000 users after another.
-func readUser(url string) (http.Handler, error) {
-	pool, err := openPool(url)
-	if err != nil {
-		return nil, err
-	}
+func readUser(find finder) http.Handler {
 	var next atomic.Int64
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var user struct {
-			Username string  `json:"username"`
-			Email    *string `json:"email"`
-			FullName *string `json:"full_name"`
-		}
-		err := pool.QueryRow(r.Context(), "SELECT username, email, full_name FROM users WHERE id = $1", 1+next.Add(1)%1000).
-			Scan(&user.Username, &user.Email, &user.FullName)
+		u, err := find(r.Context(), 1+next.Add(1)%1000)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		json.NewEncoder(w).Encode(user)
-	}), nil
+		json.NewEncoder(w).Encode(u)
+	})
+}
+
+type user struct {
+	Username string  `json:"username"`
+	Email    *string `json:"email"`
+	FullName *string `json:"full_name"`
+}
+
+// A finder returns the user with an ID.
+type finder func(ctx context.Context, id int64) (user, error)
+
+const selectByID = "SELECT username, email, full_name FROM users WHERE id = $1"
+
+func openUsers(store string) (finder, error) {
+	if path, ok := strings.CutPrefix(store, "sqlite:"); ok {
+		return findInSQLite(path)
+	}
+	pool, err := openPool(store)
+	return func(ctx context.Context, id int64) (u user, err error) {
+		return u, pool.QueryRow(ctx, selectByID, id).Scan(&u.Username, &u.Email, &u.FullName) // which pgx prepares
+	}, err
+}
+
+// findInSQLite has as many connections that read as Latchkey has on a small machine.
+func findInSQLite(path string) (finder, error) {
+	db, err := openFile(path, 4)
+	if err != nil {
+		return nil, err
+	}
+	query, err := db.Prepare(selectByID)
+	return func(ctx context.Context, id int64) (u user, err error) {
+		return u, query.QueryRowContext(ctx, id).Scan(&u.Username, &u.Email, &u.FullName)
+	}, err
+}
+
+// openFile opens a SQLite file that gives up as little as Latchkey when the power fails.
+func openFile(path string, connections int) (*sql.DB, error) {
+	pragmas := url.Values{"_pragma": {"busy_timeout(3000)", "synchronous(full)", "journal_mode(wal)"}}
+	db, err := sql.Open("sqlite3", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+pragmas.Encode())
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	return db, nil
 }
 
 func openPool(url string) (*pgxpool.Pool, error) {
@@ -161,15 +197,12 @@ func updateInMap() updater {
 	}
 }
 
-// updateInSQLite has one connection that writes, and gives up as little as
-// Latchkey when the power fails.
+// updateInSQLite has one connection that writes.
 func updateInSQLite(path string) (updater, error) {
-	pragmas := url.Values{"_pragma": {"busy_timeout(3000)", "synchronous(full)", "journal_mode(wal)"}}
-	db, err := sql.Open("sqlite3", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+pragmas.Encode())
+	db, err := openFile(path, 1)
 	if err != nil {
 		return nil, err
 	}
-	db.SetMaxOpenConns(1)
 	update, err := db.Prepare(updateByID)
 	return func(ctx context.Context, lastUsedAt, expiresAt int64, id string) (int64, error) {
 		result, err := update.ExecContext(ctx, lastUsedAt, expiresAt, id)

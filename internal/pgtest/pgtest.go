@@ -88,6 +88,20 @@ func find() (string, error) {
 	return filepath.Dir(paths[len(paths)-1]), nil
 }
 
+// Version returns the version of the servers that Start starts, such as "15.14".
+func Version() (string, error) {
+	bin, err := find()
+	if err != nil {
+		return "", err
+	}
+	out, err := exec.Command(filepath.Join(bin, "postgres"), "--version").Output()
+	words := strings.Fields(string(out)) // postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)
+	if err != nil || len(words) < 3 {
+		return "", fmt.Errorf("postgres --version printed %q: %w", out, err)
+	}
+	return words[2], nil
+}
+
 // resolved returns the folder of a program, where its neighbours are.
 func resolved(path string) string {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
