@@ -108,9 +108,13 @@ func inOneBatchWhile(t testing.TB, l *lane, n int, ask func(i int), meanwhile fu
 		t.Fatal("the lane is in use")
 	}
 	var all sync.WaitGroup
+	deadline := time.Now().Add(20 * time.Second)
 	for i := range n {
 		all.Go(func() { ask(i) })
 		for countWaiting(l) <= i {
+			if time.Now().After(deadline) {
+				t.Fatalf("call %d does not wait in the lane", i)
+			}
 			time.Sleep(100 * time.Microsecond)
 		}
 	}

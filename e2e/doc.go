@@ -62,6 +62,7 @@
 //	store_restart_test.go       what survives a restart
 //	store_schema_test.go        databases of older versions
 //	store_sqlite_test.go        SQLite: files, modes, two servers
+//	store_sqlitecrowd_test.go   SQLite: 64 clients, kill -9, power cuts and a full disk
 //	store_sqlitefaults_test.go  SQLite: kill -9, power cuts, a full disk, a file that goes away
 //
 // What an operator does. The units run under systemd in a container of systemd-nspawn, with a
