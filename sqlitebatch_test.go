@@ -104,7 +104,7 @@ func inOneBatchWhile(t testing.TB, l *lane, n int, ask func(i int), meanwhile fu
 	if l.patience == lanePatience { // for which a busy machine may be too slow
 		l.patience = time.Minute
 	}
-	if l.enter(&call{}) != laneFree {
+	if state := l.enter(&call{}); state != laneFree || len(l.next()) != 1 {
 		t.Fatal("the lane is in use")
 	}
 	var all sync.WaitGroup
