@@ -110,8 +110,8 @@ func TestEveryStatementIsPrepared(t *testing.T) {
 				if err := db.prepare(t.Context(), conn, s.text); err != nil {
 					t.Errorf("%s: %v", s.text, err)
 				}
-				if begins := strings.HasPrefix(strings.TrimSpace(s.text), "SELECT"); s.writes == begins || s.place != i {
-					t.Errorf("writes is %v and place %d: %s", s.writes, s.place, s.text)
+				if begins := strings.HasPrefix(strings.TrimSpace(s.text), "SELECT"); (s.purpose == toWrite) == begins || s.place != i {
+					t.Errorf("purpose is %v and place %d: %s", s.purpose, s.place, s.text)
 				}
 			}
 			if err := db.prepare(t.Context(), conn, fmt.Sprintf("SELECT nothing FROM %s", schemaTable)); err == nil {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// A row is a row that a statement has returned, by database/sql or by pgx.
+// A row is a row that a statement has returned.
 type row interface {
 	Scan(fields ...any) error
 }
@@ -19,19 +19,31 @@ type row interface {
 // understand it alike. Its parameters stand in order, because SQLite counts $3 as the first
 // if it comes first.
 type statement struct {
-	text   string
-	writes bool
-	place  int // among statements
+	text    string
+	purpose purpose
+	place   int // among statements
 }
+
+type purpose int
+
+const (
+	toRead   purpose = iota
+	toLookUp         // one row by its key
+	toWrite
+)
 
 // statements are all that the store uses: the start and check try to prepare each.
 var statements []*statement
 
 // reading returns a new statement that changes nothing.
-func reading(text string) *statement { return register(&statement{text: text}) }
+func reading(text string) *statement { return register(&statement{text: text, purpose: toRead}) }
+
+// lookingUp returns a new statement that reads one row by its key, as every request does: many
+// together may take one round trip.
+func lookingUp(text string) *statement { return register(&statement{text: text, purpose: toLookUp}) }
 
 // writing returns a new statement that changes something.
-func writing(text string) *statement { return register(&statement{text: text, writes: true}) }
+func writing(text string) *statement { return register(&statement{text: text, purpose: toWrite}) }
 
 func register(s *statement) *statement {
 	s.place = len(statements)
@@ -44,9 +56,9 @@ type connections interface {
 	// exec returns how many rows the statement concerned.
 	exec(ctx context.Context, s *statement, args ...any) (int64, error)
 
-	// queryRow returns the only row, whose Scan returns sql.ErrNoRows if there is
-	// none.
-	queryRow(ctx context.Context, s *statement, args ...any) row
+	// queryRow scans the only row into fields, or returns sql.ErrNoRows if there is none. After
+	// another error, what is in fields means nothing.
+	queryRow(ctx context.Context, fields []any, s *statement, args ...any) error
 
 	// queryAll calls scan for every row.
 	queryAll(ctx context.Context, scan func(row) error, s *statement, args ...any) error
@@ -219,6 +231,11 @@ type schemaDialect struct {
 	// settle precedes the migrations.
 	settle string
 }
+
+// storeTimeout is how long a method of a sqlStore may take, waiting for a
+// connection and all attempts included: a lost database is known as such within
+// five seconds.
+const storeTimeout = 4 * time.Second
 
 // maxAttempts is how often a statement is sent if the database undoes it, or a read if the
 // connection is lost.

@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/sha256"
 	"embed"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/swaggest/swgui/v5/static"
 )
@@ -65,6 +68,20 @@ func readDocsFile(_ context.Context, w http.ResponseWriter, r *http.Request, _ c
 	return file.write(w, r)
 }
 
+// clientFiles are the client for pages of one's own, and its types. Their URLs have no version.
+var clientFiles = map[string]embeddedFile{
+	"/latchkey.js":   {web, "web/latchkey.js", javaScript, "no-cache"},
+	"/latchkey.d.ts": {web, "web/latchkey.d.ts", "application/typescript; charset=utf-8", "no-cache"},
+}
+
+// readClientFile answers with the client or with its types. Pages of every origin may read them,
+// as a browser demands for modules: whoever can reach this server can read them anyway, and what a
+// page does with the client is still up to CORS_ORIGINS.
+func readClientFile(_ context.Context, w http.ResponseWriter, r *http.Request, _ client) error {
+	w.Header().Set("Access-Control-Allow-Origin", "*")
+	return clientFiles[r.URL.Path].writeTagged(w, r)
+}
+
 // An embeddedFile is a file in the program: where it is and how it is sent. One
 // whose name ends with .gz is sent as it is to those who take gzip.
 type embeddedFile struct {
@@ -108,6 +125,22 @@ func (f embeddedFile) write(w http.ResponseWriter, r *http.Request) error {
 	header.Set("Content-Type", f.contentType)
 	header.Set("Cache-Control", f.cacheControl)
 	io.Copy(w, body) // fails only if the client is gone
+	return nil
+}
+
+// writeTagged is write with an entity tag, by which caches ask whether the file has changed.
+func (f embeddedFile) writeTagged(w http.ResponseWriter, r *http.Request) error {
+	text, err := f.files.ReadFile(f.name)
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(text)
+	header := w.Header()
+	header.Set("ETag", fmt.Sprintf("%q", hex.EncodeToString(sum[:8])))
+	header.Set("Content-Type", f.contentType)
+	header.Set("Cache-Control", f.cacheControl)
+	r.Header.Del("Range") // nobody needs a part
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(text))
 	return nil
 }
 

@@ -18,7 +18,7 @@ import (
 
 // undocumented are the routes that no client needs: they are for people.
 var undocumented = []string{
-	"GET /", "GET /docs", "GET /docs/{file}", "GET /openapi.json",
+	"GET /", "GET /docs", "GET /docs/{file}", "GET /openapi.json", "GET /latchkey.js", "GET /latchkey.d.ts",
 	"GET /.well-known/oauth-authorization-server/{path...}", // the path of ISSUER; the document has it without
 }
 
@@ -238,6 +238,8 @@ func TestDocs(t *testing.T) {
 		{"/docs/swagger-ui.css", "gzip;q=0, br", 200, "text/css; charset=utf-8", "", ".swagger-ui"},
 		{"/docs/swagger-ui.css", "GZIP", 200, "text/css; charset=utf-8", "gzip", "\x1f\x8b"},
 		{"/docs/favicon-32x32.png", "gzip", 200, "image/png", "", "PNG"},
+		{"/latchkey.js", "gzip", 200, "text/javascript; charset=utf-8", "", "export class Latchkey extends"},
+		{"/latchkey.d.ts", "", 200, "application/typescript; charset=utf-8", "", "export declare class Latchkey extends"},
 		{"/docs/docs.html", "", 404, "application/json", "", "Not Found"},
 		{"/docs/embed.go", "", 404, "application/json", "", "Not Found"},
 		{"/docs/swagger-ui.css.gz", "", 404, "application/json", "", "Not Found"},
@@ -254,6 +256,46 @@ func TestDocs(t *testing.T) {
 	}
 	if got := s.do("GET", "/docs", "").header.Get("Content-Security-Policy"); got != docsPolicy || strings.Contains(got, "unsafe") {
 		t.Errorf("Content-Security-Policy: %q", got)
+	}
+}
+
+// TestClientFile: caches can ask whether the client has changed, and always get all of it.
+func TestClientFile(t *testing.T) {
+	s := startServer(t)
+	whole := s.do("GET", "/latchkey.js", "")
+	tag := whole.header.Get("ETag")
+	for _, tt := range []struct {
+		name, header string
+		status       int
+	}{
+		{"one who has nothing", "Accept: */*", 200},
+		{"one who has it", "If-None-Match: " + tag, 304},
+		{"one who has it, behind a proxy that compresses", "If-None-Match: W/" + tag, 304},
+		{"one who has it among others", `If-None-Match: "x", ` + tag, 304},
+		{"one who has the types", "If-None-Match: " + s.do("GET", "/latchkey.d.ts", "").header.Get("ETag"), 200},
+		{"one who has another", `If-None-Match: "x"`, 200},
+		{"one who wants a part", "Range: bytes=0-9", 200},
+		{"one who wants a part that there is not", "Range: bytes=99999999-", 200},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := s.do("GET", "/latchkey.js", "", tt.header)
+			if got.status != tt.status || got.header.Get("ETag") != tag || got.header.Get("Cache-Control") != "no-cache" {
+				t.Errorf("%d, %v; want %d", got.status, got.header, tt.status)
+			}
+			if want := map[int]string{200: whole.body, 304: ""}[tt.status]; got.body != want {
+				t.Errorf("a body of %d bytes; want %d", len(got.body), len(want))
+			}
+		})
+	}
+}
+
+// TestClientReasons: the client knows the texts by which the server says why a session has ended.
+func TestClientReasons(t *testing.T) {
+	client := readPage(t, "web/latchkey.js")
+	for _, err := range []error{errRefreshExpired, errRefreshReused} {
+		if !strings.Contains(client, `["`+err.Error()+`", "`) {
+			t.Errorf("web/latchkey.js has no reason for %q", err)
+		}
 	}
 }
 

@@ -22,6 +22,9 @@ func newLogger(cfg config, w *logWriter) *slog.Logger {
 		sampled := newSampler(h)
 		w.ending, h = sampled.samples.endAll, sampled
 	}
+	if cfg.LogJSON {
+		h = quickLog{h, w}
+	}
 	log := slog.New(h)
 	w.dropped = func(lines int) { log.Warn("log lines dropped: nobody reads them fast enough", "lines", lines) }
 	return log

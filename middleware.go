@@ -114,18 +114,24 @@ func logRequest(log *slog.Logger, resp *response, r *http.Request, start, end ti
 	if !log.Enabled(r.Context(), slog.LevelInfo) {
 		return
 	}
-	// Not log.Info: it would look for its caller, which is always this line.
-	line := slog.NewRecord(end, slog.LevelInfo, requestLine, 0)
-	line.AddAttrs(
+	attrs := []slog.Attr{
 		slog.String("method", cut(r.Method, 16)),
 		slog.String("route", r.Pattern),
 		slog.Int("status", resp.status),
 		slog.Int64("duration_us", end.Sub(start).Microseconds()),
 		slog.String("request_id", r.Header.Get(requestIDHeader)),
-		slog.String("source", r.RemoteAddr))
-	if resp.refused != "" {
-		line.AddAttrs(slog.String(refusedKey, resp.refused))
+		slog.String("source", r.RemoteAddr),
 	}
+	quick, ok := log.Handler().(quickLog)
+	if ok && resp.refused == "" && quick.info(end, requestLine, attrs) {
+		return
+	}
+	if resp.refused != "" { // the sampler counts these
+		attrs = append(attrs, slog.String(refusedKey, resp.refused))
+	}
+	// Not log.Info: it would look for its caller, which is always this line.
+	line := slog.NewRecord(end, slog.LevelInfo, requestLine, 0)
+	line.AddAttrs(attrs...)
 	log.Handler().Handle(r.Context(), line)
 }
 

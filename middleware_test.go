@@ -242,7 +242,7 @@ func FuzzLogLine(f *testing.F) {
 	f.Add("G\nT", "/\u2028", "a\r\nSet-Cookie: x", "x\x1b[31m", "a\n{\"level\":\"ERROR\"}")
 	f.Fuzz(func(t *testing.T, method, path, id, forwarded, username string) {
 		log := new(safeBuffer)
-		logger := slog.New(slog.NewJSONHandler(log, nil))
+		logger := slog.New(quickLog{slog.NewJSONHandler(log, nil), log})
 		events := newRecorder(nil, nil, logger, time.Now)
 		h := identified(logger, []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}, logged(logger, nil, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			events.note(r.Context(), loginFailed, User{Username: username}, sender(r), path)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"log/slog"
 	"slices"
 	"strings"
@@ -102,6 +103,7 @@ func (c *pgConnections) prepare(ctx context.Context, conn *sql.Conn, text string
 type pgConnections struct {
 	pool    *pgxpool.Pool
 	log     *slog.Logger
+	lookUps lane         // several share a round trip
 	faultAt atomic.Int64 // when a statement last failed, in nanoseconds since 1970
 
 	// turns has a place for every connection that may be in use. If the server refuses a
@@ -121,6 +123,7 @@ func newPGConnections(cfg *pgxpool.Config, log *slog.Logger) (*pgConnections, er
 		return nil, err
 	}
 	c := &pgConnections{pool: pool, log: log, turns: make(chan struct{}, cfg.MaxConns), growAfter: pgGrowAfter}
+	c.lookUps = lane{alone: c.queryAlone, together: c.lookUpTogether, patience: lanePatience}
 	for range cfg.MaxConns {
 		c.turns <- struct{}{}
 	}
@@ -136,22 +139,63 @@ func (c *pgConnections) exec(ctx context.Context, s *statement, args ...any) (n 
 	return n, err
 }
 
-func (c *pgConnections) queryRow(ctx context.Context, s *statement, args ...any) row {
-	return pgRow{c, ctx, s, args}
+func (c *pgConnections) queryRow(ctx context.Context, fields []any, s *statement, args ...any) error {
+	one := &call{statement: s, args: args, fields: fields}
+	if s.purpose == toLookUp && !c.isUnprepared() {
+		return c.lookUps.do(ctx, one)
+	}
+	return c.queryAlone(ctx, one)
 }
 
-// A pgRow is a row whose query is sent when it is scanned.
-type pgRow struct {
-	*pgConnections
-	ctx  context.Context
-	s    *statement
-	args []any
-}
-
-func (r pgRow) Scan(fields ...any) error {
-	return r.use(r.ctx, func(conn *pgxpool.Conn) error {
-		return conn.QueryRow(r.ctx, r.s.text, r.withMode(r.args)...).Scan(fields...)
+func (c *pgConnections) queryAlone(ctx context.Context, one *call) error {
+	return c.use(ctx, func(conn *pgxpool.Conn) error {
+		return conn.QueryRow(ctx, one.statement.text, c.withMode(one.args)...).Scan(one.fields...)
 	})
+}
+
+// lookUpTogether sends all look-ups before it reads the first row: they share a round trip. After a
+// failure, whose ever it is, those without a row are looked up alone.
+func (c *pgConnections) lookUpTogether(batch []*call) {
+	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	defer cancel()
+	err := c.use(ctx, func(conn *pgxpool.Conn) error {
+		var all pgx.Batch
+		for _, one := range batch {
+			all.Queue(one.statement.text, one.args...)
+		}
+		rows := conn.SendBatch(ctx, &all)
+		for _, one := range batch {
+			if err := one.answerWith(rows); err != nil {
+				return errors.Join(err, rows.Close())
+			}
+		}
+		return rows.Close()
+	})
+	if err != nil {
+		c.noteFault(pgFault(err))
+	}
+}
+
+// answerWith reads the row of c, the next one of a batch. That there is none is an answer, too.
+func (c *call) answerWith(batch pgx.BatchResults) error {
+	rows, err := batch.Query()
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	found := rows.Next()
+	if found {
+		err = c.answer(func() error { return rows.Scan(c.fields...) })
+	}
+	rows.Close()
+	if err := cmp.Or(err, rows.Err()); err != nil {
+		return err
+	}
+	c.err = nil
+	if !found {
+		c.err = sql.ErrNoRows
+	}
+	return nil
 }
 
 func (c *pgConnections) queryAll(ctx context.Context, scan func(row) error, s *statement, args ...any) error {
@@ -178,11 +222,16 @@ func (c *pgConnections) use(ctx context.Context, op func(*pgxpool.Conn) error) e
 // withMode returns the arguments of a statement for pgx. It tells pgx not to prepare the
 // statement if that does not work here.
 func (c *pgConnections) withMode(args []any) []any {
-	stale := c.staleUntil.Load()
-	if c.unprepared.Load() || stale != 0 && time.Now().UnixNano() < stale {
+	if c.isUnprepared() {
 		return slices.Concat([]any{pgx.QueryExecModeExec}, args)
 	}
 	return args
+}
+
+// isUnprepared reports whether nothing is to be prepared at the moment.
+func (c *pgConnections) isUnprepared() bool {
+	stale := c.staleUntil.Load()
+	return c.unprepared.Load() || stale != 0 && time.Now().UnixNano() < stale
 }
 
 // acquire returns a connection, which the caller must release. If the server allows no new

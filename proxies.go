@@ -1,13 +1,13 @@
 package main
 
 import (
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -48,7 +48,7 @@ func identified(log *slog.Logger, trusted []netip.Prefix, h http.Handler) http.H
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ids := r.Header[requestIDHeader]
 		if len(ids) != 1 || !isRequestID(ids[0]) {
-			ids = []string{fmt.Sprintf("%016x", rand.Uint64())} // unique, but no secret
+			ids = []string{newRequestID()}
 			r.Header[requestIDHeader] = ids
 		}
 		w.Header()["X-Request-ID"] = ids
@@ -60,6 +60,9 @@ func identified(log *slog.Logger, trusted []netip.Prefix, h http.Handler) http.H
 		h.ServeHTTP(w, r)
 	})
 }
+
+// newRequestID returns an id of 16 hex digits: unique, but no secret.
+func newRequestID() string { return strconv.FormatUint(rand.Uint64()|1<<63, 16) }
 
 // proxyHeaders are the headers in which proxies name their client.
 var proxyHeaders = []string{"X-Forwarded-For", "Forwarded", "X-Real-Ip"}

@@ -78,6 +78,8 @@ func operations(cfg edgeSettings, a *api) []operation {
 		{"GET /openapi.json", ignoresBody, readOpenAPI},
 		{"GET /docs", ignoresBody, readDocs},
 		{"GET /docs/{file}", ignoresBody, readDocsFile},
+		{"GET /latchkey.js", ignoresBody, readClientFile},
+		{"GET /latchkey.d.ts", ignoresBody, readClientFile},
 	}
 }
 

@@ -12,11 +12,10 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
-	"github.com/ncruces/go-sqlite3/driver"
+	_ "github.com/ncruces/go-sqlite3/driver" // registers sqlite3
 )
 
 // sqliteBusyTimeout is how long a statement waits for a writer in another
@@ -34,26 +33,14 @@ func openSQLite(path string, mode openMode, log *slog.Logger) (*database, error)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the SQLite file %s: %w", path, err)
 	}
-	c := &sqliteConnections{watch: fileWatch{path: path, log: log}, prepared: make([]atomic.Pointer[sql.Stmt], len(statements))}
 	busy := busyTimeout(sqliteBusyTimeout)
 	writerDSN := sqliteDSN(path, busy, "synchronous(full)", "foreign_keys(on)", "journal_mode(wal)") // WAL: which the file remembers
-	c.writer, err = driver.Open(writerDSN, func(conn *sqlite3.Conn) error { return conn.BusyHandler(waitForLock()) })
-	if err != nil {
-		return nil, err
-	}
-	c.writer.SetMaxOpenConns(1)
 	readerDSN := sqliteDSN(path, busy, "query_only(on)")
 	schemaDSN := sqliteDSN(path, busyTimeout(connectTimeout), "foreign_keys(on)")
 	if mode == leaveSchema && isSealed(path) {
 		readerDSN, schemaDSN = sealedDSN(path), sealedDSN(path)
 	}
-	c.reader, err = driver.Open(readerDSN, c.beginReader)
-	if err != nil {
-		return nil, errors.Join(err, c.writer.Close())
-	}
-	readers := max(4, cores)
-	c.reader.SetMaxOpenConns(readers)
-	c.reader.SetMaxIdleConns(readers)
+	c := newSQLiteConnections(writerDSN, readerDSN, path, log)
 	schemaDB, err := sql.Open("sqlite3", schemaDSN)
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
@@ -66,6 +53,27 @@ func openSQLite(path string, mode openMode, log *slog.Logger) (*database, error)
 		schema:      sqliteSchema,
 		warnings:    warnings,
 	}, nil
+}
+
+func newSQLiteConnections(writerDSN, readerDSN, path string, log *slog.Logger) *sqliteConnections {
+	c := &sqliteConnections{watch: fileWatch{path: path, log: log}}
+	c.writer = newSQLitePool(1, func(ctx context.Context) (*sqlite3.Conn, error) { return openConn(ctx, writerDSN, beginWriter) })
+	c.reader = newSQLitePool(max(4, cores), func(ctx context.Context) (*sqlite3.Conn, error) { return openConn(ctx, readerDSN, c.beginReader) })
+	c.writes = lane{alone: c.writeAlone, together: c.writeTogether}
+	c.lookUps = lane{alone: c.readAlone, together: c.lookUpTogether, patience: lanePatience}
+	return c
+}
+
+// openConn opens a connection and lets begin prepare it.
+func openConn(ctx context.Context, dsn string, begin func(*sqlite3.Conn) error) (*sqlite3.Conn, error) {
+	conn, err := sqlite3.OpenContext(ctx, dsn)
+	if err != nil {
+		return nil, err
+	}
+	if err := begin(conn); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
 }
 
 // lockPoll is how often a writer asks for a lock that another process has.
@@ -128,8 +136,9 @@ func (c *sqliteConnections) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	for {
-		var n int // a read, with which SQLite opens all its files
-		err := c.writer.QueryRowContext(ctx, "SELECT count(*) FROM "+schemaTable).Scan(&n)
+		err := c.writer.use(ctx, func(conn *sqliteConn) error {
+			return conn.Exec("SELECT count(*) FROM " + schemaTable) // a read, with which SQLite opens all its files
+		})
 		if err == nil {
 			return c.watch.begin()
 		}
@@ -138,6 +147,8 @@ func (c *sqliteConnections) ready(ctx context.Context) error {
 		}
 	}
 }
+
+func beginWriter(conn *sqlite3.Conn) error { return conn.BusyHandler(waitForLock()) }
 
 // beginReader prepares a new connection that reads. It makes plans independent of values: in a
 // file that somebody has ANALYZEd, SQLite would otherwise compile a statement anew for every
@@ -171,89 +182,95 @@ func (c *sqliteConnections) explain(err error) error {
 
 // sqliteConnections holds one connection that writes and several that read.
 type sqliteConnections struct {
-	reader, writer *sql.DB
+	reader, writer *sqlitePool
+	lookUps        lane // several share a snapshot
+	writes         lane // several share a commit, which waits for the disk
 	watch          fileWatch
-	contention     contention                 // of bulk loads
-	prepared       []atomic.Pointer[sql.Stmt] // by the place of the statement
+	contention     contention // of bulk loads
 }
 
 func (c *sqliteConnections) exec(ctx context.Context, s *statement, args ...any) (int64, error) {
-	stmt, err := c.stmt(ctx, s)
-	if err != nil {
-		return 0, err
-	}
-	result, err := stmt.ExecContext(ctx, args...)
-	if err != nil {
-		return 0, err
-	}
-	if err := c.watch.look(); err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
+	one := &call{statement: s, args: args}
+	err := c.carryOut(ctx, one)
+	return one.concerned, err
 }
 
-func (c *sqliteConnections) queryRow(ctx context.Context, s *statement, args ...any) row {
-	stmt, err := c.stmt(ctx, s)
-	if err != nil {
-		return failedRow{err}
-	}
-	r := stmt.QueryRowContext(ctx, args...)
-	if s.writes {
-		return writtenRow{r, &c.watch}
-	}
-	return r
+func (c *sqliteConnections) queryRow(ctx context.Context, fields []any, s *statement, args ...any) error {
+	return c.carryOut(ctx, &call{statement: s, args: args, fields: fields})
 }
 
-// A writtenRow is a row that a statement has written. If the file is no longer there, neither
-// the row nor its absence means anything.
-type writtenRow struct {
-	row
-	watch *fileWatch
-}
-
-func (r writtenRow) Scan(fields ...any) error {
-	err := r.row.Scan(fields...)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+// carryOut carries out a call if the file is still there.
+func (c *sqliteConnections) carryOut(ctx context.Context, one *call) error {
+	if err := c.watch.lookNowAndThen(); err != nil {
 		return err
 	}
-	return cmp.Or(r.watch.look(), err)
+	switch one.statement.purpose {
+	case toWrite:
+		return c.writes.do(ctx, one)
+	case toLookUp:
+		return c.lookUps.do(ctx, one)
+	}
+	return c.readAlone(ctx, one)
 }
 
 func (c *sqliteConnections) queryAll(ctx context.Context, scan func(row) error, s *statement, args ...any) error {
-	stmt, err := c.stmt(ctx, s)
-	if err != nil {
+	if err := c.watch.lookNowAndThen(); err != nil {
 		return err
 	}
-	rows, err := stmt.QueryContext(ctx, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	return scanAll(rows, scan)
+	return c.reader.use(ctx, func(conn *sqliteConn) error { return conn.readAll(scan, s, args) })
 }
 
-// stmt returns s, prepared, if the file is still there. It prepares a statement when it is
-// first used, because there may be no tables when the pool opens.
-func (c *sqliteConnections) stmt(ctx context.Context, s *statement) (*sql.Stmt, error) {
-	if err := c.watch.lookNowAndThen(); err != nil {
-		return nil, err
+func (c *sqliteConnections) readAlone(ctx context.Context, one *call) error {
+	return c.reader.use(ctx, func(conn *sqliteConn) error { return conn.run(one) })
+}
+
+// lookUpTogether carries out look-ups in one transaction that reads: they share its locks. What
+// fails is looked up again, alone.
+func (c *sqliteConnections) lookUpTogether(batch []*call) {
+	c.reader.use(context.Background(), func(conn *sqliteConn) error {
+		if err := conn.Exec("BEGIN"); err != nil {
+			return err
+		}
+		for _, one := range batch {
+			err := one.answer(func() error { return conn.run(one) })
+			if err == nil || errors.Is(err, sql.ErrNoRows) {
+				one.err = err
+			}
+		}
+		return conn.Exec("COMMIT")
+	})
+}
+
+// writeAlone leaves the commit to SQLite. If the file is no longer there afterwards, neither the
+// row nor its absence means anything.
+func (c *sqliteConnections) writeAlone(ctx context.Context, one *call) error {
+	err := c.writer.use(ctx, func(conn *sqliteConn) error { return conn.run(one) })
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
 	}
-	prepared := &c.prepared[s.place]
-	if stmt := prepared.Load(); stmt != nil {
-		return stmt, nil
+	return cmp.Or(c.watch.look(), err)
+}
+
+// writeTogether carries out writes in one transaction. A write that breaks a constraint undoes
+// nothing of the others. If the transaction fails as a whole, so do all: the database may have
+// carried it out. But before its commit it certainly has not: then each write is carried out alone.
+func (c *sqliteConnections) writeTogether(batch []*call) {
+	results := make([]error, len(batch))
+	err := c.writer.use(context.Background(), func(conn *sqliteConn) error {
+		if err := conn.Exec("BEGIN IMMEDIATE"); err != nil {
+			return err
+		}
+		for i, one := range batch {
+			results[i] = one.answer(func() error { return conn.run(one) })
+			if conn.GetAutocommit() { // SQLite has undone everything, because the disk is full, for example
+				return errAlone
+			}
+		}
+		return cmp.Or(conn.Exec("COMMIT"), c.watch.look())
+	})
+	for i, one := range batch {
+		one.err = cmp.Or(err, results[i])
 	}
-	db := c.reader
-	if s.writes {
-		db = c.writer
-	}
-	stmt, err := db.PrepareContext(ctx, s.text)
-	if err != nil {
-		return nil, err
-	}
-	if !prepared.CompareAndSwap(nil, stmt) {
-		stmt.Close() // another request was quicker
-	}
-	return prepared.Load(), nil
 }
 
 func (c *sqliteConnections) noteFault(fault) {} // the others are not affected
@@ -261,11 +278,6 @@ func (c *sqliteConnections) noteFault(fault) {} // the others are not affected
 func (c *sqliteConnections) Close() error {
 	return errors.Join(c.reader.Close(), c.writer.Close())
 }
-
-// A failedRow is a row that could not be read.
-type failedRow struct{ error }
-
-func (r failedRow) Scan(...any) error { return r.error }
 
 func busyTimeout(d time.Duration) string {
 	return "busy_timeout(" + strconv.FormatInt(d.Milliseconds(), 10) + ")"

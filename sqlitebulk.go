@@ -3,11 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"time"
-
-	"github.com/ncruces/go-sqlite3"
-	"github.com/ncruces/go-sqlite3/driver"
 )
 
 // bulkPragmas tune the writing connection for many rows in random order: more of the indexes
@@ -34,21 +30,14 @@ func (c *sqliteConnections) addUsers(ctx context.Context, users []User) (added [
 // addBatch adds users in one transaction, and returns the version of the data before it. It uses
 // the connection without database/sql, which would take a fifth longer.
 func (c *sqliteConnections) addBatch(ctx context.Context, users []User) (added []bool, version int64, err error) {
-	conn, err := c.writer.Conn(ctx)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer conn.Close()
-	if err := conn.QueryRowContext(ctx, "PRAGMA data_version").Scan(&version); err != nil {
-		return nil, 0, err
-	}
-	err = conn.Raw(func(raw any) error {
-		db := raw.(driver.Conn).Raw()
-		defer db.SetInterrupt(db.SetInterrupt(ctx))
-		if err := db.Exec(bulkPragmas); err != nil {
+	err = c.writer.use(ctx, func(conn *sqliteConn) error {
+		if version, err = conn.dataVersion(); err != nil {
 			return err
 		}
-		added, err = insertAll(db, users)
+		if err := conn.Exec(bulkPragmas); err != nil {
+			return err
+		}
+		added, err = conn.insertUsers(users)
 		return err
 	})
 	if err != nil {
@@ -57,14 +46,26 @@ func (c *sqliteConnections) addBatch(ctx context.Context, users []User) (added [
 	return added, version, nil
 }
 
-// insertAll inserts users in one transaction, and says of each whether it was inserted.
-func insertAll(db *sqlite3.Conn, users []User) (added []bool, err error) {
-	insert, _, err := db.Prepare(insertUser.text)
+// dataVersion returns a number that changes when another connection has written.
+func (c *sqliteConn) dataVersion() (version int64, err error) {
+	stmt, _, err := c.Prepare("PRAGMA data_version")
+	if err != nil {
+		return 0, err
+	}
+	defer stmt.Close()
+	if stmt.Step() {
+		version = stmt.ColumnInt64(0)
+	}
+	return version, stmt.Err()
+}
+
+// insertUsers inserts users in one transaction, and says of each whether it was inserted.
+func (c *sqliteConn) insertUsers(users []User) (added []bool, err error) {
+	insert, err := c.stmt(insertUser)
 	if err != nil {
 		return nil, err
 	}
-	defer insert.Close()
-	tx, err := db.BeginImmediate()
+	tx, err := c.BeginImmediate()
 	if err != nil {
 		return nil, err
 	}
@@ -76,64 +77,39 @@ func insertAll(db *sqlite3.Conn, users []User) (added []bool, err error) {
 		if err := insert.Exec(); err != nil {
 			return nil, err
 		}
-		added = append(added, db.Changes() > 0)
+		added = append(added, c.Changes() > 0)
 	}
 	return added, nil
 }
 
-// bindAll sets the parameters of a statement.
-func bindAll(s *sqlite3.Stmt, values []any) error {
-	for i, value := range values {
-		var err error
-		switch v := value.(type) {
-		case string:
-			err = s.BindText(i+1, v)
-		case *string:
-			if v == nil {
-				err = s.BindNull(i + 1)
-			} else {
-				err = s.BindText(i+1, *v)
-			}
-		case bool:
-			err = s.BindBool(i+1, v)
-		case int64:
-			err = s.BindInt64(i+1, v)
-		default:
-			err = fmt.Errorf("%T in the place of a parameter", value)
-		}
-		if err != nil {
+var (
+	updateLastEventID = writing(`UPDATE event_ids SET last_id = last_id + $1 WHERE only_row = 1 RETURNING last_id`)
+
+	insertEvent = writing(`INSERT INTO events (` + eventColumns + `) VALUES (` + parameters(1, 11) + `)`)
+)
+
+func (c *sqliteConnections) addEvents(ctx context.Context, events []Event) error {
+	err := c.writer.use(ctx, func(conn *sqliteConn) error { return conn.insertEvents(events) })
+	return cmp.Or(err, c.watch.look())
+}
+
+// insertEvents inserts events in one transaction. It returns sql.ErrNoRows if event_ids has no row.
+func (c *sqliteConn) insertEvents(events []Event) (err error) {
+	tx, err := c.BeginImmediate()
+	if err != nil {
+		return err
+	}
+	defer tx.End(&err) // commits, or rolls back if err is not nil
+	var last int64
+	err = c.run(&call{statement: updateLastEventID, args: []any{len(events)}, fields: []any{&last}})
+	if err != nil {
+		return err
+	}
+	for i, e := range events {
+		id := last - int64(len(events)-1-i)
+		if err := c.run(&call{statement: insertEvent, args: append([]any{id}, eventValues(e)...)}); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-const (
-	updateLastEventID = `UPDATE event_ids SET last_id = last_id + ? WHERE only_row = 1 RETURNING last_id`
-
-	insertEvent = `INSERT INTO events (` + eventColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-)
-
-func (c *sqliteConnections) addEvents(ctx context.Context, events []Event) error {
-	tx, err := c.writer.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback()
-	var last int64
-	if err := tx.QueryRowContext(ctx, updateLastEventID, len(events)).Scan(&last); err != nil {
-		return err
-	}
-	insert, err := tx.PrepareContext(ctx, insertEvent)
-	if err != nil {
-		return err
-	}
-	defer insert.Close()
-	for i, e := range events {
-		id := last - int64(len(events)-1-i)
-		if _, err := insert.ExecContext(ctx, append([]any{id}, eventValues(e)...)...); err != nil {
-			return err
-		}
-	}
-	return cmp.Or(tx.Commit(), c.watch.look())
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -9,11 +8,6 @@ import (
 	"log/slog"
 	"time"
 )
-
-// storeTimeout is how long a method of a sqlStore may take, waiting for a
-// connection and all attempts included: a lost database is known as such within
-// five seconds.
-const storeTimeout = 4 * time.Second
 
 // unlimited is the timeout of what may take as long as the caller's context allows.
 const unlimited time.Duration = 0
@@ -85,7 +79,7 @@ var probeUsers = reading(`SELECT count(*) FROM (SELECT 1 FROM users LIMIT 1) AS 
 func (s sqlStore) Ping(ctx context.Context) error {
 	return s.read(ctx, func(ctx context.Context) error {
 		var n int
-		return s.queryRow(ctx, probeUsers).Scan(&n)
+		return s.queryRow(ctx, []any{&n}, probeUsers)
 	})
 }
 
@@ -93,8 +87,7 @@ func (s sqlStore) Ping(ctx context.Context) error {
 // that into fields.
 func (s sqlStore) writeRow(ctx context.Context, fields []any, what *statement, args ...any) error {
 	return s.write(ctx, func(ctx context.Context) error {
-		err := s.queryRow(ctx, what, args...).Scan(fields...)
-		return cmp.Or(err, ctx.Err()) // database/sql may lose the error of a commit that was too late
+		return s.queryRow(ctx, fields, what, args...)
 	})
 }
 

@@ -99,7 +99,7 @@ func (s sqlStore) insertAPIKey(ctx context.Context, k APIKey, slot int) error {
 		k.CreatedAt.UnixMicro(), optionalTime(k.ExpiresAt), optionalTime(k.LastUsedAt), k.UserID)
 }
 
-var selectUserByAPIKey = reading(`
+var selectUserByAPIKey = lookingUp(`
 	SELECT ` + userColumns + `, ` + apiKeyColumns + `
 	FROM api_keys JOIN users ON users.id = api_keys.user_id
 	WHERE api_keys.id = $1`)
@@ -111,7 +111,7 @@ func (s sqlStore) UserByAPIKey(ctx context.Context, id string) (User, APIKey, er
 	var u User
 	var k APIKey
 	err := s.read(ctx, func(ctx context.Context) error {
-		return s.queryRow(ctx, selectUserByAPIKey, id).Scan(append(userFields(&u), apiKeyFields(&k)...)...)
+		return s.queryRow(ctx, append(userFields(&u), apiKeyFields(&k)...), selectUserByAPIKey, id)
 	})
 	if err != nil {
 		return User{}, APIKey{}, err

@@ -13,8 +13,8 @@ var selectLoginHistory = reading(`
 func (s sqlStore) LoginHistory(ctx context.Context, account string, userID int64, source string) (loginHistory, error) {
 	var history loginHistory
 	err := s.read(ctx, func(ctx context.Context) error {
-		return s.queryRow(ctx, selectLoginHistory, account, userID, source).
-			Scan(&history.Failures, (*micros)(&history.LastAt), (*micros)(&history.SeenAt))
+		fields := []any{&history.Failures, (*micros)(&history.LastAt), (*micros)(&history.SeenAt)}
+		return s.queryRow(ctx, fields, selectLoginHistory, account, userID, source)
 	})
 	return history, err
 }

@@ -47,7 +47,7 @@ func (s sqlStore) CreateUser(ctx context.Context, u User) (User, error) {
 	return u, nil
 }
 
-var selectUserByKey = reading(`SELECT ` + userColumns + ` FROM users WHERE username_key = $1`)
+var selectUserByKey = lookingUp(`SELECT ` + userColumns + ` FROM users WHERE username_key = $1`)
 
 func (s sqlStore) UserByKey(ctx context.Context, key string) (User, error) {
 	if !isStorable(key) {
@@ -55,12 +55,12 @@ func (s sqlStore) UserByKey(ctx context.Context, key string) (User, error) {
 	}
 	var u User
 	err := s.read(ctx, func(ctx context.Context) error {
-		return s.queryRow(ctx, selectUserByKey, key).Scan(userFields(&u)...)
+		return s.queryRow(ctx, userFields(&u), selectUserByKey, key)
 	})
 	return u, err
 }
 
-var selectUserBySession = reading(`
+var selectUserBySession = lookingUp(`
 	SELECT ` + userColumns + `, ` + sessionColumns + `
 	FROM sessions JOIN users ON users.id = sessions.user_id
 	WHERE sessions.id = $1 AND ` + isOpen)
@@ -72,7 +72,7 @@ func (s sqlStore) UserBySession(ctx context.Context, sessionID string) (User, Se
 	var u User
 	var session Session
 	err := s.read(ctx, func(ctx context.Context) error {
-		return s.queryRow(ctx, selectUserBySession, sessionID).Scan(append(userFields(&u), sessionFields(&session)...)...)
+		return s.queryRow(ctx, append(userFields(&u), sessionFields(&session)...), selectUserBySession, sessionID)
 	})
 	if err != nil {
 		return User{}, Session{}, err

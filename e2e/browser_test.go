@@ -25,8 +25,8 @@ type browser struct {
 	requests   []string
 }
 
-// openBrowser starts Chromium with a new profile, or skips the test.
-func openBrowser(t *testing.T) *browser {
+// openBrowser starts Chromium with a new profile, and with more options, or skips the test.
+func openBrowser(t *testing.T, more ...chromedp.ExecAllocatorOption) *browser {
 	t.Helper()
 	path := findBrowser()
 	if path == "" {
@@ -38,7 +38,7 @@ func openBrowser(t *testing.T) *browser {
 		chromedp.WindowSize(1280, 1600), // no button is out of sight
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true))
-	ctx, stop := chromedp.NewExecAllocator(t.Context(), options...)
+	ctx, stop := chromedp.NewExecAllocator(t.Context(), append(options, more...)...)
 	t.Cleanup(stop)
 	ctx, stop = context.WithTimeout(ctx, 2*time.Minute)
 	t.Cleanup(stop)

@@ -21,9 +21,11 @@
 //	api_keylimits_test.go    what is no API key, and what no API key can do
 //	api_keys_test.go         API keys, on every store
 //	api_logout_test.go       revocation
+//	api_module_test.go       latchkey.js in Node, and its types; see module/
 //	api_narrow_test.go       sessions and keys that may do less than their user
 //	api_oauth_test.go        golang.org/x/oauth2
 //	api_ownevents_test.go    events of one's own; floods, odd clients
+//	api_pages_test.go        latchkey.js on pages of one's own, in a browser
 //	api_services_test.go     services that verify tokens themselves; see ../examples/
 //	api_sessions_test.go     sessions and refresh tokens, on every store
 //	api_throttle_test.go     limits on guessing, on every store

@@ -108,6 +108,9 @@ func checkNotAllowed(t *testing.T, s *server, lines ...string) {
 	t.Helper()
 	requests := []string{preflight(lines...)}
 	for path := range allowed {
+		if strings.HasPrefix(path, "/latchkey.") {
+			continue // public
+		}
 		for _, method := range []string{"GET", "POST", "OPTIONS"} {
 			requests = append(requests, head(append([]string{method + " " + path + " HTTP/1.1", "Host: h"}, lines...)...))
 		}
@@ -117,6 +120,25 @@ func checkNotAllowed(t *testing.T, s *server, lines ...string) {
 		for name, values := range a.Header {
 			if strings.HasPrefix(name, "Access-Control-") {
 				t.Errorf("%.40q: %s: %q; want none", request, name, values)
+			}
+		}
+	}
+}
+
+// TestCORSOfModule: every page may load the client, whatever else it may do.
+func TestCORSOfModule(t *testing.T) {
+	t.Parallel()
+	for _, origins := range []string{"", "https://app.example", "*"} {
+		s := start(t, "CORS_ORIGINS="+origins)
+		for _, origin := range []string{"https://app.example", "https://evil.example", "null", ""} {
+			for _, path := range []string{"/latchkey.js", "/latchkey.d.ts"} {
+				a := s.do(t, "GET", path, "", "Origin: "+origin)
+				if got := a.Header.Values("Access-Control-Allow-Origin"); a.StatusCode != 200 || len(got) != 1 || got[0] != "*" {
+					t.Errorf("CORS_ORIGINS=%s, %s for %q: %d, Access-Control-Allow-Origin %q; want *", origins, path, origin, a.StatusCode, got)
+				}
+				if got := a.Header.Values("Access-Control-Allow-Credentials"); len(got) > 0 {
+					t.Errorf("Access-Control-Allow-Credentials: %q; want none", got)
+				}
 			}
 		}
 	}

@@ -122,6 +122,9 @@ var allowed = map[string]string{
 	"/":             "GET, HEAD",
 	"/docs":         "GET, HEAD",
 	"/openapi.json": "GET, HEAD",
+
+	"/latchkey.js":   "GET, HEAD",
+	"/latchkey.d.ts": "GET, HEAD",
 }
 
 func TestMethods(t *testing.T) {

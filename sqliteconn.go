@@ -1,0 +1,274 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/ncruces/go-sqlite3"
+)
+
+// A sqlitePool has connections to one file. Each serves one goroutine at a time.
+type sqlitePool struct {
+	open  func(context.Context) (*sqlite3.Conn, error)
+	turns chan struct{} // has a place for every connection that is in use
+
+	mu     sync.Mutex
+	idle   []*sqliteConn // the last used at the end, which remembers most of the file
+	closed bool
+}
+
+func newSQLitePool(size int, open func(context.Context) (*sqlite3.Conn, error)) *sqlitePool {
+	return &sqlitePool{open: open, turns: make(chan struct{}, size)}
+}
+
+// use calls op with a connection. When ctx is done, SQLite interrupts what it is doing.
+func (p *sqlitePool) use(ctx context.Context, op func(*sqliteConn) error) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case p.turns <- struct{}{}:
+	}
+	defer func() { <-p.turns }()
+	conn, err := p.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer p.giveBack(conn)
+	conn.SetInterrupt(ctx)
+	return op(conn)
+}
+
+var errPoolClosed = errors.New("the database is closed")
+
+func (p *sqlitePool) take(ctx context.Context) (*sqliteConn, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, errPoolClosed
+	}
+	if last := len(p.idle) - 1; last >= 0 {
+		conn := p.idle[last]
+		p.idle = p.idle[:last]
+		return conn, nil
+	}
+	conn, err := p.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &sqliteConn{Conn: conn, prepared: make([]*sqlite3.Stmt, len(statements))}, nil
+}
+
+// giveBack undoes what a failure has left half done.
+func (p *sqlitePool) giveBack(conn *sqliteConn) {
+	conn.SetInterrupt(context.Background())
+	if !conn.GetAutocommit() {
+		conn.Exec("ROLLBACK")
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.idle = append(p.idle, conn)
+}
+
+// Close closes all connections when they are no longer in use.
+func (p *sqlitePool) Close() error {
+	for range cap(p.turns) {
+		p.turns <- struct{}{}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var failed []error
+	for _, conn := range p.idle {
+		failed = append(failed, conn.Close())
+	}
+	p.idle, p.closed = nil, true
+	for range cap(p.turns) {
+		<-p.turns
+	}
+	return errors.Join(failed...)
+}
+
+// A sqliteConn is a connection with the statements that were prepared on it. It is the driver's own,
+// because database/sql takes longer for a look-up than SQLite.
+type sqliteConn struct {
+	*sqlite3.Conn
+	prepared []*sqlite3.Stmt // by the place of the statement
+}
+
+func (c *sqliteConn) Close() error {
+	for _, stmt := range c.prepared {
+		stmt.Close() // nil, too
+	}
+	return c.Conn.Close()
+}
+
+// stmt returns s, prepared when it is first used, because there may be no tables before.
+func (c *sqliteConn) stmt(s *statement) (stmt *sqlite3.Stmt, err error) {
+	if c.prepared[s.place] == nil {
+		c.prepared[s.place], _, err = c.Prepare(s.text)
+	}
+	return c.prepared[s.place], err
+}
+
+// run carries out a call that has at most one row. It returns sql.ErrNoRows if there is none. A step
+// after the end, or after a failure, would carry it out again.
+func (c *sqliteConn) run(one *call) error {
+	stmt, err := c.stmt(one.statement)
+	if err != nil {
+		return err
+	}
+	if err := bindAll(stmt, one.args); err != nil {
+		return err
+	}
+	if one.fields == nil {
+		err := stmt.Exec()
+		one.concerned = c.Changes()
+		return err
+	}
+	defer stmt.Reset() // also after a panic: a statement that is not reset holds on to its snapshot
+	found := stmt.Step()
+	if found {
+		err = sqliteRow{stmt}.Scan(one.fields...)
+	}
+	for found && one.statement.purpose == toWrite && stmt.Step() { // it is committed after its last row
+	}
+	err = cmp.Or(err, stmt.Err())
+	if err == nil && !found {
+		return sql.ErrNoRows
+	}
+	return err
+}
+
+// readAll calls scan for every row.
+func (c *sqliteConn) readAll(scan func(row) error, s *statement, args []any) error {
+	stmt, err := c.stmt(s)
+	if err != nil {
+		return err
+	}
+	defer stmt.Reset()
+	if err := bindAll(stmt, args); err != nil {
+		return err
+	}
+	for stmt.Step() {
+		if err := scan(sqliteRow{stmt}); err != nil {
+			return err
+		}
+	}
+	return stmt.Err()
+}
+
+// bindAll sets the parameters of a statement.
+func bindAll(s *sqlite3.Stmt, values []any) error {
+	for i, value := range values {
+		if err := bind(s, i+1, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func bind(s *sqlite3.Stmt, place int, value any) error {
+	switch v := value.(type) {
+	case string:
+		return s.BindText(place, v)
+	case int64:
+		return s.BindInt64(place, v)
+	case int:
+		return s.BindInt(place, v)
+	case bool:
+		return s.BindBool(place, v)
+	case []byte:
+		return s.BindBlob(place, v)
+	case *string:
+		return bindOptional(s, place, v)
+	case *int64:
+		return bindOptional(s, place, v)
+	case *bool:
+		return bindOptional(s, place, v)
+	}
+	return fmt.Errorf("%T in the place of a parameter", value)
+}
+
+func bindOptional[T string | int64 | bool](s *sqlite3.Stmt, place int, value *T) error {
+	if value == nil {
+		return s.BindNull(place)
+	}
+	return bind(s, place, *value)
+}
+
+// A sqliteRow is the row at which a statement stands.
+type sqliteRow struct{ *sqlite3.Stmt }
+
+func (r sqliteRow) Scan(fields ...any) error {
+	for i, field := range fields {
+		if err := r.scan(i, field); err != nil {
+			return fmt.Errorf("column %s: %w", r.ColumnName(i), err)
+		}
+	}
+	return nil
+}
+
+func (r sqliteRow) scan(column int, field any) error {
+	kind := r.ColumnType(column)
+	switch f := field.(type) {
+	case *string:
+		*f = r.ColumnText(column)
+		return expect(kind, sqlite3.TEXT)
+	case *int64:
+		*f = r.ColumnInt64(column)
+		return expect(kind, sqlite3.INTEGER)
+	case *int:
+		*f = r.ColumnInt(column)
+		return expect(kind, sqlite3.INTEGER)
+	case *bool:
+		*f = r.ColumnBool(column)
+		return expect(kind, sqlite3.INTEGER)
+	case *scopes:
+		return r.scan(column, (*string)(f))
+	case **string:
+		return scanOptional(r, column, f)
+	case **int:
+		return scanOptional(r, column, f)
+	case **scopes:
+		return scanOptional(r, column, f)
+	case sql.Scanner:
+		return f.Scan(r.value(column, kind))
+	}
+	return fmt.Errorf("%T in the place of a field", field)
+}
+
+// scanOptional leaves nil for a null.
+func scanOptional[T any](r sqliteRow, column int, field **T) error {
+	if *field = nil; r.ColumnType(column) == sqlite3.NULL {
+		return nil
+	}
+	*field = new(T)
+	return r.scan(column, *field)
+}
+
+// expect returns an error if a value is of another type than its column: SQLite lets other programs
+// write anything anywhere.
+func expect(got, want sqlite3.Datatype) error {
+	if got != want {
+		return fmt.Errorf("%v in the place of %v", got, want)
+	}
+	return nil
+}
+
+// value returns a value as a sql.Scanner gets it.
+func (r sqliteRow) value(column int, kind sqlite3.Datatype) any {
+	switch kind {
+	case sqlite3.INTEGER:
+		return r.ColumnInt64(column)
+	case sqlite3.TEXT:
+		return r.ColumnText(column)
+	case sqlite3.BLOB:
+		return r.ColumnRawBlob(column)
+	case sqlite3.FLOAT:
+		return r.ColumnFloat(column)
+	}
+	return nil
+}
