@@ -45,7 +45,7 @@ else
 endif
 
 .PHONY: pictures pictures-again bench-peers
-pictures: ## measures what is drawn, in about ten minutes
+pictures: ## measures what is drawn, in about twelve minutes
 	go -C e2e run ./figures measure pictures
 
 pictures-again: ## draws without measuring

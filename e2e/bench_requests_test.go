@@ -150,7 +150,7 @@ func reportSpread(b *testing.B, name string, values []float64) {
 }
 
 // loadPairs is how many pairs compare two loads.
-const loadPairs = 15
+const loadPairs = 11
 
 // reportLoads compares two loads that take turns, and also reports how long 99 % of the answers took
 // at most.
@@ -164,10 +164,10 @@ func reportLoads(b *testing.B, rate, ratio string, ours, theirs *loadtest.Load) 
 	b.ReportMetric(theirs.Wait(0.99), "ms-p99"+strings.TrimPrefix(ratio, "of"))
 }
 
-// turn is how long a load takes its turn: half a second, or what TURN says.
+// turn is how long a load takes its turn: 0.4 seconds, or what TURN says.
 func turn(b *testing.B) time.Duration {
 	b.Helper()
-	d, err := time.ParseDuration(cmp.Or(os.Getenv("TURN"), "500ms"))
+	d, err := time.ParseDuration(cmp.Or(os.Getenv("TURN"), "400ms"))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -43,10 +43,10 @@ var peers = []peer{
 // rounds is how many turns each peer takes.
 const rounds = 9
 
-// turn is how long one is: half a second, or what TURN says.
+// turn is how long one is: 0.4 seconds, or what TURN says.
 func turn(b *testing.B) time.Duration {
 	b.Helper()
-	d, err := time.ParseDuration(cmp.Or(os.Getenv("TURN"), "500ms"))
+	d, err := time.ParseDuration(cmp.Or(os.Getenv("TURN"), "400ms"))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func BenchmarkPeers(b *testing.B) {
 		}
 		return loadtest.New(c.addr, scripts...)
 	})
-	compare(b, all, "login/connections=4", "logins/s", 4*turn(b), func(c *contest) *loadtest.Load {
+	compare(b, all, "login/connections=4", "logins/s", 5*turn(b), func(c *contest) *loadtest.Load {
 		return loadtest.Of(c.addr, 4, c.logIn(c.addr))
 	})
 }
