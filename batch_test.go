@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -133,13 +132,6 @@ func (d *heldDatabase) check(t *testing.T, want []string, failed map[string]erro
 			t.Errorf("%s got %q, %v; want %q, %v", name, got.text, got.err, text, failed[name])
 		}
 	}
-}
-
-// answered returns who has an answer.
-func (d *heldDatabase) answered() []string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return slices.Sorted(maps.Keys(d.answers))
 }
 
 // TestLane: what is carried out together, what alone, and what becomes of it.

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // TestEachTheirOwn: 64 clients who ask at once are answered with their own user, whatever the others do.
@@ -103,4 +104,51 @@ func TestWriteTogetherFromTwo(t *testing.T) {
 	if users, err := allUsersOf(t.Context(), stores[0]); err != nil || len(users) != clients*each/2 {
 		t.Errorf("%d users, %v", len(users), err)
 	}
+}
+
+// inOneBatch calls ask n times, one call after the other, while a lane is busy: it carries out all of
+// them together.
+func inOneBatch(t testing.TB, l *lane, n int, ask func(i int)) {
+	t.Helper()
+	inOneBatchWhile(t, l, n, ask, func() {})
+}
+
+// inOneBatchWhile is inOneBatch, and calls meanwhile when the batch has begun.
+func inOneBatchWhile(t testing.TB, l *lane, n int, ask func(i int), meanwhile func()) {
+	t.Helper()
+	if l.patience == lanePatience { // for which a busy machine may be too slow
+		l.patience = time.Minute
+	}
+	deadline := time.Now().Add(20 * time.Second)
+	for isBusy(l) && time.Now().Before(deadline) { // its last callers have their answers before it is free
+		time.Sleep(100 * time.Microsecond)
+	}
+	if state := l.enter(&call{}); state != laneFree || len(l.next()) != 1 {
+		t.Fatal("the lane is in use")
+	}
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() { ask(i) })
+		for countWaiting(l) <= i {
+			if time.Now().After(deadline) {
+				t.Fatalf("call %d does not wait in the lane", i)
+			}
+			time.Sleep(100 * time.Microsecond)
+		}
+	}
+	l.leave()
+	meanwhile()
+	all.Wait()
+}
+
+func countWaiting(l *lane) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.waiting)
+}
+
+func isBusy(l *lane) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.busy
 }
