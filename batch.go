@@ -9,87 +9,89 @@ import (
 	"time"
 )
 
-// A call is a statement on its way to a database, and what comes back.
+// A call is a statement to carry out, and what comes back.
 type call struct {
 	statement *statement
 	args      []any
-	fields    []any // where the columns of its row go; nil: it returns no row
+	fields    []any // where the columns of the row go; nil if the statement returns none
 	concerned int64 // how many rows it concerned, if it returns none
 
 	done chan struct{} // closed when err is final
 	err  error
 
-	mu   sync.Mutex // held while fields and concerned are written
-	left bool       // whether the caller has left, to whom they belong
+	mu        sync.Mutex // held while a batch writes to fields and concerned
+	abandoned bool       // whether the caller waits no more: then a batch must not write there
 }
 
-// errAlone means that a batch has not carried out a call. Nothing of it was done, or it does no harm
-// if it is done twice.
-var errAlone = errors.New("not carried out with the others")
-
-// answer calls run, which writes what comes back, unless the caller has left.
+// answer calls run, which writes what comes back, unless the caller waits no more.
 func (c *call) answer(run func() error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.left {
+	if c.abandoned {
 		return nil
 	}
 	return run()
 }
 
-// leave gives c up. What it would have brought back is written no more.
-func (c *call) leave() {
+// abandon returns when no batch writes to c, and none will.
+func (c *call) abandon() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.left = true
+	c.abandoned = true
 }
 
-// A lane carries out calls of many goroutines in batches, so that those in a batch share what costs
-// most: the round trip to a server, or the sync of a file. A call that finds the lane free is
-// carried out at once and alone, as if there were no lane. Those that come meanwhile wait, and are
-// the next batch. None joins a batch that has begun: what a call reads, it reads after it was made.
+// errAlone means that a batch has no answer for a call, which must be carried out alone. The batch
+// has done nothing of it, or it does no harm if it is done twice.
+var errAlone = errors.New("not carried out with the others")
+
+// A lane carries out calls of many goroutines in batches. The calls of a batch share what costs
+// most: the round trip to a server, or the sync of a file.
 //
-// Each caller waits as long as its own context allows, whoever else is in the batch.
+//   - A call that finds the lane free is carried out at once and alone, as if there were no lane.
+//   - Calls that come while the lane is busy wait. Together they are the next batch.
+//   - No call joins a batch that has begun. What a call reads, it reads after it was made.
+//   - Each caller waits only as long as its own context allows, whoever else is in the batch.
+//   - If a batch takes longer than the lane has patience, calls pass it by, each alone.
 type lane struct {
-	// alone carries out one call.
+	// alone carries out one call, and returns its error.
 	alone func(context.Context, *call) error
 
-	// together carries out several, and sets the err of each. It leaves errAlone there if a call
-	// must be carried out alone, for it has failed for a reason that may be another's.
+	// together carries out several calls, and sets the err of each. It leaves errAlone in a call
+	// that has failed if another call may be the reason.
 	together func([]*call)
 
-	// patience is how long a batch may take before others pass it by, each alone: its connection
-	// may hang. If it is 0, they wait.
+	// patience is how long a batch may take until its connection is believed to hang. If it is 0,
+	// calls wait for the batch however long it takes.
 	patience time.Duration
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards the fields below
 	busy    bool
-	since   time.Time // when the batch under way has begun
-	crowded bool      // whether the last one has had several calls
-	waiting []*call
+	since   time.Time // when the batch under way began
+	crowded bool      // whether the last batch had several calls
+	waiting []*call   // in the order in which they came
 }
 
-// maxBatch is how many calls are carried out together: enough to share the costs among, and few
-// enough that the first does not wait long for the last.
+// maxBatch is how many calls a batch may have: enough to share the costs among, and few enough that
+// the first does not wait long for the last.
 const maxBatch = 100
 
-// lanePatience is some times what a batch takes on a busy machine. A call loses this much at most to
-// a connection that hangs.
+// lanePatience is several times what a batch takes on a busy machine. A connection that hangs
+// delays a call by twice as long at most.
 const lanePatience = 10 * time.Millisecond
 
-// do carries out c and returns its error. It returns ctx.Err() if ctx is done before c is: then a c
-// that writes may have been carried out.
+// do carries out c and returns its error. It returns ctx.Err() if ctx is done first: then a c that
+// writes may have been carried out all the same.
 func (l *lane) do(ctx context.Context, c *call) error {
 	switch l.enter(c) {
+	case laneStuck:
+		return l.alone(ctx, c)
 	case laneFree:
 		batch := l.gather()
-		if len(batch) == 1 {
-			defer l.leave()
+		if len(batch) == 1 { // which is c
+			defer l.release()
 			return l.alone(ctx, c)
 		}
 		go l.serve(batch)
-	case laneStuck:
-		return l.alone(ctx, c)
 	}
 	if err := l.wait(ctx, c); err != errAlone {
 		return err
@@ -97,20 +99,21 @@ func (l *lane) do(ctx context.Context, c *call) error {
 	return l.alone(ctx, c)
 }
 
-// A laneState is what a call meets in a lane.
+// A laneState is what a call finds when it comes.
 type laneState int
 
 const (
 	laneFree laneState = iota
 	laneBusy
-	laneStuck // for longer than its patience
+	laneStuck // busy for longer than its patience
 )
 
-// enter takes a lane that is free. It lets c wait in one that is busy.
+// enter lets c wait for the next batch, and returns what c has found. If the lane was free, the
+// caller must see to that batch. If it is stuck, c does not wait.
 func (l *lane) enter(c *call) laneState {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.isStuck() {
+	if l.isStuckLocked() {
 		return laneStuck
 	}
 	c.done, c.err = make(chan struct{}), errAlone
@@ -122,34 +125,53 @@ func (l *lane) enter(c *call) laneState {
 	return laneFree
 }
 
-// wait returns the error of c when its batch is done, or errAlone if the lane is stuck.
+// wait returns the error of c when its batch is done, ctx.Err() if ctx is done first, or errAlone if
+// the lane is stuck.
 func (l *lane) wait(ctx context.Context, c *call) error {
 	for {
 		select {
 		case <-c.done:
 			return c.err
 		case <-ctx.Done():
-			l.abandon(c)
+			l.giveUp(c)
 			return ctx.Err()
 		case <-l.impatience():
-			if l.hangs() {
-				l.abandon(c)
+			if l.isStuck() {
+				l.giveUp(c)
 				return errAlone
 			}
 		}
 	}
 }
 
-// abandon gives c up, whether it still waits or its batch has begun.
-func (l *lane) abandon(c *call) {
-	if !l.forget(c) {
-		c.leave() // not within l.mu: a statement that is being carried out for c may take long
+// impatience returns a channel that says when to ask again whether the lane is stuck.
+func (l *lane) impatience() <-chan time.Time {
+	if l.patience == 0 {
+		return nil
+	}
+	return time.After(l.patience)
+}
+
+func (l *lane) isStuck() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.isStuckLocked()
+}
+
+func (l *lane) isStuckLocked() bool {
+	return l.busy && l.patience > 0 && time.Since(l.since) > l.patience
+}
+
+// giveUp takes c out of the lane, or tells its batch not to write to it.
+func (l *lane) giveUp(c *call) {
+	if !l.remove(c) {
+		c.abandon() // without l.mu, because this waits for a statement that is being carried out for c
 	}
 }
 
-// forget takes c out of those who wait, and reports whether it was there. Otherwise a lane that hangs
-// would collect calls, and carry them out afterwards for nobody.
-func (l *lane) forget(c *call) bool {
+// remove takes c out of those that wait, and reports whether it was there. Otherwise a lane that
+// hangs would collect calls, and carry them out afterwards for nobody.
+func (l *lane) remove(c *call) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	i := slices.Index(l.waiting, c)
@@ -159,41 +181,22 @@ func (l *lane) forget(c *call) bool {
 	return i >= 0
 }
 
-// impatience returns a channel that tells when to look whether the lane is stuck.
-func (l *lane) impatience() <-chan time.Time {
-	if l.patience == 0 {
-		return nil
-	}
-	return time.After(l.patience)
-}
-
-func (l *lane) hangs() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.isStuck()
-}
-
-// isStuck is hangs for a caller that holds mu.
-func (l *lane) isStuck() bool {
-	return l.busy && l.patience > 0 && time.Since(l.since) > l.patience
-}
-
-// leave makes the lane free, or lets those pass who have come meanwhile.
-func (l *lane) leave() {
+// release frees the lane after a call that was carried out alone, or serves those that wait.
+func (l *lane) release() {
 	if batch := l.next(); len(batch) > 0 {
 		go l.serve(batch)
 	}
 }
 
-// serve carries out batch after batch until nobody waits.
+// serve carries out batch after batch until no call waits.
 func (l *lane) serve(batch []*call) {
 	for ; len(batch) > 0; batch = l.gather() {
 		l.carryOut(batch)
 	}
 }
 
-// carryOut lets the calls of a batch go when it is done. A panic is left to the goroutine of the
-// call that causes it, which meets it again alone.
+// carryOut carries out a batch, and then lets its callers go on. After a panic they carry out alone
+// what has no answer: so the panic comes again in the goroutine whose call is the cause.
 func (l *lane) carryOut(batch []*call) {
 	defer func() {
 		recover()
@@ -204,8 +207,8 @@ func (l *lane) carryOut(batch []*call) {
 	l.together(batch)
 }
 
-// gather is next, but if the last batch had several calls, it first lets those come who are about to:
-// on a busy machine they are many.
+// gather is next, but if the last batch was crowded, it first lets other goroutines run: on a busy
+// machine, many of them are about to make a call.
 func (l *lane) gather() []*call {
 	if l.crowded {
 		runtime.Gosched()
@@ -213,7 +216,7 @@ func (l *lane) gather() []*call {
 	return l.next()
 }
 
-// next returns those who wait, or frees the lane if nobody does.
+// next begins a batch with the calls that wait, and returns it. If none waits, it frees the lane.
 func (l *lane) next() []*call {
 	l.mu.Lock()
 	defer l.mu.Unlock()

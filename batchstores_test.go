@@ -136,7 +136,7 @@ func inOneBatchWhile(t testing.TB, l *lane, n int, ask func(i int), meanwhile fu
 			time.Sleep(100 * time.Microsecond)
 		}
 	}
-	l.leave()
+	l.release()
 	meanwhile()
 	all.Wait()
 }

@@ -24,11 +24,12 @@ type statement struct {
 	place   int // among statements
 }
 
+// A purpose says what a statement does, and so what it may share with others; see batch.go.
 type purpose int
 
 const (
 	toRead   purpose = iota
-	toLookUp         // one row by its key
+	toLookUp         // to read one row by its key
 	toWrite
 )
 
@@ -38,8 +39,8 @@ var statements []*statement
 // reading returns a new statement that changes nothing.
 func reading(text string) *statement { return register(&statement{text: text, purpose: toRead}) }
 
-// lookingUp returns a new statement that reads one row by its key, as every request does: many
-// together may take one round trip.
+// lookingUp returns a new statement that reads at most one row, by its key. Look-ups of several
+// requests may share a round trip.
 func lookingUp(text string) *statement { return register(&statement{text: text, purpose: toLookUp}) }
 
 // writing returns a new statement that changes something.

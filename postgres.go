@@ -141,7 +141,7 @@ func (c *pgConnections) exec(ctx context.Context, s *statement, args ...any) (n 
 
 func (c *pgConnections) queryRow(ctx context.Context, fields []any, s *statement, args ...any) error {
 	one := &call{statement: s, args: args, fields: fields}
-	if s.purpose == toLookUp && !c.isUnprepared() {
+	if s.purpose == toLookUp && !c.isUnprepared() { // a batch would prepare its statements
 		return c.lookUps.do(ctx, one)
 	}
 	return c.queryAlone(ctx, one)
@@ -153,8 +153,8 @@ func (c *pgConnections) queryAlone(ctx context.Context, one *call) error {
 	})
 }
 
-// lookUpTogether sends all look-ups before it reads the first row: they share a round trip. After a
-// failure, whose ever it is, those without a row are looked up alone.
+// lookUpTogether sends all look-ups before it reads the first row, so that they share a round trip.
+// It stops at the first that fails: that one and those after it are carried out alone.
 func (c *pgConnections) lookUpTogether(batch []*call) {
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
@@ -163,37 +163,37 @@ func (c *pgConnections) lookUpTogether(batch []*call) {
 		for _, one := range batch {
 			all.Queue(one.statement.text, one.args...)
 		}
-		rows := conn.SendBatch(ctx, &all)
+		results := conn.SendBatch(ctx, &all)
 		for _, one := range batch {
-			if err := one.answerWith(rows); err != nil {
-				return errors.Join(err, rows.Close())
+			if err := receive(results, one); err != nil {
+				return errors.Join(err, results.Close())
 			}
 		}
-		return rows.Close()
+		return results.Close()
 	})
 	if err != nil {
 		c.noteFault(pgFault(err))
 	}
 }
 
-// answerWith reads the row of c, the next one of a batch. That there is none is an answer, too.
-func (c *call) answerWith(batch pgx.BatchResults) error {
-	rows, err := batch.Query()
+// receive reads the next result of a batch as the answer to a call. No row is an answer, too.
+func receive(results pgx.BatchResults, one *call) error {
+	rows, err := results.Query()
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
+	defer rows.Close() // also after a panic
 	found := rows.Next()
 	if found {
-		err = c.answer(func() error { return rows.Scan(c.fields...) })
+		err = one.answer(func() error { return rows.Scan(one.fields...) })
 	}
-	rows.Close()
+	rows.Close() // before this, rows.Err does not know everything
 	if err := cmp.Or(err, rows.Err()); err != nil {
 		return err
 	}
-	c.err = nil
+	one.err = nil
 	if !found {
-		c.err = sql.ErrNoRows
+		one.err = sql.ErrNoRows
 	}
 	return nil
 }

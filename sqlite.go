@@ -55,26 +55,37 @@ func openSQLite(path string, mode openMode, log *slog.Logger) (*database, error)
 	}, nil
 }
 
+// sqliteConnections holds one connection that writes and several that read.
+type sqliteConnections struct {
+	reader, writer *sqlitePool
+	lookUps        lane // several share a snapshot
+	writes         lane // several share a commit, which waits for the disk
+	watch          fileWatch
+	contention     contention // of bulk loads
+}
+
 func newSQLiteConnections(writerDSN, readerDSN, path string, log *slog.Logger) *sqliteConnections {
 	c := &sqliteConnections{watch: fileWatch{path: path, log: log}}
-	c.writer = newSQLitePool(1, func(ctx context.Context) (*sqlite3.Conn, error) { return openConn(ctx, writerDSN, beginWriter) })
-	c.reader = newSQLitePool(max(4, cores), func(ctx context.Context) (*sqlite3.Conn, error) { return openConn(ctx, readerDSN, c.beginReader) })
+	c.writer = newSQLitePool(1, writerDSN, beginWriter)
+	c.reader = newSQLitePool(max(4, cores), readerDSN, c.beginReader)
 	c.writes = lane{alone: c.writeAlone, together: c.writeTogether}
 	c.lookUps = lane{alone: c.readAlone, together: c.lookUpTogether, patience: lanePatience}
 	return c
 }
 
-// openConn opens a connection and lets begin prepare it.
-func openConn(ctx context.Context, dsn string, begin func(*sqlite3.Conn) error) (*sqlite3.Conn, error) {
-	conn, err := sqlite3.OpenContext(ctx, dsn)
-	if err != nil {
-		return nil, err
+// beginReader prepares a new connection that reads. It makes plans independent of values: in a
+// file that somebody has ANALYZEd, SQLite would otherwise compile a statement anew for every value
+// (sqlite.org/queryplanner-ng.html, "Query Planner Stability Guarantee"), which takes twice as long
+// as to look it up.
+func (c *sqliteConnections) beginReader(conn *sqlite3.Conn) error {
+	if err := c.watch.look(); err != nil {
+		return err
 	}
-	if err := begin(conn); err != nil {
-		return nil, errors.Join(err, conn.Close())
-	}
-	return conn, nil
+	_, err := conn.Config(sqlite3.DBCONFIG_ENABLE_QPSG, true)
+	return err
 }
+
+func beginWriter(conn *sqlite3.Conn) error { return conn.BusyHandler(waitForLock()) }
 
 // lockPoll is how often a writer asks for a lock that another process has.
 const lockPoll = 2 * time.Millisecond
@@ -148,20 +159,6 @@ func (c *sqliteConnections) ready(ctx context.Context) error {
 	}
 }
 
-func beginWriter(conn *sqlite3.Conn) error { return conn.BusyHandler(waitForLock()) }
-
-// beginReader prepares a new connection that reads. It makes plans independent of values: in a
-// file that somebody has ANALYZEd, SQLite would otherwise compile a statement anew for every
-// value (sqlite.org/queryplanner-ng.html, "Query Planner Stability
-// Guarantee"), which takes twice as long as to look it up.
-func (c *sqliteConnections) beginReader(conn *sqlite3.Conn) error {
-	if err := c.watch.look(); err != nil {
-		return err
-	}
-	_, err := conn.Config(sqlite3.DBCONFIG_ENABLE_QPSG, true)
-	return err
-}
-
 // faultOf returns faultOther: there is one writer, so no statement is ever undone.
 func (c *sqliteConnections) faultOf(error) fault { return faultOther }
 
@@ -178,15 +175,6 @@ func (c *sqliteConnections) explain(err error) error {
 		return reason
 	}
 	return err
-}
-
-// sqliteConnections holds one connection that writes and several that read.
-type sqliteConnections struct {
-	reader, writer *sqlitePool
-	lookUps        lane // several share a snapshot
-	writes         lane // several share a commit, which waits for the disk
-	watch          fileWatch
-	contention     contention // of bulk loads
 }
 
 func (c *sqliteConnections) exec(ctx context.Context, s *statement, args ...any) (int64, error) {
@@ -224,8 +212,8 @@ func (c *sqliteConnections) readAlone(ctx context.Context, one *call) error {
 	return c.reader.use(ctx, func(conn *sqliteConn) error { return conn.run(one) })
 }
 
-// lookUpTogether carries out look-ups in one transaction that reads: they share its locks. What
-// fails is looked up again, alone.
+// lookUpTogether carries out look-ups in one transaction, so that SQLite locks the file once. A
+// look-up that fails is carried out again, alone.
 func (c *sqliteConnections) lookUpTogether(batch []*call) {
 	c.reader.use(context.Background(), func(conn *sqliteConn) error {
 		if err := conn.Exec("BEGIN"); err != nil {
@@ -252,8 +240,8 @@ func (c *sqliteConnections) writeAlone(ctx context.Context, one *call) error {
 }
 
 // writeTogether carries out writes in one transaction. A write that breaks a constraint undoes
-// nothing of the others. If the transaction fails as a whole, so do all: the database may have
-// carried it out. But before its commit it certainly has not: then each write is carried out alone.
+// nothing of the others. If SQLite undoes the transaction before its commit, each write is carried
+// out alone. If the commit fails, all of them fail, because SQLite may have carried them out.
 func (c *sqliteConnections) writeTogether(batch []*call) {
 	results := make([]error, len(batch))
 	err := c.writer.use(context.Background(), func(conn *sqliteConn) error {
@@ -262,7 +250,7 @@ func (c *sqliteConnections) writeTogether(batch []*call) {
 		}
 		for i, one := range batch {
 			results[i] = one.answer(func() error { return conn.run(one) })
-			if conn.GetAutocommit() { // SQLite has undone everything, because the disk is full, for example
+			if conn.GetAutocommit() { // the transaction is undone, because the disk is full, for example
 				return errAlone
 			}
 		}

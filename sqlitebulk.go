@@ -11,8 +11,8 @@ import (
 // Without them a million users take three times as long.
 const bulkPragmas = "PRAGMA cache_size = -49152; PRAGMA wal_autocheckpoint = 20000"
 
-// addUsers leaves the lock to others for a moment after each transaction, who ask for it every
-// lockPoll. While they do, its transactions are short.
+// addUsers frees the lock for a moment after each transaction, because other processes ask for it
+// only every lockPoll. As long as they do, its transactions are short.
 func (c *sqliteConnections) addUsers(ctx context.Context, users []User) (added []bool, err error) {
 	for len(users) > 0 {
 		n := c.contention.limit(len(users))
@@ -27,8 +27,7 @@ func (c *sqliteConnections) addUsers(ctx context.Context, users []User) (added [
 	return added, c.watch.look()
 }
 
-// addBatch adds users in one transaction, and returns the version of the data before it. It uses
-// the connection without database/sql, which would take a fifth longer.
+// addBatch adds users in one transaction, and returns the version of the data before it.
 func (c *sqliteConnections) addBatch(ctx context.Context, users []User) (added []bool, version int64, err error) {
 	err = c.writer.use(ctx, func(conn *sqliteConn) error {
 		if version, err = conn.dataVersion(); err != nil {
@@ -61,23 +60,17 @@ func (c *sqliteConn) dataVersion() (version int64, err error) {
 
 // insertUsers inserts users in one transaction, and says of each whether it was inserted.
 func (c *sqliteConn) insertUsers(users []User) (added []bool, err error) {
-	insert, err := c.stmt(insertUser)
-	if err != nil {
-		return nil, err
-	}
 	tx, err := c.BeginImmediate()
 	if err != nil {
 		return nil, err
 	}
 	defer tx.End(&err) // commits, or rolls back if err is not nil
 	for _, u := range users {
-		if err := bindAll(insert, insertedValues(u)); err != nil {
+		insert := &call{statement: insertUser, args: insertedValues(u)}
+		if err := c.run(insert); err != nil {
 			return nil, err
 		}
-		if err := insert.Exec(); err != nil {
-			return nil, err
-		}
-		added = append(added, c.Changes() > 0)
+		added = append(added, insert.concerned > 0)
 	}
 	return added, nil
 }

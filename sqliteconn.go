@@ -13,16 +13,17 @@ import (
 
 // A sqlitePool has connections to one file. Each serves one goroutine at a time.
 type sqlitePool struct {
-	open  func(context.Context) (*sqlite3.Conn, error)
-	turns chan struct{} // has a place for every connection that is in use
+	dsn   string
+	begin func(*sqlite3.Conn) error // prepares a new connection
+	turns chan struct{}             // has a place for every connection that is in use
 
 	mu     sync.Mutex
-	idle   []*sqliteConn // the last used at the end, which remembers most of the file
+	idle   []*sqliteConn // the last one was used last, and remembers most of the file
 	closed bool
 }
 
-func newSQLitePool(size int, open func(context.Context) (*sqlite3.Conn, error)) *sqlitePool {
-	return &sqlitePool{open: open, turns: make(chan struct{}, size)}
+func newSQLitePool(size int, dsn string, begin func(*sqlite3.Conn) error) *sqlitePool {
+	return &sqlitePool{dsn: dsn, begin: begin, turns: make(chan struct{}, size)}
 }
 
 // use calls op with a connection. When ctx is done, SQLite interrupts what it is doing.
@@ -55,9 +56,16 @@ func (p *sqlitePool) take(ctx context.Context) (*sqliteConn, error) {
 		p.idle = p.idle[:last]
 		return conn, nil
 	}
-	conn, err := p.open(ctx)
+	return p.open(ctx)
+}
+
+func (p *sqlitePool) open(ctx context.Context) (*sqliteConn, error) {
+	conn, err := sqlite3.OpenContext(ctx, p.dsn)
 	if err != nil {
 		return nil, err
+	}
+	if err := p.begin(conn); err != nil {
+		return nil, errors.Join(err, conn.Close())
 	}
 	return &sqliteConn{Conn: conn, prepared: make([]*sqlite3.Stmt, len(statements))}, nil
 }
@@ -91,21 +99,21 @@ func (p *sqlitePool) Close() error {
 	return errors.Join(failed...)
 }
 
-// A sqliteConn is a connection with the statements that were prepared on it. It is the driver's own,
-// because database/sql takes longer for a look-up than SQLite.
+// A sqliteConn is a connection with the statements that were prepared on it. It does without
+// database/sql, which takes longer for a look-up than SQLite itself.
 type sqliteConn struct {
 	*sqlite3.Conn
-	prepared []*sqlite3.Stmt // by the place of the statement
+	prepared []*sqlite3.Stmt // by the place of the statement; nil before its first use
 }
 
 func (c *sqliteConn) Close() error {
 	for _, stmt := range c.prepared {
-		stmt.Close() // nil, too
+		stmt.Close() // does nothing to nil
 	}
 	return c.Conn.Close()
 }
 
-// stmt returns s, prepared when it is first used, because there may be no tables before.
+// stmt returns s prepared. It prepares s at its first use, because there may be no tables before.
 func (c *sqliteConn) stmt(s *statement) (stmt *sqlite3.Stmt, err error) {
 	if c.prepared[s.place] == nil {
 		c.prepared[s.place], _, err = c.Prepare(s.text)
@@ -113,8 +121,7 @@ func (c *sqliteConn) stmt(s *statement) (stmt *sqlite3.Stmt, err error) {
 	return c.prepared[s.place], err
 }
 
-// run carries out a call that has at most one row. It returns sql.ErrNoRows if there is none. A step
-// after the end, or after a failure, would carry it out again.
+// run carries out a call that has at most one row. It returns sql.ErrNoRows if there is none.
 func (c *sqliteConn) run(one *call) error {
 	stmt, err := c.stmt(one.statement)
 	if err != nil {
@@ -129,17 +136,21 @@ func (c *sqliteConn) run(one *call) error {
 		return err
 	}
 	defer stmt.Reset() // also after a panic: a statement that is not reset holds on to its snapshot
-	found := stmt.Step()
-	if found {
-		err = sqliteRow{stmt}.Scan(one.fields...)
+	if !stmt.Step() {
+		return cmp.Or(stmt.Err(), sql.ErrNoRows)
 	}
-	for found && one.statement.purpose == toWrite && stmt.Step() { // it is committed after its last row
+	err = sqliteRow{stmt}.Scan(one.fields...)
+	if one.statement.purpose == toWrite {
+		stepToEnd(stmt)
 	}
-	err = cmp.Or(err, stmt.Err())
-	if err == nil && !found {
-		return sql.ErrNoRows
+	return cmp.Or(err, stmt.Err())
+}
+
+// stepToEnd carries out the rest of a statement: SQLite commits a write after its last row. One more
+// step would carry it out again.
+func stepToEnd(stmt *sqlite3.Stmt) {
+	for stmt.Step() {
 	}
-	return err
 }
 
 // readAll calls scan for every row.
@@ -249,8 +260,8 @@ func scanOptional[T any](r sqliteRow, column int, field **T) error {
 	return r.scan(column, *field)
 }
 
-// expect returns an error if a value is of another type than its column: SQLite lets other programs
-// write anything anywhere.
+// expect returns an error if a value is of another type than its column, because SQLite lets other
+// programs write any type into any column.
 func expect(got, want sqlite3.Datatype) error {
 	if got != want {
 		return fmt.Errorf("%v in the place of %v", got, want)
@@ -258,7 +269,7 @@ func expect(got, want sqlite3.Datatype) error {
 	return nil
 }
 
-// value returns a value as a sql.Scanner gets it.
+// value returns a value as a sql.Scanner expects it.
 func (r sqliteRow) value(column int, kind sqlite3.Datatype) any {
 	switch kind {
 	case sqlite3.INTEGER:
