@@ -16,8 +16,9 @@ type call struct {
 	fields    []any // where the columns of the row go; nil if the statement returns none
 	concerned int64 // how many rows it concerned, if it returns none
 
-	done chan struct{} // closed when err is final
-	err  error
+	done    chan struct{} // closed when err is final
+	settled bool          // whether it is closed; only its batch looks
+	err     error
 
 	mu        sync.Mutex // held while a batch writes to fields and concerned
 	abandoned bool       // whether the caller waits no more: then a batch must not write there
@@ -31,6 +32,12 @@ func (c *call) answer(run func() error) error {
 		return nil
 	}
 	return run()
+}
+
+// settle lets the caller go on with err.
+func (c *call) settle(err error) {
+	c.err, c.settled = err, true
+	close(c.done)
 }
 
 // abandon returns when no batch writes to c, and none will.
@@ -56,8 +63,8 @@ type lane struct {
 	// alone carries out one call, and returns its error.
 	alone func(context.Context, *call) error
 
-	// together carries out several calls, and sets the err of each. It leaves errAlone in a call
-	// that has failed if another call may be the reason.
+	// together carries out several calls, and settles each as soon as it can: the first go on while
+	// the last are carried out. It leaves a call that has failed if another call may be the reason.
 	together func([]*call)
 
 	// patience is how long a batch may take until its connection is believed to hang. If it is 0,
@@ -116,7 +123,7 @@ func (l *lane) enter(c *call) laneState {
 	if l.isStuckLocked() {
 		return laneStuck
 	}
-	c.done, c.err = make(chan struct{}), errAlone
+	c.done = make(chan struct{})
 	l.waiting = append(l.waiting, c)
 	if l.busy {
 		return laneBusy
@@ -195,13 +202,15 @@ func (l *lane) serve(batch []*call) {
 	}
 }
 
-// carryOut carries out a batch, and then lets its callers go on. After a panic they carry out alone
-// what has no answer: so the panic comes again in the goroutine whose call is the cause.
+// carryOut carries out a batch. What together has not settled has to be carried out alone. So has
+// what is left after a panic, which comes again in the goroutine whose call is the cause.
 func (l *lane) carryOut(batch []*call) {
 	defer func() {
 		recover()
 		for _, c := range batch {
-			close(c.done)
+			if !c.settled {
+				c.settle(errAlone)
+			}
 		}
 	}()
 	l.together(batch)

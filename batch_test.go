@@ -70,10 +70,10 @@ func (d *heldDatabase) carryOutTogether(batch []*call) {
 		if c.args[0] == d.broken {
 			return
 		}
-		c.err = c.answer(func() error {
+		c.settle(c.answer(func() error {
 			*c.fields[0].(*string) = c.args[0].(string)
 			return nil
-		})
+		}))
 	}
 }
 
@@ -350,7 +350,7 @@ func TestLaneAnswersAreFresh(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 		for _, c := range batch {
-			c.err = c.answer(func() error { return read(c, now) })
+			c.settle(c.answer(func() error { return read(c, now) }))
 		}
 	}
 	together(64, func(i int) {

@@ -191,10 +191,10 @@ func receive(results pgx.BatchResults, one *call) error {
 	if err := cmp.Or(err, rows.Err()); err != nil {
 		return err
 	}
-	one.err = nil
 	if !found {
-		one.err = sql.ErrNoRows
+		err = sql.ErrNoRows
 	}
+	one.settle(err)
 	return nil
 }
 

@@ -222,7 +222,7 @@ func (c *sqliteConnections) lookUpTogether(batch []*call) {
 		for _, one := range batch {
 			err := one.answer(func() error { return conn.run(one) })
 			if err == nil || errors.Is(err, sql.ErrNoRows) {
-				one.err = err
+				one.settle(err)
 			}
 		}
 		return conn.Exec("COMMIT")
@@ -257,7 +257,7 @@ func (c *sqliteConnections) writeTogether(batch []*call) {
 		return cmp.Or(conn.Exec("COMMIT"), c.watch.look())
 	})
 	for i, one := range batch {
-		one.err = cmp.Or(err, results[i])
+		one.settle(cmp.Or(err, results[i]))
 	}
 }
 
