@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A run is what the benchmarks of a set said, and where.
+// A run is what the benchmarks of a set reported, and on which machine.
 type run struct {
 	Began    time.Time         `json:"began"`
 	Commit   string            `json:"commit"` // ends in "+changes" if the code is not what was committed
@@ -54,8 +54,7 @@ func readRuns(pages string) (map[string]run, error) {
 	return all, nil
 }
 
-// A reader reads values of a run. After the first that is missing all are 1, and err says which it
-// is.
+// A reader reads values of a run. If one is missing, err names it, and this and all later values are 1.
 type reader struct {
 	run
 	err error

@@ -12,7 +12,7 @@ type set struct {
 	commands []string // run in the root folder
 }
 
-// pictured are the benchmarks that there is a picture of, but for those of peers.
+// pictured are the benchmarks of the set pictures.
 const pictured = "^Benchmark(ReadUsersMe|Refresh|Flood|Growth)"
 
 var sets = []set{
