@@ -35,10 +35,10 @@ func (r run) write(path string) error {
 }
 
 // readRuns reads the last run of each set, by name. A set that never ran has none.
-func readRuns(pages string) (map[string]run, error) {
+func readRuns(dir string) (map[string]run, error) {
 	all := make(map[string]run)
 	for _, s := range sets {
-		text, err := os.ReadFile(dataFile(pages, s.name))
+		text, err := os.ReadFile(dataFile(dir, s.name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -47,7 +47,7 @@ func readRuns(pages string) (map[string]run, error) {
 		}
 		var r run
 		if err := json.Unmarshal(text, &r); err != nil {
-			return nil, fmt.Errorf("%s: %w", dataFile(pages, s.name), err)
+			return nil, fmt.Errorf("%s: %w", dataFile(dir, s.name), err)
 		}
 		all[s.name] = r
 	}

@@ -50,5 +50,5 @@ func setOf(name string) (set, error) {
 	return set{}, fmt.Errorf("no set is named %q; want one of %s", name, strings.Join(names, ", "))
 }
 
-// dataFile returns where the results of a set are kept.
-func dataFile(pages, set string) string { return filepath.Join(pages, "benchmarks", set+".json") }
+// dataFile returns where the results of a set are kept in a folder of pages.
+func dataFile(dir, set string) string { return filepath.Join(dir, "benchmarks", set+".json") }
