@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// A heldDatabase carries out the calls of its lane one step after the other, when a test lets it. It
-// answers every call with the name that the call has sent.
+// A heldDatabase carries out the calls of its lane, one round trip whenever a test takes a step. It
+// answers every call with the name that the call sends.
 type heldDatabase struct {
 	lane
 	steps   chan struct{}
@@ -22,8 +22,8 @@ type heldDatabase struct {
 
 	mu      sync.Mutex // guards the fields below
 	done    []string   // what was carried out: "alone a", "together b c"
-	broken  string     // the name that no batch takes
-	panics  bool       // whether it panics at that name
+	broken  string     // the name of the call that fails
+	panics  bool       // whether it panics at that call instead
 	answers map[string]heldAnswer
 }
 
@@ -59,7 +59,7 @@ func (d *heldDatabase) carryOutAlone(ctx context.Context, c *call) error {
 	return nil
 }
 
-// carryOutTogether stops at the broken call, and leaves it and those after it to themselves.
+// carryOutTogether stops at the broken call. That one and those after it must be carried out alone.
 func (d *heldDatabase) carryOutTogether(batch []*call) {
 	d.note("together", batch...)
 	<-d.steps
@@ -87,7 +87,7 @@ func (d *heldDatabase) note(how string, batch ...*call) {
 	d.done = append(d.done, strings.Join(words, " "))
 }
 
-// send lets a client make a call, and returns when it waits for the answer.
+// send has a client make a call, and returns when the client waits for the answer.
 func (d *heldDatabase) send(ctx context.Context, name string) {
 	d.clients.Go(func() {
 		var got heldAnswer
@@ -113,8 +113,8 @@ func (d *heldDatabase) step(n int) {
 	}
 }
 
-// check reports what the database was not asked, and who did not get what they asked for. Those in
-// failed are the others, with their errors.
+// check compares what was carried out with want, and the answer to each client with its name, or with
+// its error in failed.
 func (d *heldDatabase) check(t *testing.T, want []string, failed map[string]error) {
 	t.Helper()
 	synctest.Wait()
@@ -134,7 +134,7 @@ func (d *heldDatabase) check(t *testing.T, want []string, failed map[string]erro
 	}
 }
 
-// TestLane: what is carried out together, what alone, and what becomes of it.
+// TestLane: which calls are carried out together and which alone, and what their callers get.
 func TestLane(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -142,19 +142,19 @@ func TestLane(t *testing.T) {
 		want   []string
 		failed map[string]error
 	}{
-		{"who comes alone goes alone", func(ctx context.Context, d *heldDatabase) {
+		{"a call that finds the lane free goes alone", func(ctx context.Context, d *heldDatabase) {
 			d.send(ctx, "a")
 			d.step(1)
 			d.send(ctx, "b")
 			d.step(1)
 		}, []string{"alone a", "alone b"}, nil},
-		{"those who come meanwhile go together, in their order", func(ctx context.Context, d *heldDatabase) {
+		{"calls that come while it is busy go together, in their order", func(ctx context.Context, d *heldDatabase) {
 			d.send(ctx, "a")
 			d.send(ctx, "b")
 			d.send(ctx, "c")
 			d.step(2)
 		}, []string{"alone a", "together b c"}, nil},
-		{"nobody joins a batch that has begun", func(ctx context.Context, d *heldDatabase) {
+		{"no call joins a batch that has begun", func(ctx context.Context, d *heldDatabase) {
 			d.send(ctx, "a")
 			d.send(ctx, "b")
 			d.step(1)
@@ -164,7 +164,7 @@ func TestLane(t *testing.T) {
 			d.send(ctx, "e")
 			d.step(1)
 		}, []string{"alone a", "together b", "together c d", "alone e"}, nil},
-		{"what a batch has not carried out goes alone", func(ctx context.Context, d *heldDatabase) {
+		{"a call that its batch has not carried out goes alone", func(ctx context.Context, d *heldDatabase) {
 			d.broken = "c"
 			d.send(ctx, "a")
 			for _, name := range []string{"b", "c"} {
@@ -172,7 +172,7 @@ func TestLane(t *testing.T) {
 			}
 			d.step(3)
 		}, []string{"alone a", "together b c", "alone c"}, map[string]error{"c": errCarriedOut}},
-		{"who has left before the batch begins is not in it", func(ctx context.Context, d *heldDatabase) {
+		{"a call that is given up before its batch begins is not in it", func(ctx context.Context, d *heldDatabase) {
 			leaving, leave := context.WithCancel(ctx)
 			d.send(ctx, "a")
 			d.send(leaving, "b")
@@ -182,7 +182,7 @@ func TestLane(t *testing.T) {
 			synctest.Wait()
 			d.step(2)
 		}, []string{"alone a", "together c"}, map[string]error{"b": context.Canceled, "d": context.Canceled}},
-		{"there is no batch if all have left", func(ctx context.Context, d *heldDatabase) {
+		{"there is no batch if all its calls are given up", func(ctx context.Context, d *heldDatabase) {
 			leaving, leave := context.WithCancel(ctx)
 			d.send(ctx, "a")
 			d.send(leaving, "b")
@@ -192,7 +192,7 @@ func TestLane(t *testing.T) {
 			d.send(ctx, "c")
 			d.step(1)
 		}, []string{"alone a", "alone c"}, map[string]error{"b": context.Canceled}},
-		{"who leaves during the batch gets nothing, and the others get theirs", func(ctx context.Context, d *heldDatabase) {
+		{"a call that is given up during its batch gets nothing, and the others get their answers", func(ctx context.Context, d *heldDatabase) {
 			leaving, leave := context.WithCancel(ctx)
 			d.send(ctx, "a")
 			d.send(leaving, "b")
@@ -202,7 +202,7 @@ func TestLane(t *testing.T) {
 			synctest.Wait()
 			d.step(1)
 		}, []string{"alone a", "together b c"}, map[string]error{"b": context.Canceled}},
-		{"who leaves alone gives the lane to the others", func(ctx context.Context, d *heldDatabase) {
+		{"a call that is given up alone frees the lane for the others", func(ctx context.Context, d *heldDatabase) {
 			leaving, leave := context.WithCancel(ctx)
 			d.send(leaving, "a")
 			d.send(ctx, "b")
@@ -222,7 +222,7 @@ func TestLane(t *testing.T) {
 	}
 }
 
-// TestLanePanics: a panic reaches the caller who has caused it, and nobody else. The lane goes on.
+// TestLanePanics: a panic reaches only the caller that causes it, and the lane goes on.
 func TestLanePanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newHeldDatabase(0)
@@ -243,7 +243,7 @@ func TestLanePanics(t *testing.T) {
 	})
 }
 
-// TestLaneLimit: a batch has at most maxBatch calls, those who came first.
+// TestLaneLimit: a batch has at most maxBatch calls, those that came first.
 func TestLaneLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newHeldDatabase(0)
@@ -263,7 +263,7 @@ func TestLaneLimit(t *testing.T) {
 	})
 }
 
-// TestLaneDeadlines: each caller waits as long as its own context allows, whoever else is in the batch.
+// TestLaneDeadlines: each caller waits until its own deadline, whoever else is in the batch.
 func TestLaneDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newHeldDatabase(0)
@@ -291,50 +291,48 @@ func TestLaneDeadlines(t *testing.T) {
 	})
 }
 
-// TestLaneStuck: a round trip that hangs, alone or of a batch, holds the others no longer than twice the
-// patience, and those who come later not at all.
+// TestLaneStuck: if a round trip hangs, alone or of a batch, the calls that wait go alone after twice the
+// patience at most, and later calls at once.
 func TestLaneStuck(t *testing.T) {
-	for name, hanging := range map[string][]string{"one alone": nil, "a batch": {"b", "c"}} {
-		t.Run(name, func(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		batch  []string // sent while a is carried out
+		begun  []string // the last one hangs
+		passed []string // carried out in the meantime
+	}{
+		{"one call hangs", nil, []string{"alone a"}, []string{"alone d", "alone e"}},
+		{"a batch hangs", []string{"b", "c"}, []string{"alone a", "together b c"}, []string{"alone b", "alone c", "alone d", "alone e"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				d := newHeldDatabase(lanePatience)
 				d.send(t.Context(), "a")
-				want := []string{"alone a"}
-				if hanging != nil {
-					d.send(t.Context(), "b")
-					d.send(t.Context(), "c")
-					d.step(1)
-					want = append(want, "together b c")
+				for _, name := range tt.batch {
+					d.send(t.Context(), name)
 				}
-				began := time.Now()
+				d.step(len(tt.begun) - 1)
 				d.send(t.Context(), "d")
-				time.Sleep(2 * lanePatience) // d goes alone by now, and so do those of the batch
+				time.Sleep(2 * lanePatience)
 				synctest.Wait()
 				d.send(t.Context(), "e")
-				if took := time.Since(began); took != 2*lanePatience {
-					t.Fatalf("%v have passed", took)
+				slices.Sort(d.done[len(tt.begun):]) // they run at the same time
+				want := slices.Concat(tt.begun, tt.passed)
+				if !slices.Equal(d.done, want) {
+					t.Errorf("%v after the lane hangs, %q are carried out; want %q", 2*lanePatience, d.done, want)
 				}
-				wanted := append(slices.Clone(hanging), "d", "e")
-				alone := slices.Sorted(slices.Values(d.done[len(want):]))
-				for i, name := range wanted {
-					wanted[i] = "alone " + name
-				}
-				if !slices.Equal(alone, wanted) {
-					t.Errorf("%v after the lane hangs %q are carried out; want %q", 2*lanePatience, alone, wanted)
-				}
-				d.step(len(wanted) + 1) // all of them, and the one that hangs
+				d.step(len(tt.passed) + 1) // all of them, and the one that hangs
 				d.clients.Wait()
-				d.send(t.Context(), "f") // the lane is free
+				d.send(t.Context(), "f") // the lane is free again
 				d.step(1)
 				d.clients.Wait()
-				d.check(t, append(append(want, d.done[len(want):len(want)+len(wanted)]...), "alone f"), nil)
+				d.check(t, append(want, "alone f"), nil)
 			})
 		})
 	}
 }
 
-// TestLaneAnswersAreFresh has many at once who come, leave, and meet a lane that is stuck. Each gets
-// the answer to its own question, and that is never older than the question.
+// TestLaneAnswersAreFresh: many clients ask at once, some give up, and sometimes the lane is stuck. Each
+// gets the answer to its own question, and no answer is older than its question.
 func TestLaneAnswersAreFresh(t *testing.T) {
 	type fresh struct{ name, version int64 }
 	var version atomic.Int64

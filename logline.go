@@ -9,16 +9,16 @@ import (
 	"time"
 )
 
-// A quickLog is a slog.Handler with a shorter way for plain lines, which takes a third of the
+// A quickLog is a slog.Handler that can also write plain lines without slog, in a third of the
 // time. Most lines of a busy server are about requests, and are plain.
 type quickLog struct {
 	slog.Handler // for all other lines; writes JSON to w
 	w            io.Writer
 }
 
-// info writes a line of level info as slog.JSONHandler would, or reports that it is not plain: it
-// would need escapes, or has a value that is neither a text nor an int. The year of at has
-// four digits.
+// info writes a line of level info as slog.JSONHandler would, and reports whether it has. It writes
+// nothing if the line is not plain: if it needs escapes, or has a value that is neither a text nor an
+// int. The year of at must have four digits.
 func (h quickLog) info(at time.Time, msg string, attrs []slog.Attr) (ok bool) {
 	if !isPlain(msg) || !allPlain(attrs) {
 		return false
@@ -29,7 +29,7 @@ func (h quickLog) info(at time.Time, msg string, attrs []slog.Attr) (ok bool) {
 	return true
 }
 
-// usualLine is longer than the line of most requests, in bytes.
+// usualLine is how many bytes a buffer has. The lines of most requests are shorter.
 const usualLine = 512
 
 // lineBuffers spare an allocation for each line.
@@ -45,13 +45,16 @@ func appendLine(b []byte, at time.Time, msg string, attrs []slog.Attr) []byte {
 		b = append(b, ',')
 		b = appendQuoted(b, a.Key)
 		b = append(b, ':')
-		if a.Value.Kind() == slog.KindInt64 {
-			b = strconv.AppendInt(b, a.Value.Int64(), 10)
-			continue
-		}
-		b = appendQuoted(b, a.Value.String())
+		b = appendValue(b, a.Value)
 	}
 	return append(b, "}\n"...)
+}
+
+func appendValue(b []byte, plain slog.Value) []byte {
+	if plain.Kind() == slog.KindInt64 {
+		return strconv.AppendInt(b, plain.Int64(), 10)
+	}
+	return appendQuoted(b, plain.String())
 }
 
 func appendQuoted(b []byte, plain string) []byte {
@@ -60,17 +63,19 @@ func appendQuoted(b []byte, plain string) []byte {
 	return append(b, '"')
 }
 
-// allPlain reports whether each attribute is an int or a plain text, under a plain key.
+// allPlain reports whether all keys and values are plain.
 func allPlain(attrs []slog.Attr) bool {
-	return !slices.ContainsFunc(attrs, func(a slog.Attr) bool {
-		kind := a.Value.Kind()
-		isPlainValue := kind == slog.KindInt64 || kind == slog.KindString && isPlain(a.Value.String())
-		return !isPlainValue || !isPlain(a.Key)
-	})
+	return !slices.ContainsFunc(attrs, func(a slog.Attr) bool { return !isPlain(a.Key) || !isPlainValue(a.Value) })
 }
 
-// isPlain reports whether every writer of JSON puts text between quotes as it is: it has
-// only ASCII, no control characters, no quotes and no backslashes.
+// isPlainValue reports whether a value is an int, or a plain text.
+func isPlainValue(v slog.Value) bool {
+	kind := v.Kind()
+	return kind == slog.KindInt64 || kind == slog.KindString && isPlain(v.String())
+}
+
+// isPlain reports whether no writer of JSON escapes anything in a text: it has only ASCII, and no
+// control characters, quotes or backslashes.
 func isPlain(text string) bool {
 	for i := range len(text) {
 		if c := text[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {

@@ -16,22 +16,22 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A lossyLine leads to PostgreSQL. A test can have it lose what the server says next.
+// A lossyLine forwards connections to PostgreSQL. A test can make it lose the server's next answer.
 type lossyLine struct {
 	target string
 	links  sync.WaitGroup
 
 	armed atomic.Bool   // whether the next answer is lost
 	after atomic.Int64  // how many bytes of it come through
-	mute  atomic.Bool   // whether that connection hangs then, instead of breaking
-	hung  chan struct{} // closed when it is to break at last
+	mute  atomic.Bool   // whether the connection then hangs instead of breaking
+	hung  chan struct{} // closed when a connection that hangs is to break
 	free  sync.Once
 }
 
 // release breaks the connection that hangs.
 func (l *lossyLine) release() { l.free.Do(func() { close(l.hung) }) }
 
-// newLossyLine returns a line to the server of a URL, and a URL that leads through it.
+// newLossyLine returns a line to the server of a URL, and the URL of the same database through it.
 func newLossyLine(t testing.TB, base string) (line *lossyLine, its string) {
 	t.Helper()
 	u, err := url.Parse(base)
@@ -83,41 +83,8 @@ func (l *lossyLine) pass(client net.Conn) {
 	}
 }
 
-// makeCrowd adds users with these numbers, each with a session.
-func makeCrowd(t testing.TB, s store, n int) {
-	t.Helper()
-	users := make([]User, n)
-	for i := range users {
-		users[i] = testUser(fmt.Sprint("user", i))
-	}
-	if _, err := s.AddUsers(t.Context(), users); err != nil {
-		t.Fatal(err)
-	}
-	for i := range n {
-		u, err := s.UserByKey(t.Context(), fmt.Sprint("user", i))
-		if err != nil {
-			t.Fatal(err)
-		}
-		mustBegin(t, s, Session{ID: fmt.Sprint("session", i), UserID: u.ID, CreatedAt: testTime, LastUsedAt: testTime, ExpiresAt: inSeconds(60)})
-	}
-}
-
-// checkOwn reports a session that is not answered with its own user.
-func checkOwn(t testing.TB, s store, i int) {
-	t.Helper()
-	u, session, err := s.UserBySession(t.Context(), fmt.Sprint("session", i))
-	if err != nil || u.Username != fmt.Sprint("user", i) || session.ID != fmt.Sprint("session", i) {
-		t.Errorf("session%d: %q, %q, %v", i, u.Username, session.ID, err)
-	}
-}
-
-// modes are the ways in which pgx sends statements.
-var modes = []string{"cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"}
-
-// inMode returns a URL with a default_query_exec_mode.
-func inMode(url, mode string) string { return url + "&default_query_exec_mode=" + mode }
-
-// TestBadRowInPipeline: a look-up that fails, at the server or where its row is read, fails alone.
+// TestBadRowInPipeline: if the server refuses one look-up, or one row cannot be read, the others
+// succeed.
 func TestBadRowInPipeline(t *testing.T) {
 	for name, spoil := range map[string]string{
 		"a row that cannot be read": `ALTER TABLE users ALTER COLUMN username DROP NOT NULL; UPDATE users SET username = NULL WHERE username_key = 'user7'`,
@@ -143,8 +110,8 @@ func TestBadRowInPipeline(t *testing.T) {
 	}
 }
 
-// TestCutPipeline: if a connection breaks or hangs in the middle of a batch, nobody notices. Nobody waits
-// for one that hangs.
+// TestCutPipeline: if a connection breaks or hangs in the middle of a batch, all get their answers.
+// They do not wait for a connection that hangs.
 func TestCutPipeline(t *testing.T) {
 	url := newPostgres(t)
 	makeCrowd(t, mustOpen(t, url), 50)
@@ -169,14 +136,14 @@ func TestCutPipeline(t *testing.T) {
 					t.Error("nothing was lost")
 				}
 				if mute && !isBusy(&pool.lookUps) {
-					t.Error("all have waited for the connection that hangs")
+					t.Error("the answers came only after the connection that hangs")
 				}
 			})
 		}
 	}
 }
 
-// TestHangingAlone: a look-up on a connection that hangs holds up only itself.
+// TestHangingAlone: a look-up on a connection that hangs delays no other.
 func TestHangingAlone(t *testing.T) {
 	url := newPostgres(t)
 	makeCrowd(t, mustOpen(t, url), 50)
@@ -239,29 +206,21 @@ func TestTerminatedTogether(t *testing.T) {
 	}
 }
 
-// TestTerminatedAll: PostgreSQL ends all connections over and over, while 64 look up.
+// TestTerminatedAll: PostgreSQL ends all connections over and over, while 64 clients look up.
 func TestTerminatedAll(t *testing.T) {
 	url := newPostgres(t)
 	s, _ := openPool(t, url+"&application_name=victims", slog.New(slog.DiscardHandler))
 	makeCrowd(t, s, 64)
-	var stop atomic.Bool
-	var clients sync.WaitGroup
-	for i := range 64 {
-		clients.Go(func() {
-			for !stop.Load() {
-				checkOwn(t, s, i)
-			}
-		})
-	}
+	stop := keepAsking(t, s)
+	defer stop()
 	for range repeated(50) {
-		time.Sleep(200 * time.Millisecond) // a look-up is tried three times
+		time.Sleep(200 * time.Millisecond) // longer than the three tries of a look-up take
 		execute(t, url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'victims'")
 	}
-	stop.Store(true)
-	clients.Wait()
 }
 
-// TestNobodyThere: ten thousand who ask at once for what is not there are told so, by few connections.
+// TestNobodyThere: ten thousand requests at once for sessions that do not exist are answered, and the
+// pool stays small.
 func TestNobodyThere(t *testing.T) {
 	s, pool := openPool(t, newPostgres(t), slog.New(slog.DiscardHandler))
 	began := time.Now()
@@ -276,8 +235,8 @@ func TestNobodyThere(t *testing.T) {
 	t.Logf("answered after %v by %d connections", time.Since(began), pool.pool.Stat().NewConnsCount())
 }
 
-// TestHalfCancelled: half of a batch leaves while the server is slow, and is not held by it. The others get
-// their answers.
+// TestHalfCancelled: half of the callers of a batch give up while the server is slow, and return at
+// once. The others get their answers.
 func TestHalfCancelled(t *testing.T) {
 	url := newPostgres(t)
 	s, pool := openPool(t, url, slog.New(slog.DiscardHandler))
@@ -298,7 +257,7 @@ func TestHalfCancelled(t *testing.T) {
 			return
 		}
 		if _, _, err := s.UserBySession(ctx, fmt.Sprint("session", i)); !errors.Is(err, context.Canceled) {
-			t.Errorf("who has left got %v", err)
+			t.Errorf("after giving up: %v; want %v", err, context.Canceled)
 		}
 		left.Add(1)
 	}, func() {
@@ -313,7 +272,7 @@ func TestHalfCancelled(t *testing.T) {
 	checkOwn(t, s, 1)
 }
 
-// TestStaleBatch: a table changes after its statement was prepared, and 50 ask together.
+// TestStaleBatch: a batch of 50 succeeds after a table has changed since its statement was prepared.
 func TestStaleBatch(t *testing.T) {
 	for _, mode := range modes {
 		t.Run(mode, func(t *testing.T) {

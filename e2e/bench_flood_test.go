@@ -17,6 +17,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"latchkey/internal/loadtest"
 )
 
 // BenchmarkFlood measures how long GET /users/me/ takes while 64 clients log in without pause, and
@@ -25,7 +27,7 @@ func BenchmarkFlood(b *testing.B) {
 	ours := startQuiet(b, "PBKDF2_ITERATIONS=600000")
 	read := readMe(ours, ours.signIn(b))
 	login := logInRequest(ours, "bench", password)
-	took := 75 * turn(b)
+	took := 75 * loadtest.Turn(b)
 	b.Run("clients=0", func(b *testing.B) {
 		for b.Loop() {
 			reportCurve(b, timesOf(b, ours.addr, read, took/3))
@@ -47,7 +49,7 @@ func BenchmarkFlood(b *testing.B) {
 	})
 }
 
-// reportCurve reports in how many milliseconds which part of the answers came.
+// reportCurve reports the milliseconds within which each part of the answers came.
 func reportCurve(b *testing.B, waits []float64) {
 	for _, percent := range []float64{1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 85, 90, 95, 97, 98, 99, 99.5, 99.8, 100} {
 		b.ReportMetric(quantile(waits, percent/100), fmt.Sprint("ms-p", percent))

@@ -47,7 +47,7 @@ func measureGrowth(b *testing.B, start func(users int) *quiet) {
 		p := start(users)
 		all = append(all, &grown{users: users, quiet: p, load: loadtest.Of(p.addr, connections, readSome(b, p, users)...)})
 	}
-	d := turn(b)
+	d := loadtest.Turn(b)
 	for range loadPairs {
 		for _, g := range all {
 			rate := runFor(b, g.load, d)

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"bufio"
-	"cmp"
 	"crypto/pbkdf2"
 	"crypto/sha256"
 	"encoding/json"
@@ -15,7 +14,6 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -156,22 +154,12 @@ const loadPairs = 11
 // at most.
 func reportLoads(b *testing.B, rate, ratio string, ours, theirs *loadtest.Load) {
 	b.Helper()
-	d := turn(b)
+	d := loadtest.Turn(b)
 	reportPairs(b, rate, ratio, loadPairs,
 		func() float64 { return runFor(b, ours, d) },
 		func() float64 { return runFor(b, theirs, d) })
 	b.ReportMetric(ours.Wait(0.99), "ms-p99")
 	b.ReportMetric(theirs.Wait(0.99), "ms-p99"+strings.TrimPrefix(ratio, "of"))
-}
-
-// turn is how long a load takes its turn: 0.4 seconds, or what TURN says.
-func turn(b *testing.B) time.Duration {
-	b.Helper()
-	d, err := time.ParseDuration(cmp.Or(os.Getenv("TURN"), "400ms"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	return d
 }
 
 // quantile returns the value below which the part q of values lies.
@@ -317,20 +305,7 @@ func readOK(b *testing.B, resp *http.Response, err error) (http.Header, []byte) 
 	return resp.Header, text
 }
 
-// residentMB returns the resident memory of the process in megabytes.
-func (p *quiet) residentMB(b *testing.B) float64 {
-	b.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		b.Skip("SKIP: resident memory is read from /proc")
-	}
-	m := regexp.MustCompile(`VmRSS:\s*(\d+) kB`).FindSubmatch(status)
-	kb, err := strconv.ParseFloat(string(m[1]), 64)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return kb / 1000
-}
+func (p *quiet) residentMB(b *testing.B) float64 { return loadtest.ResidentMB(b, p.cmd.Process) }
 
 // startBare builds and starts the server to compare with, and returns its
 // address. It writes these bytes, of which Date and Content-Length are net/http's

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// Refreshers are 64 clients of one user. Each has a session of its own, and refreshes it over and over: their
-// writes share commits. They remember what they were answered last.
+// refreshers are 64 clients of one user, whose writes share commits. Each refreshes a session of its own
+// over and over, and remembers the last answer.
 type refreshers struct {
 	leave   atomic.Bool
 	clients sync.WaitGroup
@@ -32,7 +32,7 @@ func newRefreshers(t testing.TB, s *server) *refreshers {
 	return c
 }
 
-// come lets all refresh at a server, until it is gone or they are told to leave.
+// come starts all clients. They refresh until the server is gone or disperse is called.
 func (c *refreshers) come(t testing.TB, s *server) {
 	c.leave.Store(false)
 	for i := range c.last {
@@ -41,10 +41,10 @@ func (c *refreshers) come(t testing.TB, s *server) {
 			}
 		})
 	}
-	t.Cleanup(func() { c.leave.Store(true); c.clients.Wait() })
+	t.Cleanup(c.disperse)
 }
 
-// refresh refreshes a session, and reports whether the server is there.
+// refresh refreshes the session of client i, and reports whether the client can go on.
 func (c *refreshers) refresh(t testing.TB, s *server, i int) bool {
 	a, err := s.try(t.Context(), "POST", "/token", refreshBody(c.last[i].Refresh), formType)
 	if err != nil {
@@ -65,7 +65,7 @@ func (c *refreshers) refresh(t testing.TB, s *server, i int) bool {
 	return true
 }
 
-// await waits for so many more answers of a kind.
+// await waits until a count of answers has grown by more.
 func (c *refreshers) await(t testing.TB, what string, kind *int, more int) {
 	t.Helper()
 	answers := func() int {
@@ -77,14 +77,14 @@ func (c *refreshers) await(t testing.TB, what string, kind *int, more int) {
 	waitFor(t, what, func() bool { return answers() >= enough })
 }
 
-// disperse waits until all have had their answer and are gone.
+// disperse stops all clients, and returns when each has its last answer.
 func (c *refreshers) disperse() {
 	c.leave.Store(true)
 	c.clients.Wait()
 }
 
-// check reports sessions of which a server has forgotten what their clients were told. A client whose last
-// request was not answered gets the successor of its own token, whether that was carried out or not.
+// check reports sessions of which the server has lost a refresh that it has answered. A client whose last
+// request was not answered gets the same next token again, whether that request was carried out or not.
 func (c *refreshers) check(t testing.TB, s *server) {
 	t.Helper()
 	for i, g := range c.last {
@@ -100,13 +100,14 @@ func (c *refreshers) check(t testing.TB, s *server) {
 	}
 }
 
-// mortalForCrowd starts a server that the test will kill. Clients may go on for as long as the test takes.
+// mortalForCrowd starts a server that the test will kill. Its grace is longer than the test, so that
+// clients can repeat a refresh after the next start.
 func mortalForCrowd(t testing.TB, path string) *server {
 	t.Helper()
 	return launchAndWait(t, invocation{env: onFile(path, "THROTTLE=off", "REFRESH_GRACE_SECONDS=300"), fast: true})
 }
 
-// TestSQLiteCrowdKilled kills a server while 64 refresh and others register.
+// TestSQLiteCrowdKilled kills a server while 64 clients refresh and others register.
 func TestSQLiteCrowdKilled(t *testing.T) {
 	long(t)
 	t.Parallel()
@@ -130,7 +131,7 @@ func TestSQLiteCrowdKilled(t *testing.T) {
 	checkIntegrity(t, path)
 }
 
-// TestSQLiteCrowdPowerCut takes away the disk while 64 refresh.
+// TestSQLiteCrowdPowerCut takes away the disk while 64 clients refresh.
 func TestSQLiteCrowdPowerCut(t *testing.T) {
 	long(t)
 	t.Parallel()
@@ -158,7 +159,7 @@ func TestSQLiteCrowdPowerCut(t *testing.T) {
 	s.kill(t)
 }
 
-// TestSQLiteCrowdDiskFull fills the disk while 64 refresh, and empties it again, over and over.
+// TestSQLiteCrowdDiskFull fills the disk while 64 clients refresh, and empties it again, over and over.
 func TestSQLiteCrowdDiskFull(t *testing.T) {
 	t.Parallel()
 	needRoot(t, "mount", "umount")

@@ -45,7 +45,7 @@ func main() {
 	log.Fatal(http.Serve(ln, handler))
 }
 
-// newHandler returns what the arguments behind the answer ask for.
+// newHandler returns the handler that the arguments after ANSWER.json ask for.
 func newHandler(answer http.Handler, args []string) (http.Handler, error) {
 	switch len(args) {
 	case 0:
@@ -54,7 +54,7 @@ func newHandler(answer http.Handler, args []string) (http.Handler, error) {
 		find, err := openUsers(args[0])
 		return readUser(find), err
 	}
-	update, err := openStore(args[1])
+	update, err := openSessions(args[1])
 	return updateSession(update, answer), err
 }
 
@@ -79,7 +79,7 @@ func readAnswer(file string) (http.Handler, error) {
 	}), nil
 }
 
-// readUser answers with one of the first 1,000 users after another.
+// readUser answers with the first 1,000 users in turn.
 func readUser(find finder) http.Handler {
 	var next atomic.Int64
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -170,7 +170,7 @@ type updater func(ctx context.Context, lastUsedAt, expiresAt int64, id string) (
 // updateByID changes what a refresh changes.
 const updateByID = "UPDATE sessions SET generation = generation + 1, last_used_at = $1, expires_at = $2 WHERE id = $3"
 
-func openStore(store string) (updater, error) {
+func openSessions(store string) (updater, error) {
 	if store == "memory" {
 		return updateInMap(), nil
 	}
@@ -184,7 +184,7 @@ func openStore(store string) (updater, error) {
 	}, err
 }
 
-// updateInMap makes the sessions that it is asked for.
+// updateInMap keeps sessions in memory. It creates a session that is not there.
 func updateInMap() updater {
 	type session struct{ generation, lastUsedAt, expiresAt int64 }
 	var mu sync.Mutex

@@ -63,8 +63,8 @@ func (all bars) longestName() (longest string) {
 	return longest
 }
 
-// roomFor returns how wide a text may be, with what is between it and a bar. Where Arial's like is
-// not installed, letters are wider.
+// roomFor returns how much room a text needs beside a bar. It allows for letters that are wider than
+// Arial's, because a reader may have another font.
 func roomFor(text string) vg.Length {
 	return lettering(small, ink, font.WeightNormal).Width(text)*1.15 + beside
 }

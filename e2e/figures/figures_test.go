@@ -17,7 +17,7 @@ import (
 	"gonum.org/v1/plot/vg"
 )
 
-// docs is the folder pages, as a test sees it.
+// docs is pages, seen from the folder of this test.
 const docs = "../" + pages
 
 // TestPagesAreCurrent: the pictures and the tables are what the data make, to the byte.
@@ -40,7 +40,7 @@ func TestPagesAreCurrent(t *testing.T) {
 	}
 }
 
-// TestPictures: each is XML that is soon loaded, says what it is, and stands in the page.
+// TestPictures: each is small XML that says what it shows, and stands in the page.
 func TestPictures(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join(docs, "benchmarks.md"))
 	if err != nil {
@@ -80,9 +80,13 @@ func pictureFiles(t *testing.T, dir string) (names []string) {
 }
 
 func parseXML(text []byte) error {
-	for dec := xml.NewDecoder(bytes.NewReader(text)); ; {
-		if _, err := dec.Token(); err != nil {
-			return map[bool]error{true: nil, false: err}[errors.Is(err, io.EOF)]
+	dec := xml.NewDecoder(bytes.NewReader(text))
+	for {
+		switch _, err := dec.Token(); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
 		}
 	}
 }
@@ -119,7 +123,7 @@ func TestMissingResult(t *testing.T) {
 	}
 }
 
-// TestReadResults: what go test prints becomes results, the machine and versions.
+// TestReadResults reads results, the machine and versions from what go test prints.
 func TestReadResults(t *testing.T) {
 	const printed = `goos: linux
 goarch: amd64

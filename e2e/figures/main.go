@@ -58,9 +58,10 @@ func measureSets(names []string) error {
 	return nil
 }
 
-// drawAll draws the pictures of what was measured, and writes the tables of benchmarks.md.
-func drawAll(pages string) error {
-	all, err := readRuns(pages)
+// drawAll draws the pictures of what was measured into a folder of pages, and writes the tables of
+// benchmarks.md there.
+func drawAll(dir string) error {
+	all, err := readRuns(dir)
 	if err != nil {
 		return err
 	}
@@ -72,12 +73,12 @@ func drawAll(pages string) error {
 		}
 		svg, part, err := p.render(measured)
 		if err != nil {
-			return fmt.Errorf("%s, %s: %w", dataFile(pages, p.set), p.name, err)
+			return fmt.Errorf("%s, %s: %w", dataFile(dir, p.set), p.name, err)
 		}
-		if err := os.WriteFile(filepath.Join(pages, "benchmarks", p.name+".svg"), svg, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, "benchmarks", p.name+".svg"), svg, 0o644); err != nil {
 			return err
 		}
 		parts[p.name] = part
 	}
-	return rewriteFile(filepath.Join(pages, "benchmarks.md"), parts)
+	return rewriteFile(filepath.Join(dir, "benchmarks.md"), parts)
 }

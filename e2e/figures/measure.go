@@ -40,7 +40,7 @@ func measure(s set) (run, error) {
 	return r, r.read(&printed)
 }
 
-// commit returns which code is measured. The documentation is no code.
+// commit returns the commit that is measured. Changes in the documentation do not count.
 func commit() (string, error) {
 	head, err := gitSays("describe", "--tags", "--always")
 	if err != nil {
@@ -63,11 +63,11 @@ func gitSays(args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// processors is the number of them at the end of a benchmark's name.
+// processors is the number of processors, with which the name of a benchmark ends.
 var processors = regexp.MustCompile(`-\d+$`)
 
-// read reads what go test has printed: results, the machine, and the versions of what they were
-// measured with, in lines such as "pocketbase: v0.39.11".
+// read reads what go test has printed: results, the machine, and versions in lines such as
+// "pocketbase: v0.39.11".
 func (r *run) read(printed io.Reader) error {
 	config := make(map[string]string)
 	reader := benchfmt.NewReader(printed, "go test")
@@ -99,7 +99,7 @@ func resultOf(measured *benchfmt.Result) result {
 		if v.OrigUnit != "" { // the package turns MB into B, for example
 			value, unit = v.OrigValue, v.OrigUnit
 		}
-		if unit != "ns/op" || value != 0 { // 0 says that it means nothing
+		if unit != "ns/op" || value != 0 { // benchmarks report 0 if their time means nothing
 			res.Values[unit] = value
 		}
 	}

@@ -47,7 +47,7 @@ func (r *reader) provenance() string {
 		r.Machine, strings.Join(versions, ", "), r.Commit, r.Began.Format("2 January 2006"))
 }
 
-// A row of the tables is a benchmark over few and many connections.
+// A row of the tables of ratios and rates is a benchmark over few and many connections.
 type row struct{ what, against, benchmark, unit string }
 
 var rows = []row{
@@ -107,7 +107,7 @@ var questions = []question{
 	{"start", "start", "ms-to-first-answer"},
 }
 
-// peerTable is the table of those beside whom Latchkey was measured.
+// peerTable is the table of all contestants.
 func peerTable(r *reader) string {
 	var b strings.Builder
 	b.WriteString("| per second |")

@@ -66,7 +66,7 @@ func (grid) Plot(c draw.Canvas, p *plot.Plot) {
 	}
 }
 
-// A line is named at its end.
+// A line is a curve with its name at its end.
 type line struct {
 	name      string
 	color     color.Color
@@ -90,7 +90,7 @@ func (p panel) draw(lines ...line) {
 // lineEnds writes the names of lines beside their last points.
 type lineEnds []line
 
-// beside is how far from it.
+// beside is the distance of a text from what it stands beside.
 const beside = vg.Length(6)
 
 func (ends lineEnds) Plot(c draw.Canvas, p *plot.Plot) {
@@ -135,7 +135,7 @@ func (ends lineEnds) GlyphBoxes(p *plot.Plot) []plot.GlyphBox {
 	return boxes
 }
 
-// remarks are lines of text from a point of a panel downwards.
+// remarks are lines of text below each other. The first is at a point of a panel.
 type remarks struct {
 	from  plotter.XY
 	lines []remark

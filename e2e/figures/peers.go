@@ -15,7 +15,7 @@ type contestant struct {
 	cannotRefresh bool
 }
 
-// The hashes are those that the servers make by themselves.
+// contestants are in the order of the bars. Their hashes are the default of each.
 var contestants = []contestant{
 	{"Latchkey-memory", "Latchkey, memory", "PBKDF2, 600,000 rounds", blue, false},
 	{"Latchkey-SQLite", "Latchkey, SQLite", "PBKDF2, 600,000 rounds", orange, false},

@@ -41,14 +41,14 @@ func (p picture) render(measured run) (svg []byte, part string, err error) {
 	return svg, part, err
 }
 
-// A comparison is a benchmark that compares loads over few and many connections.
+// A comparison is a benchmark that compares Latchkey with a bare handler, over few and many connections.
 type comparison struct {
 	title, bare string
 	benchmark   string
 	color       color.Color
 }
 
-// connections are how many connections the loads have.
+// connections are the numbers of connections that the loads have.
 var connections = []float64{1, 4, 16, 64}
 
 var readings = []comparison{
@@ -162,7 +162,7 @@ func drawFlood(r *reader) sheet {
 	}
 }
 
-// quantiles says what a curve shows.
+// quantiles says in words what a curve shows.
 func quantiles(r *reader, name string) string {
 	return fmt.Sprintf("half in %s, 90 %% in %s, 99 %% in %s",
 		inTime(r.value(name, "ms-p50")), inTime(r.value(name, "ms-p90")), inTime(r.value(name, "ms-p99")))
@@ -172,7 +172,7 @@ func sayFlood(r *reader) string {
 	return fmt.Sprintf("The time of GET /users/me/ while 64 clients log in: %s. Alone: %s.", quantiles(r, flooded), quantiles(r, quiet))
 }
 
-// curve returns the parts of the answers, over the time within which they came.
+// curve returns how many percent of the answers came within which time.
 func curve(r *reader, name string) (all plotter.XYs) {
 	for _, percent := range percents {
 		all = append(all, plotter.XY{X: r.value(name, fmt.Sprint("ms-p", percent)), Y: percent})
@@ -180,7 +180,7 @@ func curve(r *reader, name string) (all plotter.XYs) {
 	return all
 }
 
-// around returns round numbers that begin below all points and end above them.
+// around returns round numbers, from the last below all points to the first above them.
 func around(all ...plotter.XYs) (round []float64) {
 	low, high := math.Inf(1), 0.0
 	for _, points := range all {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A run is what the benchmarks of a set said, and where.
+// A run is what the benchmarks of a set reported, and on which machine.
 type run struct {
 	Began    time.Time         `json:"began"`
 	Commit   string            `json:"commit"` // ends in "+changes" if the code is not what was committed
@@ -35,10 +35,10 @@ func (r run) write(path string) error {
 }
 
 // readRuns reads the last run of each set, by name. A set that never ran has none.
-func readRuns(pages string) (map[string]run, error) {
+func readRuns(dir string) (map[string]run, error) {
 	all := make(map[string]run)
 	for _, s := range sets {
-		text, err := os.ReadFile(dataFile(pages, s.name))
+		text, err := os.ReadFile(dataFile(dir, s.name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -47,15 +47,14 @@ func readRuns(pages string) (map[string]run, error) {
 		}
 		var r run
 		if err := json.Unmarshal(text, &r); err != nil {
-			return nil, fmt.Errorf("%s: %w", dataFile(pages, s.name), err)
+			return nil, fmt.Errorf("%s: %w", dataFile(dir, s.name), err)
 		}
 		all[s.name] = r
 	}
 	return all, nil
 }
 
-// A reader reads values of a run. After the first that is missing all are 1, and err says which it
-// is.
+// A reader reads values of a run. If one is missing, err names it, and this and all later values are 1.
 type reader struct {
 	run
 	err error

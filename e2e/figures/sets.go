@@ -12,7 +12,7 @@ type set struct {
 	commands []string // run in the root folder
 }
 
-// pictured are the benchmarks that there is a picture of, but for those of peers.
+// pictured are the benchmarks of the set pictures.
 const pictured = "^Benchmark(ReadUsersMe|Refresh|Flood|Growth)"
 
 var sets = []set{
@@ -50,5 +50,5 @@ func setOf(name string) (set, error) {
 	return set{}, fmt.Errorf("no set is named %q; want one of %s", name, strings.Join(names, ", "))
 }
 
-// dataFile returns where the results of a set are kept.
-func dataFile(pages, set string) string { return filepath.Join(pages, "benchmarks", set+".json") }
+// dataFile returns where the results of a set are kept in a folder of pages.
+func dataFile(dir, set string) string { return filepath.Join(dir, "benchmarks", set+".json") }

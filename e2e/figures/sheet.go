@@ -65,8 +65,7 @@ func drawRow(c draw.Canvas, row []panel) {
 	}
 }
 
-// readable makes a picture readable where Liberation Sans is not installed, and says its title to
-// those who cannot see it.
+// readable names other fonts for readers without Liberation Sans, and gives screen readers the title.
 func readable(svg []byte, title string) []byte {
 	svg = bytes.ReplaceAll(svg, []byte("font-family:Liberation Sans"), []byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif"))
 	start, rest, _ := bytes.Cut(svg, []byte("<svg "))

@@ -15,8 +15,8 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// The colours also differ for people who see few of them, and on paper. A store has the same in
-// every picture. The background is opaque, so that the text can be read on a dark page too.
+// These colours can be told apart without good colour vision, and in print. A store has the same
+// colour in every picture. The background is opaque, so that the text can be read on a dark page, too.
 var (
 	paper   = rgb(0xff, 0xff, 0xff)
 	ink     = rgb(0x1f, 0x23, 0x28)
@@ -44,7 +44,7 @@ func lettering(size vg.Length, c color.Color, weight font.Weight) draw.TextStyle
 	return draw.TextStyle{Color: c, Font: f, Handler: plot.DefaultTextHandler}
 }
 
-// write writes a text that begins at x, with its small letters at the height y.
+// write writes a text that begins at x, with the middle of its small letters at y.
 func write(c draw.Canvas, style draw.TextStyle, x, y vg.Length, text string) {
 	style.YAlign = draw.YCenter
 	c.FillText(style, vg.Point{X: x, Y: y + style.FontExtents().Descent/2}, text)

@@ -1,9 +1,7 @@
 package peers
 
 import (
-	"cmp"
 	"fmt"
-	"os"
 	"slices"
 	"testing"
 	"time"
@@ -19,16 +17,15 @@ type peer struct {
 
 // A backend is a peer that is installed, with the data that it needs to start.
 type backend interface {
-	// launch starts it at an address that is free. What it has been told is kept, if it keeps
-	// anything.
+	// launch starts it at an address that is free, with the data of its last run if it keeps any.
 	launch(b *testing.B, addr string) *server
 	// signUp makes the user.
 	signUp(b *testing.B, s *server)
 	// logIn returns the request with which the user logs in.
 	logIn(addr string) string
-	// whoAmI returns the request that asks who has a token: of an answer to logIn.
+	// whoAmI returns the request that asks who has the token in an answer to logIn.
 	whoAmI(b *testing.B, addr string, login []byte) string
-	// refresh returns what asks for new tokens again and again, or nil if there is nothing to ask.
+	// refresh returns a script that asks for new tokens again and again, or nil if there are none.
 	refresh(b *testing.B, addr string, login []byte) loadtest.Script
 }
 
@@ -42,16 +39,6 @@ var peers = []peer{
 
 // rounds is how many turns each peer takes.
 const rounds = 9
-
-// turn is how long one is: 0.4 seconds, or what TURN says.
-func turn(b *testing.B) time.Duration {
-	b.Helper()
-	d, err := time.ParseDuration(cmp.Or(os.Getenv("TURN"), "400ms"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	return d
-}
 
 // A contest is a peer in the race.
 type contest struct {
@@ -67,11 +54,11 @@ func BenchmarkPeers(b *testing.B) {
 		all = append(all, enter(b, p))
 	}
 	for _, n := range []int{1, 16, 64} {
-		compare(b, all, fmt.Sprint("who-am-I/connections=", n), "requests/s", turn(b), func(c *contest) *loadtest.Load {
+		compare(b, all, fmt.Sprint("who-am-I/connections=", n), "requests/s", loadtest.Turn(b), func(c *contest) *loadtest.Load {
 			return loadtest.Of(c.addr, n, c.whoAmI(b, c.addr, c.login))
 		})
 	}
-	compare(b, all, "refresh/connections=16", "refreshes/s", turn(b), func(c *contest) *loadtest.Load {
+	compare(b, all, "refresh/connections=16", "refreshes/s", loadtest.Turn(b), func(c *contest) *loadtest.Load {
 		var scripts []loadtest.Script
 		for range 16 {
 			if script := c.refresh(b, c.addr, c.post(b, c.logIn(c.addr))); script != nil {
@@ -80,7 +67,7 @@ func BenchmarkPeers(b *testing.B) {
 		}
 		return loadtest.New(c.addr, scripts...)
 	})
-	compare(b, all, "login/connections=4", "logins/s", 5*turn(b), func(c *contest) *loadtest.Load {
+	compare(b, all, "login/connections=4", "logins/s", 5*loadtest.Turn(b), func(c *contest) *loadtest.Load {
 		return loadtest.Of(c.addr, 4, c.logIn(c.addr))
 	})
 }
@@ -92,7 +79,7 @@ func enter(b *testing.B, p peer) *contest {
 	var starts, sizes []float64
 	for range rounds {
 		s := c.launch(b, freeAddress(b))
-		starts, sizes = append(starts, s.awaitAnswer(b)), append(sizes, s.residentMB(b))
+		starts, sizes = append(starts, s.awaitAnswer(b)), append(sizes, loadtest.ResidentMB(b, s.cmd.Process))
 		s.stop()
 	}
 	b.Run(p.name+"/start", func(b *testing.B) {

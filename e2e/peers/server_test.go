@@ -4,21 +4,19 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 )
 
-// A server is a program that serves until it is stopped. What it prints goes to a file, as it would
+// A server is a program that runs until it is stopped. What it prints goes to a file, as it would
 // in production.
 type server struct {
 	addr    string
@@ -71,20 +69,6 @@ func (s *server) awaitAnswer(b *testing.B) float64 {
 	return 0
 }
 
-// residentMB returns the resident memory of the server in megabytes.
-func (s *server) residentMB(b *testing.B) float64 {
-	b.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
-	if err != nil {
-		b.Skip("SKIP: resident memory is read from /proc")
-	}
-	kb, err := strconv.ParseFloat(string(regexp.MustCompile(`VmRSS:\s*(\d+) kB`).FindSubmatch(status)[1]), 64)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return kb / 1000
-}
-
 // post sends a request and returns the body of the answer, which has to be 200.
 func (s *server) post(b *testing.B, request string) []byte {
 	b.Helper()
@@ -93,7 +77,7 @@ func (s *server) post(b *testing.B, request string) []byte {
 		b.Fatal(err)
 	}
 	defer c.Close()
-	io.WriteString(c, request) // an error of which is one of the answer too
+	io.WriteString(c, request) // if this fails, there is no answer either
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
 		b.Fatal(err)

@@ -1,5 +1,5 @@
-// Package loadtest sends requests over many connections at once. It does as little work for each as may
-// be, because the client shares the machine with what is measured.
+// Package loadtest sends requests over many connections at once. It does as little work as it can for
+// each, because the client shares the machine with what is measured.
 package loadtest
 
 import (
@@ -14,15 +14,15 @@ import (
 	"time"
 )
 
-// A Script is what one connection sends. It returns the first request if answer is nil, and
-// otherwise the one after the answer with this body, which it must not keep.
+// A Script is what one connection sends. It returns the first request if answer is nil, and otherwise
+// the request that follows an answer with this body. It must not keep the body.
 type Script func(answer []byte) (request []byte, err error)
 
 // InTurn returns a script that sends the requests again and again.
-func InTurn(requests ...string) Script { return from(0, requests) }
+func InTurn(requests ...string) Script { return inTurnFrom(0, requests) }
 
-// from is InTurn that begins with the request at first.
-func from(first int, requests []string) Script {
+// inTurnFrom is InTurn, but begins with the request at first.
+func inTurnFrom(first int, requests []string) Script {
 	texts := make([][]byte, len(requests))
 	for i, request := range requests {
 		texts[i] = []byte(request)
@@ -34,7 +34,7 @@ func from(first int, requests []string) Script {
 	}
 }
 
-// A Load is a server and what it is sent, in one run or in several.
+// A Load is a server, and the scripts that one or several runs send to it.
 type Load struct {
 	addr    string
 	scripts []Script
@@ -46,18 +46,18 @@ type Load struct {
 // New returns a load with a connection for each script.
 func New(addr string, scripts ...Script) *Load { return &Load{addr: addr, scripts: scripts} }
 
-// Of returns a load with n connections that send the same requests. They begin at different ones:
-// otherwise all would ask the same at the same moment.
+// Of returns a load with n connections that send the same requests. Each begins at another one, so that
+// they do not all ask the same at the same moment.
 func Of(addr string, n int, requests ...string) *Load {
 	l := New(addr)
 	for i := range n {
-		l.scripts = append(l.scripts, from(i*len(requests)/n, requests))
+		l.scripts = append(l.scripts, inTurnFrom(i*len(requests)/n, requests))
 	}
 	return l
 }
 
-// Run follows the scripts for d, and returns how many requests were answered a second. It is an
-// error if an answer is not 200. A script goes on in the next run where it was.
+// Run follows the scripts for d, and returns how many requests were answered a second. It returns an
+// error if an answer is not 200. The next run goes on where this one ends.
 func (l *Load) Run(d time.Duration) (rate float64, err error) {
 	var all sync.WaitGroup
 	errs := make([]error, len(l.scripts))
@@ -70,8 +70,8 @@ func (l *Load) Run(d time.Duration) (rate float64, err error) {
 	return float64(len(l.waits)-before) / time.Since(start).Seconds(), errors.Join(errs...)
 }
 
-// Wait returns how long the part q of all answers took at most, in milliseconds, or 0 if there was
-// none.
+// Wait returns the time, in milliseconds, within which the part q of all answers came: 0.99 is for the
+// 99th percentile. It returns 0 if there was no answer.
 func (l *Load) Wait(q float64) float64 {
 	slices.Sort(l.waits)
 	if len(l.waits) == 0 {
@@ -127,7 +127,7 @@ func roundTrip(c net.Conn, r *bufio.Reader, request []byte) ([]byte, error) {
 		return nil, err
 	}
 	body, err := r.Peek(length)
-	r.Discard(len(body)) // which leaves it where it is
+	r.Discard(len(body)) // the bytes stay where they are
 	return body, err
 }
 
