@@ -6,6 +6,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"sync"
 
 	"github.com/ncruces/go-sqlite3"
@@ -216,7 +218,7 @@ func (r sqliteRow) scan(column int, field any) error {
 	switch f := field.(type) {
 	case *string:
 		*f = r.ColumnText(column)
-		return expect(kind, sqlite3.TEXT)
+		return expect(kind, sqlite3.TEXT, sqlite3.BLOB) // some programs bind bytes, such as what Python's bcrypt returns
 	case *int64:
 		*f = r.ColumnInt64(column)
 		return expect(kind, sqlite3.INTEGER)
@@ -224,8 +226,7 @@ func (r sqliteRow) scan(column int, field any) error {
 		*f = r.ColumnInt(column)
 		return expect(kind, sqlite3.INTEGER)
 	case *bool:
-		*f = r.ColumnBool(column)
-		return expect(kind, sqlite3.INTEGER)
+		return r.scanBool(column, f)
 	case *scopes:
 		return r.scan(column, (*string)(f))
 	case **string:
@@ -249,11 +250,21 @@ func scanOptional[T any](r sqliteRow, column int, field **T) error {
 	return r.scan(column, *field)
 }
 
-// expect returns an error if a value is of another type than its column: SQLite lets other programs
-// write anything anywhere.
-func expect(got, want sqlite3.Datatype) error {
-	if got != want {
-		return fmt.Errorf("%v in the place of %v", got, want)
+// scanBool also takes the words that PostgreSQL exports, which SQLite's column of numbers keeps as text.
+func (r sqliteRow) scanBool(column int, field *bool) (err error) {
+	if r.ColumnType(column) == sqlite3.TEXT {
+		*field, err = strconv.ParseBool(r.ColumnText(column))
+		return err
+	}
+	*field = r.ColumnBool(column)
+	return expect(r.ColumnType(column), sqlite3.INTEGER)
+}
+
+// expect returns an error if a value is of a type that its column cannot have: SQLite lets other
+// programs write anything anywhere.
+func expect(got sqlite3.Datatype, want ...sqlite3.Datatype) error {
+	if !slices.Contains(want, got) {
+		return fmt.Errorf("%v in the place of %v", got, want[0])
 	}
 	return nil
 }
