@@ -203,3 +203,39 @@ func mustWrite(t testing.TB, path, text string) {
 		t.Fatal(err)
 	}
 }
+
+// TestForeignRows: which values that other programs have written into a user can be read.
+func TestForeignRows(t *testing.T) {
+	for _, tt := range []struct {
+		name, change string
+		readable     bool
+	}{
+		{"a text as bytes", "full_name = CAST('Alice' AS BLOB)", true},
+		{"a hash as bytes", "password_hash = CAST(password_hash AS BLOB)", true},
+		{"scopes as bytes", "scopes = x''", true},
+		{"a number as a text", "email = 5", true},
+		{"false as a word", "disabled = 'false'", true},
+		{"false as PostgreSQL exports it", "disabled = 'f'", true},
+		{"false as a fraction", "disabled = 0.0", true},
+		{"another word in the place of false", "disabled = 'never'", false},
+		{"no word in the place of false", "disabled = ''", false},
+		{"bytes in the place of false", "disabled = x'00'", false},
+		{"a time as a text", "created_at = CAST(created_at AS TEXT)", true},
+		{"a time with a fraction", "created_at = created_at + 0.5", false},
+		{"a word in the place of a time", "created_at = 'yesterday'", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			url := newSQLite(t)
+			s := mustOpen(t, url)
+			want := mustCreate(t, s, testUser("alice"))
+			executeIn(t, url, "UPDATE users SET "+tt.change)
+			got, err := s.UserByKey(t.Context(), want.Key)
+			if tt.readable && (err != nil || got.Disabled || got.PasswordHash != want.PasswordHash || !got.CreatedAt.Equal(want.CreatedAt)) {
+				t.Errorf("%+v, %v; want %+v", got, err, want)
+			}
+			if !tt.readable && !errors.Is(err, errUnavailable) {
+				t.Errorf("%+v, %v; want errUnavailable", got, err)
+			}
+		})
+	}
+}

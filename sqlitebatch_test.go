@@ -255,7 +255,7 @@ func TestBadRowTogether(t *testing.T) {
 	for i := range 50 {
 		mustCreate(t, s, testUser(fmt.Sprint("user", i)))
 	}
-	executeIn(t, url, "UPDATE users SET full_name = x'00' WHERE username = 'user7'")
+	executeIn(t, url, "UPDATE users SET disabled = 'never' WHERE username = 'user7'")
 	inOneBatch(t, &c.lookUps, 50, func(i int) { checkBadRow(t, s, i) })
 }
 

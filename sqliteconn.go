@@ -6,6 +6,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"sync"
 
 	"github.com/ncruces/go-sqlite3"
@@ -227,7 +229,7 @@ func (r sqliteRow) scan(column int, field any) error {
 	switch f := field.(type) {
 	case *string:
 		*f = r.ColumnText(column)
-		return expect(kind, sqlite3.TEXT)
+		return expect(kind, sqlite3.TEXT, sqlite3.BLOB) // some programs bind bytes, such as what Python's bcrypt returns
 	case *int64:
 		*f = r.ColumnInt64(column)
 		return expect(kind, sqlite3.INTEGER)
@@ -235,8 +237,7 @@ func (r sqliteRow) scan(column int, field any) error {
 		*f = r.ColumnInt(column)
 		return expect(kind, sqlite3.INTEGER)
 	case *bool:
-		*f = r.ColumnBool(column)
-		return expect(kind, sqlite3.INTEGER)
+		return r.scanBool(column, f)
 	case *scopes:
 		return r.scan(column, (*string)(f))
 	case **string:
@@ -260,11 +261,21 @@ func scanOptional[T any](r sqliteRow, column int, field **T) error {
 	return r.scan(column, *field)
 }
 
-// expect returns an error if a value is of another type than its column, because SQLite lets other
-// programs write any type into any column.
-func expect(got, want sqlite3.Datatype) error {
-	if got != want {
-		return fmt.Errorf("%v in the place of %v", got, want)
+// scanBool also takes the words that PostgreSQL exports, which SQLite's column of numbers keeps as text.
+func (r sqliteRow) scanBool(column int, field *bool) (err error) {
+	if r.ColumnType(column) == sqlite3.TEXT {
+		*field, err = strconv.ParseBool(r.ColumnText(column))
+		return err
+	}
+	*field = r.ColumnBool(column)
+	return expect(r.ColumnType(column), sqlite3.INTEGER)
+}
+
+// expect returns an error if a value has none of the types that its column may have, because SQLite
+// lets other programs write any type into any column.
+func expect(got sqlite3.Datatype, want ...sqlite3.Datatype) error {
+	if !slices.Contains(want, got) {
+		return fmt.Errorf("%v in the place of %v", got, want[0])
 	}
 	return nil
 }
