@@ -55,7 +55,9 @@ var errAlone = errors.New("not carried out with the others")
 // most: the round trip to a server, or the sync of a file.
 //
 //   - A call that finds the lane free is carried out at once and alone, as if there were no lane.
-//   - Calls that come while the lane is busy wait. Together they are the next batch.
+//   - So are a few more that come meanwhile, if the lane allows that: they would lose more by waiting
+//     than they gain by sharing.
+//   - Other calls that come while the lane is busy wait. Together they are the next batch.
 //   - No call joins a batch that has begun. What a call reads, it reads after it was made.
 //   - Each caller waits only as long as its own context allows, whoever else is in the batch.
 //   - If a batch takes longer than the lane has patience, calls pass it by, each alone.
@@ -71,10 +73,14 @@ type lane struct {
 	// calls wait for the batch however long it takes.
 	patience time.Duration
 
+	// beside is how many calls may be carried out, each alone, beside a lane that is not crowded.
+	beside int
+
 	mu      sync.Mutex // guards the fields below
 	busy    bool
 	since   time.Time // when the batch under way began
-	crowded bool      // whether the last batch had several calls
+	small   int       // how many batches in a row had at most two calls
+	passing int       // how many calls are carried out beside it
 	waiting []*call   // in the order in which they came
 }
 
@@ -91,6 +97,9 @@ const lanePatience = 10 * time.Millisecond
 func (l *lane) do(ctx context.Context, c *call) error {
 	switch l.enter(c) {
 	case laneStuck:
+		return l.alone(ctx, c)
+	case laneWide:
+		defer l.passed()
 		return l.alone(ctx, c)
 	case laneFree:
 		batch := l.gather()
@@ -112,16 +121,21 @@ type laneState int
 const (
 	laneFree laneState = iota
 	laneBusy
+	laneWide  // busy, with room beside
 	laneStuck // busy for longer than its patience
 )
 
 // enter lets c wait for the next batch, and returns what c has found. If the lane was free, the
-// caller must see to that batch. If it is stuck, c does not wait.
+// caller must see to that batch. If it is wide or stuck, c does not wait.
 func (l *lane) enter(c *call) laneState {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.isStuckLocked() {
 		return laneStuck
+	}
+	if l.busy && !l.isCrowded() && l.passing < l.beside {
+		l.passing++
+		return laneWide
 	}
 	c.done = make(chan struct{})
 	l.waiting = append(l.waiting, c)
@@ -130,6 +144,13 @@ func (l *lane) enter(c *call) laneState {
 	}
 	l.busy, l.since = true, time.Now()
 	return laneFree
+}
+
+// passed makes room beside the lane.
+func (l *lane) passed() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.passing--
 }
 
 // wait returns the error of c when its batch is done, ctx.Err() if ctx is done first, or errAlone if
@@ -216,10 +237,14 @@ func (l *lane) carryOut(batch []*call) {
 	l.together(batch)
 }
 
-// gather is next, but if the last batch was crowded, it first lets other goroutines run: on a busy
+// isCrowded reports whether one of the last batches had several calls. Between two large ones there
+// may be small ones, by chance.
+func (l *lane) isCrowded() bool { return l.small < 10 }
+
+// gather is next, but if the lane is crowded, it first lets other goroutines run: on a busy
 // machine, many of them are about to make a call.
 func (l *lane) gather() []*call {
-	if l.crowded {
+	if l.isCrowded() {
 		runtime.Gosched()
 	}
 	return l.next()
@@ -233,8 +258,11 @@ func (l *lane) next() []*call {
 	batch := l.waiting[:n:n]
 	l.waiting = l.waiting[n:]
 	l.busy, l.since = n > 0, time.Now()
-	if n > 0 {
-		l.crowded = n > 1
+	switch {
+	case n > 2:
+		l.small = 0
+	case n > 0:
+		l.small++
 	}
 	return batch
 }

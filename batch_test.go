@@ -291,6 +291,36 @@ func TestLaneDeadlines(t *testing.T) {
 	})
 }
 
+// TestLaneQuiet: on a quiet server a few calls are carried out beside each other, because a call that
+// waits would lose more than it gains.
+func TestLaneQuiet(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		small int // how many small batches were before
+		want  []string
+	}{
+		{"a lane that has just opened", 0, []string{"alone a", "together b c d e"}},
+		{"eight small batches after a large one", 8, []string{"alone a", "together b c d e"}},
+		{"after many small batches", 10, []string{"alone a", "alone b", "alone c", "together d e"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newHeldDatabase(0)
+				d.beside, d.small = 2, tt.small
+				for _, name := range []string{"a", "b", "c", "d", "e"} {
+					d.send(t.Context(), name)
+				}
+				d.step(len(tt.want))
+				d.clients.Wait()
+				d.check(t, tt.want, nil)
+				if d.passing != 0 {
+					t.Errorf("%d calls still pass", d.passing)
+				}
+			})
+		})
+	}
+}
+
 // TestLaneStuck: if a round trip hangs, alone or of a batch, the calls that wait go alone after twice the
 // patience at most, and later calls at once.
 func TestLaneStuck(t *testing.T) {

@@ -21,6 +21,9 @@ const (
 	pgRetryAfter = 250 * time.Millisecond // the same while there is no connection at all
 	pgStaleTime  = time.Minute            // how long nothing is prepared after a table has changed
 
+	// pgBeside lets a quiet server use as many connections as it has requests.
+	pgBeside = 3
+
 	// pgPingTimeout is short, because a request may meet two dead connections before it
 	// gets a new one.
 	pgPingTimeout = 500 * time.Millisecond
@@ -123,7 +126,7 @@ func newPGConnections(cfg *pgxpool.Config, log *slog.Logger) (*pgConnections, er
 		return nil, err
 	}
 	c := &pgConnections{pool: pool, log: log, turns: make(chan struct{}, cfg.MaxConns), growAfter: pgGrowAfter}
-	c.lookUps = lane{alone: c.queryAlone, together: c.lookUpTogether, patience: lanePatience}
+	c.lookUps = lane{alone: c.queryAlone, together: c.lookUpTogether, patience: lanePatience, beside: pgBeside}
 	for range cfg.MaxConns {
 		c.turns <- struct{}{}
 	}
