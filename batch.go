@@ -78,7 +78,7 @@ const maxBatch = 100
 const lanePatience = 10 * time.Millisecond
 
 // do carries out c and returns its error. It returns ctx.Err() if ctx is done before c is: then a c
-// that writes may have been carried out.
+// that writes may have been carried out, or may be yet, with the batch that is under way.
 func (l *lane) do(ctx context.Context, c *call) error {
 	switch l.enter(c) {
 	case laneFree:
