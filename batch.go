@@ -93,7 +93,7 @@ const maxBatch = 100
 const lanePatience = 10 * time.Millisecond
 
 // do carries out c and returns its error. It returns ctx.Err() if ctx is done first: then a c that
-// writes may have been carried out all the same.
+// writes may have been carried out all the same, or may still be.
 func (l *lane) do(ctx context.Context, c *call) error {
 	switch l.enter(c) {
 	case laneStuck:

@@ -7,8 +7,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/ncruces/go-sqlite3"
 )
 
 // move moves a file, or fails.
@@ -237,5 +241,43 @@ func TestForeignRows(t *testing.T) {
 				t.Errorf("%+v, %v; want errUnavailable", got, err)
 			}
 		})
+	}
+}
+
+// TestSlowOpening: while a connection is being opened, for which a disk may need long, others can be used.
+func TestSlowOpening(t *testing.T) {
+	opening, opened := make(chan struct{}), make(chan struct{})
+	var slow atomic.Bool
+	pool := newSQLitePool(2, ":memory:", func(*sqlite3.Conn) error {
+		if slow.Load() {
+			close(opening)
+			<-opened
+		}
+		return nil
+	})
+	nothing := func(*sqliteConn) error { return nil }
+	var last sync.WaitGroup
+	used := make(chan error, 1)
+	go func() {
+		first := pool.use(t.Context(), func(*sqliteConn) error {
+			slow.Store(true)
+			last.Go(func() { pool.use(t.Context(), nothing) })
+			<-opening
+			return nil
+		})
+		used <- errors.Join(first, pool.use(t.Context(), nothing))
+	}()
+	select {
+	case err := <-used:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("a connection that is open cannot be used")
+	}
+	close(opened)
+	last.Wait()
+	if err := pool.Close(); err != nil {
+		t.Error(err)
 	}
 }

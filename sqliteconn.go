@@ -47,16 +47,10 @@ func (p *sqlitePool) use(ctx context.Context, op func(*sqliteConn) error) error 
 
 var errPoolClosed = errors.New("the database is closed")
 
+// take returns an idle connection, or a new one. Others need not wait until that is open.
 func (p *sqlitePool) take(ctx context.Context) (*sqliteConn, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		return nil, errPoolClosed
-	}
-	if last := len(p.idle) - 1; last >= 0 {
-		conn := p.idle[last]
-		p.idle = p.idle[:last]
-		return conn, nil
+	if conn, err := p.takeIdle(); conn != nil || err != nil {
+		return conn, err
 	}
 	return p.open(ctx)
 }
@@ -70,6 +64,22 @@ func (p *sqlitePool) open(ctx context.Context) (*sqliteConn, error) {
 		return nil, errors.Join(err, conn.Close())
 	}
 	return &sqliteConn{Conn: conn, prepared: make([]*sqlite3.Stmt, len(statements))}, nil
+}
+
+// takeIdle returns the idle connection that was used last, or nil if there is none.
+func (p *sqlitePool) takeIdle() (*sqliteConn, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, errPoolClosed
+	}
+	last := len(p.idle) - 1
+	if last < 0 {
+		return nil, nil
+	}
+	conn := p.idle[last]
+	p.idle = p.idle[:last]
+	return conn, nil
 }
 
 // giveBack undoes what a failure has left half done.
