@@ -23,6 +23,7 @@ type bars []bar
 func newBars(title, note string, all bars) panel {
 	p := newPanel(title, note, scale{}, scale{})
 	p.HideAxes()
+	p.Y.Padding = 0
 	p.X.Min, p.X.Max = 0, 0
 	for _, b := range all {
 		p.X.Max = max(p.X.Max, b.value)
