@@ -30,6 +30,7 @@ func inOneBatchWhile(t testing.TB, l *lane, n int, ask func(i int), meanwhile fu
 	if l.enter(&call{}) != laneFree || len(l.next()) != 1 { // a call of ours keeps the lane busy
 		t.Fatal("the lane is in use")
 	}
+	crowd(l)
 	var all sync.WaitGroup
 	for i := range n {
 		all.Go(func() { ask(i) })
@@ -43,6 +44,13 @@ func inOneBatchWhile(t testing.TB, l *lane, n int, ask func(i int), meanwhile fu
 	l.release()
 	meanwhile()
 	all.Wait()
+}
+
+// crowd makes a lane crowded, so that no call passes beside it.
+func crowd(l *lane) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.small = 0
 }
 
 func countWaiting(l *lane) int {
