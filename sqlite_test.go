@@ -244,6 +244,33 @@ func TestForeignRows(t *testing.T) {
 	}
 }
 
+// TestNoRollback: what a connection could not undo is not left to its next user, whose writes would be
+// a part of it.
+func TestNoRollback(t *testing.T) {
+	url := newSQLite(t)
+	mustOpen(t, url) // makes the tables
+	pool := newSQLitePool(1, sqliteDSN(strings.TrimPrefix(url, sqlitePrefix)), func(*sqlite3.Conn) error { return nil })
+	err := pool.use(t.Context(), func(conn *sqliteConn) error {
+		deny := func(sqlite3.AuthorizerActionCode, string, string, string, string) sqlite3.AuthorizerReturnCode {
+			return sqlite3.AUTH_DENY
+		}
+		return errors.Join(conn.Exec("BEGIN IMMEDIATE; DELETE FROM event_ids"), conn.SetAuthorizer(deny))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = pool.use(t.Context(), func(conn *sqliteConn) error {
+		var n int
+		return conn.run(&call{statement: probeUsers, fields: []any{&n}})
+	})
+	if err != nil {
+		t.Errorf("the next user gets %v", err)
+	}
+	if err := errors.Join(pool.Close(), mustOpen(t, url).AddEvents(t.Context(), []Event{testEvent("alice", "authn_login_success", testTime)})); err != nil {
+		t.Errorf("what was not committed is there: %v", err)
+	}
+}
+
 // TestSlowOpening: while a connection is being opened, for which a disk may need long, others can be used.
 func TestSlowOpening(t *testing.T) {
 	opening, opened := make(chan struct{}), make(chan struct{})

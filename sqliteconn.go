@@ -82,11 +82,13 @@ func (p *sqlitePool) takeIdle() (*sqliteConn, error) {
 	return conn, nil
 }
 
-// giveBack undoes what a failure has left half done.
+// giveBack undoes what a failure has left half done. If that fails, it closes the connection: what the
+// next caller writes would be a part of it, and not be committed.
 func (p *sqlitePool) giveBack(conn *sqliteConn) {
 	conn.SetInterrupt(context.Background())
-	if !conn.GetAutocommit() {
-		conn.Exec("ROLLBACK")
+	if !conn.GetAutocommit() && conn.Exec("ROLLBACK") != nil {
+		conn.Close()
+		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
