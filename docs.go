@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/swaggest/swgui/v5/static"
@@ -69,9 +70,9 @@ func readDocsFile(_ context.Context, w http.ResponseWriter, r *http.Request, _ c
 }
 
 // clientFiles are the client for pages of one's own, and its types. Their URLs have no version.
-var clientFiles = map[string]embeddedFile{
-	"/latchkey.js":   {web, "web/latchkey.js", javaScript, "no-cache"},
-	"/latchkey.d.ts": {web, "web/latchkey.d.ts", "application/typescript; charset=utf-8", "no-cache"},
+var clientFiles = map[string]taggedFile{
+	"/latchkey.js":   tagged(embeddedFile{web, "web/latchkey.js", javaScript, "no-cache"}),
+	"/latchkey.d.ts": tagged(embeddedFile{web, "web/latchkey.d.ts", "application/typescript; charset=utf-8", "no-cache"}),
 }
 
 // readClientFile answers with the client or with its types. Pages of every origin may read them,
@@ -79,7 +80,7 @@ var clientFiles = map[string]embeddedFile{
 // page does with the client is still up to CORS_ORIGINS.
 func readClientFile(_ context.Context, w http.ResponseWriter, r *http.Request, _ client) error {
 	w.Header().Set("Access-Control-Allow-Origin", "*")
-	return clientFiles[r.URL.Path].writeTagged(w, r)
+	return clientFiles[r.URL.Path].write(w, r)
 }
 
 // An embeddedFile is a file in the program: where it is and how it is sent. One
@@ -122,25 +123,44 @@ func (f embeddedFile) write(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	header.Set("Content-Type", f.contentType)
-	header.Set("Cache-Control", f.cacheControl)
+	f.describe(header)
 	io.Copy(w, body) // fails only if the client is gone
 	return nil
 }
 
-// writeTagged is write with an entity tag, by which caches ask whether the file has changed.
-func (f embeddedFile) writeTagged(w http.ResponseWriter, r *http.Request) error {
-	text, err := f.files.ReadFile(f.name)
+func (f embeddedFile) describe(header http.Header) {
+	header.Set("Content-Type", f.contentType)
+	header.Set("Cache-Control", f.cacheControl)
+}
+
+// A taggedFile is an embeddedFile with an entity tag, by which caches ask whether it has changed.
+type taggedFile struct {
+	embeddedFile
+	load func() (taggedText, error) // once
+}
+
+type taggedText struct {
+	text []byte
+	tag  string
+}
+
+func tagged(f embeddedFile) taggedFile {
+	return taggedFile{f, sync.OnceValues(func() (taggedText, error) {
+		text, err := f.files.ReadFile(f.name)
+		sum := sha256.Sum256(text)
+		return taggedText{text, fmt.Sprintf("%q", hex.EncodeToString(sum[:8]))}, err
+	})}
+}
+
+func (f taggedFile) write(w http.ResponseWriter, r *http.Request) error {
+	loaded, err := f.load()
 	if err != nil {
 		return err
 	}
-	sum := sha256.Sum256(text)
-	header := w.Header()
-	header.Set("ETag", fmt.Sprintf("%q", hex.EncodeToString(sum[:8])))
-	header.Set("Content-Type", f.contentType)
-	header.Set("Cache-Control", f.cacheControl)
+	f.describe(w.Header())
+	w.Header().Set("ETag", loaded.tag)
 	r.Header.Del("Range") // nobody needs a part
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(text))
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(loaded.text))
 	return nil
 }
 
