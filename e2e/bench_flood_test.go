@@ -52,7 +52,7 @@ func BenchmarkFlood(b *testing.B) {
 // reportCurve reports the milliseconds within which each part of the answers came.
 func reportCurve(b *testing.B, waits []float64) {
 	for _, percent := range []float64{1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 85, 90, 95, 97, 98, 99, 99.5, 99.8, 100} {
-		b.ReportMetric(quantile(waits, percent/100), fmt.Sprint("ms-p", percent))
+		b.ReportMetric(loadtest.Quantile(waits, percent/100), fmt.Sprint("ms-p", percent))
 	}
 	b.ReportMetric(0, "ns/op") // says nothing here
 }

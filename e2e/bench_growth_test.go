@@ -62,9 +62,9 @@ func measureGrowth(b *testing.B, start func(users int) *quiet) {
 
 func (g *grown) report(b *testing.B) {
 	for b.Loop() {
-		reportSpread(b, "of-1000-users", g.ratios)
+		loadtest.ReportSpread(b, "of-1000-users", g.ratios)
 	}
-	b.ReportMetric(quantile(g.rates, 0.5), "requests/s")
+	b.ReportMetric(loadtest.Quantile(g.rates, 0.5), "requests/s")
 	b.ReportMetric(g.residentMB(b), "MB-after-load")
 	b.ReportMetric(0, "ns/op") // says nothing here
 }

@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"latchkey/internal/pgtest"
+
+	"latchkey/internal/loadtest"
 )
 
 // The benchmarks of import and export move manyUsers users, or as many as the environment
@@ -43,8 +45,8 @@ func BenchmarkImport(b *testing.B) {
 		for b.Loop() {
 			reportPairs(b, "rows/s", "of-bulk-load", 3, ours, theirs)
 		}
-		b.ReportMetric(quantile(seconds, 0.5), "s")
-		b.ReportMetric(quantile(peaks, 1), "MB-peak")
+		b.ReportMetric(loadtest.Quantile(seconds, 0.5), "s")
+		b.ReportMetric(loadtest.Quantile(peaks, 1), "MB-peak")
 	})
 }
 
@@ -63,9 +65,9 @@ func BenchmarkExport(b *testing.B) {
 				takeExport(b, out, users)
 			}
 		}
-		b.ReportMetric(float64(users)/quantile(seconds, 0.5), "rows/s")
-		b.ReportMetric(quantile(seconds, 0.5), "s")
-		b.ReportMetric(quantile(peaks, 1), "MB-peak")
+		b.ReportMetric(float64(users)/loadtest.Quantile(seconds, 0.5), "rows/s")
+		b.ReportMetric(loadtest.Quantile(seconds, 0.5), "s")
+		b.ReportMetric(loadtest.Quantile(peaks, 1), "MB-peak")
 		b.ReportMetric(0, "ns/op") // says nothing here
 	})
 }
@@ -95,11 +97,11 @@ func BenchmarkLoginBesideImport(b *testing.B) {
 	for b.Loop() {
 		alone := visitWhile(b, ours, func() { time.Sleep(20 * time.Second) })
 		beside := visitWhile(b, ours, func() { runCommand(b, "sqlite:"+path, "users", "import", file) })
-		b.ReportMetric(quantile(alone.waits, 0.5), "ms-p50-alone")
-		b.ReportMetric(quantile(alone.waits, 1), "ms-most-alone")
-		b.ReportMetric(quantile(beside.waits, 0.5), "ms-p50")
-		b.ReportMetric(quantile(beside.waits, 0.99), "ms-p99")
-		b.ReportMetric(quantile(beside.waits, 1), "ms-most")
+		b.ReportMetric(loadtest.Quantile(alone.waits, 0.5), "ms-p50-alone")
+		b.ReportMetric(loadtest.Quantile(alone.waits, 1), "ms-most-alone")
+		b.ReportMetric(loadtest.Quantile(beside.waits, 0.5), "ms-p50")
+		b.ReportMetric(loadtest.Quantile(beside.waits, 0.99), "ms-p99")
+		b.ReportMetric(loadtest.Quantile(beside.waits, 1), "ms-most")
 		b.ReportMetric(float64(len(beside.waits)), "answers")
 		b.ReportMetric(float64(alone.failed+beside.failed), "not-200")
 		b.ReportMetric(0, "ns/op") // says nothing here

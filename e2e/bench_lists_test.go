@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"latchkey/internal/loadtest"
 )
 
 // The benchmarks of lists have manyUsers users with different names, or as many as the environment
@@ -38,8 +40,8 @@ func BenchmarkFindUsers(b *testing.B) {
 			b.Run(bm.name, func(b *testing.B) {
 				for b.Loop() {
 					waits := ours.timesOfList(b, admin, bm.query, bm.found)
-					b.ReportMetric(quantile(waits, 0.5), "ms")
-					b.ReportMetric(quantile(waits, 1), "ms-most")
+					b.ReportMetric(loadtest.Quantile(waits, 0.5), "ms")
+					b.ReportMetric(loadtest.Quantile(waits, 1), "ms-most")
 					b.ReportMetric(0, "ns/op") // says nothing here
 				}
 			})
@@ -62,13 +64,13 @@ func crowdLists(b *testing.B, p *quiet, admin string) {
 		both.Wait()
 		checkReplies(b, slices.Concat(alone, beside), "200")
 		checkReplies(b, searches, "200", "503")
-		b.ReportMetric(quantile(waitsOf(alone, "200"), 0.99), "ms-me-p99-alone")
-		b.ReportMetric(quantile(waitsOf(beside, "200"), 0.5), "ms-me-p50")
-		b.ReportMetric(quantile(waitsOf(beside, "200"), 0.99), "ms-me-p99")
-		b.ReportMetric(quantile(waitsOf(beside, "200"), 1), "ms-me-most")
+		b.ReportMetric(loadtest.Quantile(waitsOf(alone, "200"), 0.99), "ms-me-p99-alone")
+		b.ReportMetric(loadtest.Quantile(waitsOf(beside, "200"), 0.5), "ms-me-p50")
+		b.ReportMetric(loadtest.Quantile(waitsOf(beside, "200"), 0.99), "ms-me-p99")
+		b.ReportMetric(loadtest.Quantile(waitsOf(beside, "200"), 1), "ms-me-most")
 		b.ReportMetric(float64(len(waitsOf(searches, "200"))), "found")
 		b.ReportMetric(float64(len(waitsOf(searches, "503"))), "refused")
-		b.ReportMetric(quantile(waitsOf(searches, "200", "503"), 1), "ms-most")
+		b.ReportMetric(loadtest.Quantile(waitsOf(searches, "200", "503"), 1), "ms-most")
 		b.ReportMetric(0, "ns/op") // says nothing here
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"latchkey/internal/loadtest"
 )
 
 // BenchmarkMigration measures how long the start of the program takes with a database of the schema
@@ -34,11 +36,11 @@ func measureMigration(b *testing.B, p place) {
 		checkReplies(b, slices.Concat(seen.reads, seen.logins), "200")
 		b.ReportMetric(seen.took.Seconds(), "s-to-fold")
 		b.ReportMetric(float64(len(waitsOf(seen.searches, "503"))), "searches-refused")
-		b.ReportMetric(quantile(waitsOf(seen.searches, "200", "503"), 0.5), "ms-search-p50")
-		b.ReportMetric(quantile(waitsOf(seen.searches, "200", "503"), 1), "ms-search-most")
-		b.ReportMetric(quantile(waitsOf(seen.reads, "200"), 0.99), "ms-me-p99")
-		b.ReportMetric(quantile(waitsOf(seen.logins, "200"), 0.99), "ms-login-p99")
-		b.ReportMetric(quantile(waitsOf(seen.logins, "200"), 1), "ms-login-most")
+		b.ReportMetric(loadtest.Quantile(waitsOf(seen.searches, "200", "503"), 0.5), "ms-search-p50")
+		b.ReportMetric(loadtest.Quantile(waitsOf(seen.searches, "200", "503"), 1), "ms-search-most")
+		b.ReportMetric(loadtest.Quantile(waitsOf(seen.reads, "200"), 0.99), "ms-me-p99")
+		b.ReportMetric(loadtest.Quantile(waitsOf(seen.logins, "200"), 0.99), "ms-login-p99")
+		b.ReportMetric(loadtest.Quantile(waitsOf(seen.logins, "200"), 1), "ms-login-most")
 		b.ReportMetric(0, "ns/op") // says nothing here
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -120,8 +119,8 @@ func BenchmarkStart(b *testing.B) {
 			p.kill()
 		}
 	}
-	b.ReportMetric(quantile(starts, 0.5), "ms-to-first-answer")
-	b.ReportMetric(quantile(sizes, 0.5), "MB-idle")
+	b.ReportMetric(loadtest.Quantile(starts, 0.5), "ms-to-first-answer")
+	b.ReportMetric(loadtest.Quantile(sizes, 0.5), "MB-idle")
 }
 
 // reportPairs lets ours and theirs take turns n times. It reports both rates, and the ratio, which
@@ -134,17 +133,10 @@ func reportPairs(b *testing.B, rate, ratio string, n int, ours, theirs func() fl
 		others = append(others, other)
 		ratios = append(ratios, mine/other)
 	}
-	b.ReportMetric(quantile(rates, 0.5), rate)
-	b.ReportMetric(quantile(others, 0.5), rate+strings.TrimPrefix(ratio, "of"))
-	reportSpread(b, ratio, ratios)
+	b.ReportMetric(loadtest.Quantile(rates, 0.5), rate)
+	b.ReportMetric(loadtest.Quantile(others, 0.5), rate+strings.TrimPrefix(ratio, "of"))
+	loadtest.ReportSpread(b, ratio, ratios)
 	b.ReportMetric(0, "ns/op") // says nothing here
-}
-
-// reportSpread reports the median of values, and their middle half.
-func reportSpread(b *testing.B, name string, values []float64) {
-	b.ReportMetric(quantile(values, 0.5), name)
-	b.ReportMetric(quantile(values, 0.25), name+"-25%")
-	b.ReportMetric(quantile(values, 0.75), name+"-75%")
 }
 
 // loadPairs is how many pairs compare two loads.
@@ -160,12 +152,6 @@ func reportLoads(b *testing.B, rate, ratio string, ours, theirs *loadtest.Load) 
 		func() float64 { return runFor(b, theirs, d) })
 	b.ReportMetric(ours.Wait(0.99), "ms-p99")
 	b.ReportMetric(theirs.Wait(0.99), "ms-p99"+strings.TrimPrefix(ratio, "of"))
-}
-
-// quantile returns the value below which the part q of values lies.
-func quantile(values []float64, q float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	return sorted[int(q*float64(len(sorted)-1))]
 }
 
 // connections is how many a load has, unless it is measured how much more of them do.

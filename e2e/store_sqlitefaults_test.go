@@ -156,15 +156,21 @@ func TestSQLitePowerCut(t *testing.T) {
 		c.come(t, s)
 		c.await(t, 4+rand.N(20))
 		anyMoment()
-		s.freeze(t)
-		cutPower(t, dir)
-		s.kill(t)
+		s.losePower(t, dir)
 		c.members.Wait()
 		command(t, "umount", dir)
 	}
 	mount(t, dir, "-o", "loop", image)
 	c.checkMembers(t, startOn(t, path), path)
 	checkIntegrity(t, path)
+}
+
+// losePower ends a server together with the file system in a folder, at one moment.
+func (s *server) losePower(t testing.TB, dir string) {
+	t.Helper()
+	s.freeze(t)
+	cutPower(t, dir)
+	s.kill(t)
 }
 
 // cutPower shuts an ext4 file system down: nothing is written any more, not even

@@ -126,12 +126,8 @@ func compare(b *testing.B, all []*contest, question, unit string, d time.Duratio
 	}
 }
 
-// report reports the median of values, and their middle half.
+// report reports how values are spread.
 func report(b *testing.B, unit string, values []float64) {
-	slices.Sort(values)
-	at := func(q float64) float64 { return values[int(q*float64(len(values)-1))] }
-	b.ReportMetric(at(0.5), unit)
-	b.ReportMetric(at(0.25), unit+"-25%")
-	b.ReportMetric(at(0.75), unit+"-75%")
+	loadtest.ReportSpread(b, unit, values)
 	b.ReportMetric(0, "ns/op") // says nothing here
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -18,6 +19,19 @@ func Turn(b *testing.B) time.Duration {
 		b.Fatal(err)
 	}
 	return d
+}
+
+// Quantile returns the value below which the part q of values lies.
+func Quantile(values []float64, q float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[int(q*float64(len(sorted)-1))]
+}
+
+// ReportSpread reports the median of values, and their middle half.
+func ReportSpread(b *testing.B, name string, values []float64) {
+	b.ReportMetric(Quantile(values, 0.5), name)
+	b.ReportMetric(Quantile(values, 0.25), name+"-25%")
+	b.ReportMetric(Quantile(values, 0.75), name+"-75%")
 }
 
 var residentLine = regexp.MustCompile(`VmRSS:\s*(\d+) kB`)
