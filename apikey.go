@@ -50,7 +50,7 @@ func isHashOf(hash []byte, key string) bool {
 	return subtle.ConstantTimeCompare(hash, hashAPIKey(key)) == 1
 }
 
-// A apiKeyUse is an API key and the hour of its use, in Unix time.
+// An apiKeyUse is an API key and the hour of its use, in Unix time.
 type apiKeyUse struct {
 	id   string
 	hour int64

@@ -317,6 +317,7 @@ func TestStalePlans(t *testing.T) {
 type forwarder struct {
 	addr, target string
 	links        sync.WaitGroup
+	answer       func(client, server net.Conn) // passes on what the server says
 }
 
 // newForwarder leads to the server of a URL, and returns a URL that leads there.
@@ -331,6 +332,7 @@ func newForwarder(t testing.TB, base string) (f *forwarder, its string) {
 		t.Fatal(err)
 	}
 	f = &forwarder{addr: ln.Addr().String(), target: u.Host}
+	f.answer = func(client, server net.Conn) { io.Copy(client, server) }
 	ln.Close()
 	u.Host = f.addr
 	return f, u.String()
@@ -360,11 +362,11 @@ func (f *forwarder) pass(client net.Conn) {
 	if err != nil {
 		return
 	}
-	go func() {
+	f.links.Go(func() {
 		io.Copy(server, client)
 		server.Close()
-	}()
-	io.Copy(client, server)
+	})
+	f.answer(client, server)
 }
 
 // TestWaitForDatabase: a start waits for a database that is not there yet, and check

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
-	"net/url"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,11 +14,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A lossyLine forwards connections to PostgreSQL. A test can make it lose the server's next answer.
+// A lossyLine is a forwarder that a test can make lose the server's next answer.
 type lossyLine struct {
-	target string
-	links  sync.WaitGroup
-
+	*forwarder
 	armed atomic.Bool   // whether the next answer is lost
 	after atomic.Int64  // how many bytes of it come through
 	mute  atomic.Bool   // whether the connection then hangs instead of breaking
@@ -34,39 +30,15 @@ func (l *lossyLine) release() { l.free.Do(func() { close(l.hung) }) }
 // newLossyLine returns a line to the server of a URL, and the URL of the same database through it.
 func newLossyLine(t testing.TB, base string) (line *lossyLine, its string) {
 	t.Helper()
-	u, err := url.Parse(base)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	line = &lossyLine{target: u.Host, hung: make(chan struct{})}
-	u.Host = ln.Addr().String()
-	line.links.Go(func() {
-		for {
-			client, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			line.links.Go(func() { line.pass(client) })
-		}
-	})
-	t.Cleanup(func() { ln.Close(); line.release(); line.links.Wait() })
-	return line, u.String()
+	f, its := newForwarder(t, base)
+	line = &lossyLine{forwarder: f, hung: make(chan struct{})}
+	f.answer = line.answer
+	f.start(t)
+	t.Cleanup(line.release) // before the forwarder waits for its connections
+	return line, its
 }
 
-func (l *lossyLine) pass(client net.Conn) {
-	defer client.Close()
-	server, err := net.Dial("tcp", l.target)
-	if err != nil {
-		return
-	}
-	l.links.Go(func() {
-		io.Copy(server, client)
-		server.Close()
-	})
+func (l *lossyLine) answer(client, server net.Conn) {
 	for buf := make([]byte, 64<<10); ; {
 		n, err := server.Read(buf)
 		if err != nil {

@@ -78,7 +78,7 @@ func (c *sqliteConn) insertUsers(users []User) (added []bool, err error) {
 var (
 	updateLastEventID = writing(`UPDATE event_ids SET last_id = last_id + $1 WHERE only_row = 1 RETURNING last_id`)
 
-	insertEvent = writing(`INSERT INTO events (` + eventColumns + `) VALUES (` + parameters(1, 11) + `)`)
+	insertEvent = writing(`INSERT INTO events (` + eventColumns + `) VALUES (` + parameters(1, 1+len(eventValues(Event{}))) + `)`)
 )
 
 func (c *sqliteConnections) addEvents(ctx context.Context, events []Event) error {
