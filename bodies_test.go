@@ -87,7 +87,7 @@ func TestBodyThatNeverComes(t *testing.T) {
 		{"a preflight that is refused", "OPTIONS /users/", []string{"Origin: https://evil.example", "Access-Control-Request-Method: POST"}, 204, false},
 		{"a health check", "GET /livez", nil, 200, false},
 		{"another health check", "GET /readyz", nil, 200, false},
-		{"the root", "GET /", nil, 307, false},
+		{"the account page", "GET /", nil, 200, false},
 		{"the document", "GET /openapi.json", nil, 200, false},
 		{"the page", "GET /docs", nil, 200, false},
 		{"a file of the page", "GET /docs/docs.js", nil, 200, false},

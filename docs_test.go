@@ -18,7 +18,8 @@ import (
 
 // undocumented are the routes that no client needs: they are for people.
 var undocumented = []string{
-	"GET /", "GET /docs", "GET /docs/{file}", "GET /openapi.json", "GET /latchkey.js", "GET /latchkey.d.ts",
+	"GET /", "GET /account.css", "GET /account.js", "GET /docs", "GET /docs/{file}", "GET /openapi.json",
+	"GET /latchkey.js", "GET /latchkey.d.ts",
 	"GET /.well-known/oauth-authorization-server/{path...}", // the path of ISSUER; the document has it without
 }
 
@@ -238,7 +239,8 @@ func TestDocs(t *testing.T) {
 		{"/docs/swagger-ui.css", "gzip;q=0, br", 200, "text/css; charset=utf-8", "", ".swagger-ui"},
 		{"/docs/swagger-ui.css", "GZIP", 200, "text/css; charset=utf-8", "gzip", "\x1f\x8b"},
 		{"/docs/favicon-32x32.png", "gzip", 200, "image/png", "", "PNG"},
-		{"/latchkey.js", "gzip", 200, "text/javascript; charset=utf-8", "", "export class Latchkey extends"},
+		{"/latchkey.js", "", 200, "text/javascript; charset=utf-8", "", "export class Latchkey extends"},
+		{"/latchkey.js", "gzip", 200, "text/javascript; charset=utf-8", "gzip", "\x1f\x8b"},
 		{"/latchkey.d.ts", "", 200, "application/typescript; charset=utf-8", "", "export declare class Latchkey extends"},
 		{"/docs/docs.html", "", 404, "application/json", "", "Not Found"},
 		{"/docs/embed.go", "", 404, "application/json", "", "Not Found"},

@@ -164,12 +164,6 @@ func (a *api) revokeToken(ctx context.Context, w http.ResponseWriter, r *http.Re
 	return writeJSON(w, http.StatusOK, struct{}{}) // clients parse it, though RFC 7009 §2.2 has them ignore it
 }
 
-// root sends people to the documentation.
-func root(_ context.Context, w http.ResponseWriter, r *http.Request, _ client) error {
-	redirect(w, r, "/docs", "")
-	return nil
-}
-
 // readLivez says that the process runs. It does not ask the database, which a restart of
 // this process would not bring back.
 func readLivez(_ context.Context, w http.ResponseWriter, _ *http.Request, _ client) error {

@@ -338,8 +338,9 @@ func TestPoisonedHash(t *testing.T) {
 
 func TestRoot(t *testing.T) {
 	s := startServer(t)
-	if got := s.do("GET", "/", ""); got.status != 307 || got.header.Get("Location") != "./docs" || got.body != "" {
-		t.Errorf("%d to %q: %s", got.status, got.header.Get("Location"), got.body)
+	s.signUp()
+	if got := s.do("GET", "/", ""); got.status != 200 || !strings.HasPrefix(got.body, "<!doctype html>") || strings.Contains(got.body, "alice") {
+		t.Errorf("without EXPOSE_USERS: %d %s", got.status, got.body)
 	}
 	exposed := startServer(t, func(_ *accounts, cfg *edgeSettings) { cfg.ExposeUsers = true })
 	if got := exposed.do("GET", "/", ""); got.body != "{}" {

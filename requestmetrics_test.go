@@ -22,7 +22,7 @@ func TestRequestMetrics(t *testing.T) {
 		{"a failure", "GET", "/users/me/", "", `route="GET /users/me/{$}" method="GET" code="401"`},
 		{"a path with a wildcard", "DELETE", "/users/me/sessions/secret", "", `route="DELETE /users/me/sessions/{id}" method="DELETE" code="401"`},
 		{"a file that is not there", "GET", "/docs/secret", "", `route="GET /docs/{file}" method="GET" code="404"`},
-		{"a redirect to the documentation", "GET", "/", "", `route="GET /{$}" method="GET" code="307"`},
+		{"the account page", "GET", "/", "", `route="GET /{$}" method="GET" code="200"`},
 		{"no slash at the end", "GET", "/users/me", "", `route="none" method="GET" code="307"`},
 		{"a path that is not there", "PUT", "/secret", "", `route="none" method="PUT" code="404"`},
 		{"the path of metrics, at the main address", "GET", "/metrics", "", `route="none" method="GET" code="404"`},

@@ -30,7 +30,7 @@ type operation struct {
 
 // operations returns the whole API but for /verify, which is not routed.
 func operations(cfg edgeSettings, a *api) []operation {
-	home := operation{"GET /{$}", ignoresBody, root}
+	home := operation{"GET /{$}", ignoresBody, accountPage(a.accounts.registrationOpen, a.accounts.minPasswordLength)}
 	if cfg.ExposeUsers {
 		home.handle = a.readUsers
 	}
@@ -75,6 +75,8 @@ func operations(cfg edgeSettings, a *api) []operation {
 		{"GET /readyz", ignoresBody, a.readReadyz},
 
 		home,
+		{"GET /account.css", ignoresBody, readPageFile},
+		{"GET /account.js", ignoresBody, readPageFile},
 		{"GET /openapi.json", ignoresBody, readOpenAPI},
 		{"GET /docs", ignoresBody, readDocs},
 		{"GET /docs/{file}", ignoresBody, readDocsFile},

@@ -74,6 +74,11 @@ export declare class Latchkey extends EventTarget {
   me(): Promise<User>;
   /** Calls the browser's fetch, with the token. A relative input is relative to the server's URL. */
   fetch(input: string | URL | Request, init?: RequestInit): Promise<Response>;
+  /**
+   * Calls fetch, and returns the JSON of the answer: undefined if the answer is a 204. Rejects with a
+   * LatchkeyError if the status is no success, or if the answer is no JSON.
+   */
+  json<T = unknown>(input: string | URL | Request, init?: RequestInit): Promise<T>;
 
   addEventListener<K extends keyof LatchkeyEventMap>(
     type: K,

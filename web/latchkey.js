@@ -12,8 +12,8 @@
 /** How long the server may take to answer what this module asks of it, in milliseconds. */
 const answerTimeout = 15_000;
 
-/** The same for who is signed in, which may need a refresh and waits before it. */
-const meTimeout = 60_000;
+/** The same for a request with a token, which may need a refresh and waits before it. */
+const patientTimeout = 60_000;
 
 /** How much of such an answer is read, in bytes. The largest user takes less than half of it. */
 const maxAnswer = 1 << 20;
@@ -140,7 +140,15 @@ export class Latchkey extends EventTarget {
   async me() {
     await this.#know();
     if (!this.#session) throw new LatchkeyError("401 Nobody is signed in", { status: 401, detail: "Not authenticated" });
-    return readUser((signal) => this.fetch("users/me/", { signal }), meTimeout);
+    return readUser((signal) => this.fetch("users/me/", { signal }), patientTimeout);
+  }
+
+  /**
+   * Calls this.fetch, and returns the JSON of the answer: undefined if the answer is a 204. A status
+   * that is no success is a LatchkeyError, as is an answer that is no JSON.
+   */
+  json(input, init = {}) {
+    return within(ask((signal) => this.fetch(input, { signal, ...init }), patientTimeout), init.signal);
   }
 
   /**
@@ -490,18 +498,19 @@ async function ask(request, timeout = answerTimeout) {
   }
   const body = parse(text);
   if (!answer.ok) throw refusal(answer, body);
-  if (!body) throw unexpected(answer.status);
+  if (!body && answer.status !== 204) throw unexpected(answer.status);
   return body;
 }
 
 async function readUser(request, timeout) {
   const user = await ask(request, timeout);
-  if (typeof user.username !== "string") throw unexpected(200);
+  if (typeof user?.username !== "string") throw unexpected(200);
   return user;
 }
 
 /** Returns the tokens of an answer to a request that was sent then, by the clock of this machine. */
-function readTokens({ access_token: access, refresh_token: refresh, expires_in }, sent) {
+function readTokens(answer, sent) {
+  const { access_token: access, refresh_token: refresh, expires_in } = answer ?? {};
   const life = expires_in * 1000;
   if (typeof access !== "string" || typeof refresh !== "string" || !(life > 0)) throw unexpected(200);
   return { access, refresh, life, expires: sent + life };

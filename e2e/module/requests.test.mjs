@@ -70,6 +70,44 @@ for (const [name, send, tries] of [
   });
 }
 
+for (const [name, answer, want] of [
+  ["an object", [200, {}, '{"a":1}'], { a: 1 }],
+  ["a list", [200, {}, "[1]"], [1]],
+  ["nothing, by a 204", [204, {}, ""], undefined],
+]) {
+  test(`json returns ${name}`, async (t) => {
+    const { latchkey } = await signIn(t, ({ path }) => (path === "/x" ? answer : undefined));
+    assert.deepEqual(await latchkey.json("x"), want);
+  });
+}
+
+for (const [name, answer, status, detail] of [
+  ["a refusal", [404, {}, { detail: "Not Found" }], 404, "Not Found"],
+  ["a refusal in HTML", [404, {}, "<p>no"], 404, undefined],
+  ["HTML", [200, {}, "<!doctype html>"], 200, undefined],
+  ["nothing, by a 200", [200, {}, ""], 200, undefined],
+  ["too much", [200, {}, JSON.stringify("x".repeat(2 << 20))], 200, undefined],
+]) {
+  test(`json rejects after ${name}`, async (t) => {
+    const { latchkey } = await signIn(t, ({ path }) => (path === "/x" ? answer : undefined));
+    const error = await problem(latchkey.json("x"));
+    assert.deepEqual([error instanceof LatchkeyError, error.status, error.detail], [true, status, detail]);
+  });
+}
+
+test("json is given up when the caller aborts", async (t) => {
+  const { latchkey } = await signIn(t, ({ path }) => (path === "/x" ? new Promise(() => {}) : undefined));
+  const error = await problem(latchkey.json("x", { signal: AbortSignal.abort(new Error("enough")) }));
+  assert.equal(error.message, "enough");
+});
+
+test("json sends a token that has expired again, refreshed", async (t) => {
+  const { server, latchkey } = await signIn(t);
+  expire(server);
+  assert.equal((await latchkey.json("x", { method: "POST", body: "y" })).body, "y");
+  assert.equal(refreshes(server), 1);
+});
+
 test("requests that fail together share one refresh", async (t) => {
   const { server, latchkey } = await signIn(t);
   expire(server);

@@ -11,6 +11,8 @@ export async function signIn(form: NewUser): Promise<User | undefined> {
     const user = await latchkey.login({ ...form, otp: "123456" });
     const answer: Response = await latchkey.fetch("users/me/sessions/", { signal: AbortSignal.timeout(1000) });
     console.log(user.full_name?.length, answer.ok, (await latchkey.me()).username);
+    const sessions = await latchkey.json<{ id: string }[]>("users/me/sessions/");
+    await latchkey.json("users/me/sessions/" + sessions[0]?.id, { method: "DELETE" });
     return user;
   } catch (error) {
     if (!(error instanceof LatchkeyError)) throw error;

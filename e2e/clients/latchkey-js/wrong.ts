@@ -21,6 +21,8 @@ latchkey.me().then((user) => user.password);
 // @ts-expect-error
 latchkey.fetch(7);
 // @ts-expect-error
+latchkey.json("users/me/").then((user) => user.username);
+// @ts-expect-error
 latchkey.addEventListener("signedout", (event) => event.detail.reason === "tired");
 // @ts-expect-error
 latchkey.refresh();

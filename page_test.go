@@ -1,0 +1,170 @@
+package main
+
+import (
+	"compress/gzip"
+	"encoding/json"
+	"io"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestPageLanguage: the page is in a language that the reader wants, or in English.
+func TestPageLanguage(t *testing.T) {
+	s := startServer(t)
+	for _, tt := range []struct{ name, query, header, want string }{
+		{"nothing said", "", "", "en"},
+		{"Korean", "", "ko", "ko"},
+		{"Korean of Korea, rather than English", "", "ko-KR,en;q=.5", "ko"},
+		{"English, rather than Korean", "", "en-GB,en;q=0.9,ko;q=0.8", "en"},
+		{"no English, but Korean", "", "en;q=0,ko", "ko"},
+		{"anything", "", "*", "en"},
+		{"anything, but rather Korean", "", "*;q=0.1, ko;q=0.2", "ko"},
+		{"neither of them", "", "fr-CH, fr;q=0.9", "en"},
+		{"neither of them, but Korean after it", "", "fr, ko;q=0.1", "ko"},
+		{"garbage", "", ";;q=,\"ko", "en"},
+		{"a weight that is none", "", "ko;q=x", "en"},
+		{"very much", "", strings.Repeat("ko-KR,", 900), "ko"},
+		{"very many hyphens", "", strings.Repeat("-", 3000) + ",ko", "en"},
+		{"Korean by the link", "?lang=ko", "en", "ko"},
+		{"English by the link", "?lang=en", "ko", "en"},
+		{"a language that there is not, by a link", "?lang=xx", "ko", "ko"},
+		{"a file, by a link", "?lang=../account.ko", "", "en"},
+		{"a query that is broken", "?lang=%zz", "", "en"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := s.do("GET", "/"+tt.query, "", "Accept-Language: "+tt.header)
+			if got.status != 200 || !strings.Contains(got.body, `<html lang="`+tt.want+`"`) {
+				t.Errorf("%d %.100q; want the language %s", got.status, got.body, tt.want)
+			}
+			if vary := got.header.Values("Vary"); !slices.Contains(vary, "Accept-Language") || !slices.Contains(vary, "Accept-Encoding") {
+				t.Errorf("Vary: %q", vary)
+			}
+		})
+	}
+}
+
+// TestPageTexts: the tables have the same keys, all of which the page or its script uses, and
+// nothing is left to fill in.
+func TestPageTexts(t *testing.T) {
+	page, script := readPage(t, "web/account.html"), readPage(t, "web/account.js")
+	type table struct{ Page, Script map[string]string }
+	tables := make(map[string]table)
+	for _, lang := range pageLanguages {
+		var texts table
+		if err := json.Unmarshal([]byte(readPage(t, "web/account."+lang.code+".json")), &texts); err != nil {
+			t.Fatal(err)
+		}
+		tables[lang.code] = texts
+		for key, text := range texts.Page {
+			if !strings.Contains(page, "{{"+key+"}}") {
+				t.Errorf("%s: the page does not use %s", lang.code, key)
+			}
+			if text == "" {
+				t.Errorf("%s: %s is empty", lang.code, key)
+			}
+		}
+		for key, text := range texts.Script {
+			if !strings.Contains(script, "texts."+key) && !strings.HasPrefix(key, "ended_") {
+				t.Errorf("%s: the script does not use %s", lang.code, key)
+			}
+			if names, want := placesIn(text), placesIn(tables["en"].Script[key]); !slices.Equal(names, want) {
+				t.Errorf("%s: %s has the places %q; want %q", lang.code, key, names, want)
+			}
+		}
+		if got, want := slices.Sorted(maps.Keys(texts.Page)), slices.Sorted(maps.Keys(tables["en"].Page)); !slices.Equal(got, want) {
+			t.Errorf("%s: the texts of the page are %q; want %q", lang.code, got, want)
+		}
+		if got, want := slices.Sorted(maps.Keys(texts.Script)), slices.Sorted(maps.Keys(tables["en"].Script)); !slices.Equal(got, want) {
+			t.Errorf("%s: the texts of the script are %q; want %q", lang.code, got, want)
+		}
+	}
+	for _, m := range regexp.MustCompile(`texts\.(\w+)`).FindAllStringSubmatch(script, -1) {
+		if _, ok := tables["en"].Script[m[1]]; !ok {
+			t.Errorf("the script uses %s, which is no text", m[0])
+		}
+	}
+	s := startServer(t, func(acc *accounts, _ *edgeSettings) { acc.minPasswordLength = 12 })
+	for lang, hint := range map[string]string{"en": "At least 12 characters.", "ko": "12자 이상"} {
+		if body := s.do("GET", "/?lang="+lang, "").body; strings.Contains(body, "{{") || !strings.Contains(body, hint) {
+			t.Errorf("%s: something is left to fill in, or %q is not there: %s", lang, hint, body)
+		}
+	}
+}
+
+// placesIn returns the {names} in a text, sorted.
+func placesIn(text string) []string {
+	names := regexp.MustCompile(`{\w+}`).FindAllString(text, -1)
+	slices.Sort(names)
+	return names
+}
+
+// TestPageEndings: the page has a text for every reason that latchkey.js gives.
+func TestPageEndings(t *testing.T) {
+	types := regexp.MustCompile(`type SignedOutReason = ([^;]+);`).FindStringSubmatch(readPage(t, "web/latchkey.d.ts"))
+	if types == nil {
+		t.Fatal("web/latchkey.d.ts has no SignedOutReason")
+	}
+	for _, m := range regexp.MustCompile(`"(\w+)"`).FindAllStringSubmatch(types[1], -1) {
+		if !strings.Contains(readPage(t, "web/account.en.json"), `"ended_`+m[1]+`"`) {
+			t.Errorf("there is no text for the reason %s", m[1])
+		}
+	}
+}
+
+// TestPageHeaders: a page that can do nothing but what it is for.
+func TestPageHeaders(t *testing.T) {
+	got := startServer(t).do("GET", "/", "")
+	for name, want := range map[string]string{
+		"Content-Type":               "text/html; charset=utf-8",
+		"Cache-Control":              "no-cache",
+		"Cross-Origin-Opener-Policy": "same-origin",
+		"Referrer-Policy":            "no-referrer",
+		"Permissions-Policy":         "publickey-credentials-get=(self), publickey-credentials-create=(self)",
+		"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+			"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
+	} {
+		if value := got.header.Get(name); value != want {
+			t.Errorf("%s: %q; want %q", name, value, want)
+		}
+	}
+	if inline := regexp.MustCompile(`(?i)<style|style=|\son\w+=|<script>|javascript:|https?://[^w]`).FindString(got.body); inline != "" {
+		t.Errorf("the page has %q in it, which its policy forbids", inline)
+	}
+}
+
+// TestPageRegistration: a server that is closed to new users says so in the page.
+func TestPageRegistration(t *testing.T) {
+	for open, want := range map[bool]string{true: `data-registration="open"`, false: `data-registration="closed"`} {
+		s := startServer(t, func(acc *accounts, _ *edgeSettings) { acc.registrationOpen = open })
+		if body := s.do("GET", "/", "").body; !strings.Contains(body, want) {
+			t.Errorf("open is %t: %.100q; want %s", open, body, want)
+		}
+	}
+}
+
+// TestPageSize: the page and all that it loads come in 20 KB, and in 60 KB without compression.
+func TestPageSize(t *testing.T) {
+	s := startServer(t)
+	for _, lang := range pageLanguages {
+		plain, gzipped := 0, 0
+		for _, path := range []string{"/?lang=" + lang.code, "/account.css", "/account.js", "/latchkey.js"} {
+			whole := s.do("GET", path, "").body
+			small := s.do("GET", path, "", "Accept-Encoding: gzip").body
+			plain, gzipped = plain+len(whole), gzipped+len(small)
+			r, err := gzip.NewReader(strings.NewReader(small))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if text, err := io.ReadAll(r); err != nil || string(text) != whole {
+				t.Errorf("%s is another text if it is compressed: %v", path, err)
+			}
+		}
+		if plain > 60_000 || gzipped > 20_000 {
+			t.Errorf("%s: %d bytes, %d compressed; want at most 60,000 and 20,000", lang.code, plain, gzipped)
+		}
+		t.Logf("%s: %d bytes, %d compressed", lang.code, plain, gzipped)
+	}
+}
