@@ -270,7 +270,7 @@ func TestKeySettings(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			got := invocation{args: []string{"check"}, env: inFile(t).with(tt.settings...), fast: true}.run(t)
+			got := invocation{args: []string{"check", "-addr", "localhost:0"}, env: inFile(t).with(tt.settings...), fast: true}.run(t)
 			if got.code != tt.code {
 				t.Errorf("exit code %d; want %d: %s", got.code, tt.code, got.stderr)
 			}

@@ -92,7 +92,7 @@ func pooled(port int, database string) string {
 
 func testPooledStatements(t *testing.T, c *pgtest.Cluster) {
 	url := pooled(startPgBouncer(t, c), newDatabase(t, c))
-	check := invocation{args: []string{"check"}, env: keptIn(url)}
+	check := invocation{args: []string{"check", "-addr", "localhost:0"}, env: keptIn(url)}
 	checkOutput(t, "check", check.run(t).stdout, "would get")
 	replicas := []*server{start(t, keptIn(url, "THROTTLE=off")...), start(t, keptIn(url, "THROTTLE=off")...)}
 	checkOutput(t, "check", check.run(t).stdout, "ok: ")
