@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -12,6 +13,14 @@ import (
 	"sync"
 	"time"
 )
+
+//go:embed web
+var web embed.FS
+
+// ownPolicy is the Content-Security-Policy of our pages: they run only what this server serves, and
+// talk to nobody else. Swagger UI has its icons in data: URLs, and the account page its own.
+const ownPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; " +
+	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // An embeddedFile is a file in the program: where it is and how it is sent. One
 // whose name ends with .gz is sent as it is to those who take gzip.
@@ -25,6 +34,7 @@ type embeddedFile struct {
 const (
 	htmlText   = "text/html; charset=utf-8"
 	javaScript = "text/javascript; charset=utf-8"
+	typeScript = "application/typescript; charset=utf-8"
 	css        = "text/css; charset=utf-8"
 	aDay       = "public, max-age=86400"
 )
@@ -49,48 +59,49 @@ func (f embeddedFile) write(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// A text is what browsers keep, and ask each time whether it has changed: a page, a script, a style.
-// It is made and compressed when somebody first asks for it.
-type text struct {
+// An asset is kept by browsers, which ask each time whether it has changed. It is built and
+// compressed at its first request.
+type asset struct {
 	contentType string
-	load        func() (loadedText, error) // once
+	load        func() (loadedAsset, error) // runs once
 }
 
-// A loadedText has an entity tag for each form of the text (RFC 9110 §8.8.3.3).
-type loadedText struct{ plain, gzipped taggedBytes }
+// A loadedAsset has an entity tag for each of its forms (RFC 9110 §8.8.3.3).
+type loadedAsset struct{ plain, gzipped taggedBytes }
 
 type taggedBytes struct {
 	bytes []byte
 	tag   string
 }
 
-func newText(contentType string, make func() ([]byte, error)) text {
-	return text{contentType, sync.OnceValues(func() (loadedText, error) {
-		plain, err := make()
+func newAsset(contentType string, build func() ([]byte, error)) asset {
+	return asset{contentType, sync.OnceValues(func() (loadedAsset, error) {
+		plain, err := build()
 		if err != nil {
-			return loadedText{}, err
+			return loadedAsset{}, err
 		}
 		sum := sha256.Sum256(plain)
 		tag := hex.EncodeToString(sum[:8])
-		return loadedText{taggedBytes{plain, `"` + tag + `"`}, taggedBytes{compress(plain), `"` + tag + `-gzip"`}}, nil
+		return loadedAsset{taggedBytes{plain, `"` + tag + `"`}, taggedBytes{compress(plain), `"` + tag + `-gzip"`}}, nil
 	})}
 }
 
-// webText returns a file of the folder web.
-func webText(name, contentType string) text {
-	return newText(contentType, func() ([]byte, error) { return web.ReadFile("web/" + name) })
+// webAsset returns a file of the folder web.
+func webAsset(name, contentType string) asset {
+	return newAsset(contentType, func() ([]byte, error) { return web.ReadFile("web/" + name) })
 }
 
 func compress(plain []byte) []byte {
 	var b bytes.Buffer
-	z, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // fails only for a level that there is not
+	z, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // fails only if the level is unknown
 	z.Write(plain)
 	z.Close()
 	return b.Bytes()
 }
 
-func (t text) write(w http.ResponseWriter, r *http.Request) error {
-	loaded, err := t.load()
+// serve answers with the asset.
+func (a asset) serve(_ context.Context, w http.ResponseWriter, r *http.Request, _ client) error {
+	loaded, err := a.load()
 	if err != nil {
 		return err
 	}
@@ -100,10 +111,10 @@ func (t text) write(w http.ResponseWriter, r *http.Request) error {
 		header.Set("Content-Encoding", "gzip")
 	}
 	header.Add("Vary", "Accept-Encoding")
-	header.Set("Content-Type", t.contentType)
+	header.Set("Content-Type", a.contentType)
 	header.Set("Cache-Control", "no-cache")
 	header.Set("ETag", body.tag)
-	r.Header.Del("Range") // nobody needs a part
+	r.Header.Del("Range") // a part of a compressed file is of no use
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body.bytes))
 	return nil
 }

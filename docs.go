@@ -3,7 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"embed"
+	_ "embed"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -13,15 +13,6 @@ import (
 
 //go:embed openapi.json
 var openAPI []byte
-
-//go:embed web
-var web embed.FS
-
-// docsPolicy is the Content-Security-Policy of the documentation: it runs only
-// what this server serves, and talks to nobody else. Swagger UI has its icons
-// in data: URLs.
-const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; " +
-	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // readOpenAPI answers with the description of the API (OpenAPI 3.1). Its server is ".",
 // the folder that the document is in, as a proxy that adds a prefix needs. Postman and
@@ -49,7 +40,7 @@ func serverURL(r *http.Request) []byte {
 
 // readDocs answers with the documentation page.
 func readDocs(_ context.Context, w http.ResponseWriter, r *http.Request, _ client) error {
-	w.Header().Set("Content-Security-Policy", docsPolicy)
+	w.Header().Set("Content-Security-Policy", ownPolicy)
 	return docsPage.write(w, r)
 }
 
@@ -62,18 +53,15 @@ func readDocsFile(_ context.Context, w http.ResponseWriter, r *http.Request, _ c
 	return file.write(w, r)
 }
 
-// clientFiles are the client for pages of one's own, and its types. Their URLs have no version.
-var clientFiles = map[string]text{
-	"/latchkey.js":   webText("latchkey.js", javaScript),
-	"/latchkey.d.ts": webText("latchkey.d.ts", "application/typescript; charset=utf-8"),
-}
-
-// readClientFile answers with the client or with its types. Pages of every origin may read them,
-// as a browser demands for modules: whoever can reach this server can read them anyway, and what a
-// page does with the client is still up to CORS_ORIGINS.
-func readClientFile(_ context.Context, w http.ResponseWriter, r *http.Request, _ client) error {
-	w.Header().Set("Access-Control-Allow-Origin", "*")
-	return clientFiles[r.URL.Path].write(w, r)
+// clientFile returns the operation that answers with the client for pages of one's own, or with its
+// types. Pages of every origin may read them, as a browser demands for modules: whoever can reach
+// this server can read them anyway, and what a page does with the client is still up to
+// CORS_ORIGINS.
+func clientFile(a asset) handlerFunc {
+	return func(ctx context.Context, w http.ResponseWriter, r *http.Request, from client) error {
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		return a.serve(ctx, w, r, from)
+	}
 }
 
 var docsPage = embeddedFile{web, "web/docs.html", htmlText, "no-cache"}

@@ -18,7 +18,7 @@ import (
 
 // undocumented are the routes that no client needs: they are for people.
 var undocumented = []string{
-	"GET /", "GET /account.css", "GET /account.js", "GET /docs", "GET /docs/{file}", "GET /openapi.json",
+	"GET /", "GET /account.css", "GET /account.js", "GET /account-messages.js", "GET /docs", "GET /docs/{file}", "GET /openapi.json",
 	"GET /latchkey.js", "GET /latchkey.d.ts",
 	"GET /.well-known/oauth-authorization-server/{path...}", // the path of ISSUER; the document has it without
 }
@@ -256,7 +256,7 @@ func TestDocs(t *testing.T) {
 			checkShape(t, "GET", got)
 		})
 	}
-	if got := s.do("GET", "/docs", "").header.Get("Content-Security-Policy"); got != docsPolicy || strings.Contains(got, "unsafe") {
+	if got := s.do("GET", "/docs", "").header.Get("Content-Security-Policy"); got != ownPolicy || strings.Contains(got, "unsafe") {
 		t.Errorf("Content-Security-Policy: %q", got)
 	}
 }

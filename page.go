@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"html"
@@ -13,39 +12,49 @@ import (
 	"golang.org/x/text/language"
 )
 
-// pagePolicy is the Content-Security-Policy of the account page: it runs only what this server
-// serves, talks to nobody else, and cannot turn a text into markup.
-const pagePolicy = docsPolicy + "; require-trusted-types-for 'script'; trusted-types 'none'"
+// pagePolicy is the Content-Security-Policy of the account page, which cannot turn a text into
+// markup either.
+const pagePolicy = ownPolicy + "; require-trusted-types-for 'script'; trusted-types 'none'"
 
-// pageLanguages are the languages of the account page, each with its own name. There is a
-// web/account.….json of each. The first is for everybody else.
+// pageLanguages are the languages of the account page, each with its own name. The first is the
+// default. The texts of each are in web/account.CODE.json.
 var pageLanguages = []pageLanguage{{"en", "English"}, {"ko", "한국어"}}
 
 type pageLanguage struct{ code, name string }
 
-var pageMatcher = language.NewMatcher([]language.Tag{language.English, language.Korean})
+// pageMatcher answers with an index of pageLanguages.
+var pageMatcher = language.NewMatcher(pageTags())
+
+func pageTags() []language.Tag {
+	var tags []language.Tag
+	for _, l := range pageLanguages {
+		tags = append(tags, language.Make(l.code))
+	}
+	return tags
+}
 
 // accountPage returns the operation that answers with the account page: where people register,
 // sign in, and manage their accounts. open says whether they can register, and
 // minPassword how long a password must be.
 func accountPage(open bool, minPassword int) handlerFunc {
-	pages, registration := make(map[string]text), "closed"
+	registration := "closed"
 	if open {
 		registration = "open"
 	}
+	pages := make(map[string]asset)
 	for i, lang := range pageLanguages {
 		other := pageLanguages[(i+1)%len(pageLanguages)]
-		pages[lang.code] = newText(htmlText, func() ([]byte, error) {
+		pages[lang.code] = newAsset(htmlText, func() ([]byte, error) {
 			return renderPage(lang, other, registration, minPassword)
 		})
 	}
-	return func(_ context.Context, w http.ResponseWriter, r *http.Request, _ client) error {
+	return func(ctx context.Context, w http.ResponseWriter, r *http.Request, from client) error {
 		header := w.Header()
 		header.Set("Content-Security-Policy", pagePolicy)
 		header.Set("Permissions-Policy", "publickey-credentials-get=(self), publickey-credentials-create=(self)")
 		header.Set("Cross-Origin-Opener-Policy", "same-origin")
 		header.Add("Vary", "Accept-Language")
-		return pages[chooseLanguage(r.URL.Query().Get("lang"), r.Header.Get("Accept-Language"))].write(w, r)
+		return pages[chooseLanguage(r.URL.Query().Get("lang"), r.Header.Get("Accept-Language"))].serve(ctx, w, r, from)
 	}
 }
 
@@ -60,8 +69,8 @@ func chooseLanguage(asked, header string) string {
 	return pageLanguages[i].code
 }
 
-// renderPage puts the texts of a language into the page. The script reads its own from there, too.
-// It is not html/template, which would keep 3 MB in the program that nothing else needs.
+// renderPage puts the texts of a language into the page. The script reads its texts from the element
+// #texts. It does not use html/template, which would add 3 MB to the program.
 func renderPage(lang, other pageLanguage, registration string, minPassword int) ([]byte, error) {
 	page, err := web.ReadFile("web/account.html")
 	if err != nil {
@@ -71,11 +80,12 @@ func renderPage(lang, other pageLanguage, registration string, minPassword int) 
 	if err != nil {
 		return nil, err
 	}
-	var texts struct {
-		Page   map[string]string
-		Script json.RawMessage
-	}
+	var texts struct{ Page, Script map[string]string }
 	if err := json.Unmarshal(table, &texts); err != nil {
+		return nil, err
+	}
+	script, err := json.Marshal(texts.Script) // escapes <, > and &, so that it can stand in a script element
+	if err != nil {
 		return nil, err
 	}
 	values := []string{
@@ -83,30 +93,11 @@ func renderPage(lang, other pageLanguage, registration string, minPassword int) 
 		"{{other_lang}}", other.code,
 		"{{other_name}}", other.name,
 		"{{registration}}", registration,
-		"{{texts}}", scriptSafe(texts.Script),
+		"{{texts}}", string(script),
 	}
 	for name, text := range texts.Page {
 		text = strings.ReplaceAll(text, "{n}", strconv.Itoa(minPassword))
 		values = append(values, "{{"+name+"}}", html.EscapeString(text))
 	}
 	return []byte(strings.NewReplacer(values...).Replace(string(page))), nil
-}
-
-// scriptSafe returns JSON that can stand in an element script, in one line.
-func scriptSafe(text json.RawMessage) string {
-	var compact, safe bytes.Buffer
-	json.Compact(&compact, text) // Unmarshal has accepted it
-	json.HTMLEscape(&safe, compact.Bytes())
-	return safe.String()
-}
-
-// pageFiles are what the account page loads, besides the client.
-var pageFiles = map[string]text{
-	"/account.css": webText("account.css", css),
-	"/account.js":  webText("account.js", javaScript),
-}
-
-// readPageFile answers with the style or the script of the account page.
-func readPageFile(_ context.Context, w http.ResponseWriter, r *http.Request, _ client) error {
-	return pageFiles[r.URL.Path].write(w, r)
 }

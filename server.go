@@ -75,13 +75,14 @@ func operations(cfg edgeSettings, a *api) []operation {
 		{"GET /readyz", ignoresBody, a.readReadyz},
 
 		home,
-		{"GET /account.css", ignoresBody, readPageFile},
-		{"GET /account.js", ignoresBody, readPageFile},
+		{"GET /account.css", ignoresBody, webAsset("account.css", css).serve},
+		{"GET /account.js", ignoresBody, webAsset("account.js", javaScript).serve},
+		{"GET /account-messages.js", ignoresBody, webAsset("account-messages.js", javaScript).serve},
 		{"GET /openapi.json", ignoresBody, readOpenAPI},
 		{"GET /docs", ignoresBody, readDocs},
 		{"GET /docs/{file}", ignoresBody, readDocsFile},
-		{"GET /latchkey.js", ignoresBody, readClientFile},
-		{"GET /latchkey.d.ts", ignoresBody, readClientFile},
+		{"GET /latchkey.js", ignoresBody, clientFile(webAsset("latchkey.js", javaScript))},
+		{"GET /latchkey.d.ts", ignoresBody, clientFile(webAsset("latchkey.d.ts", typeScript))},
 	}
 }
 

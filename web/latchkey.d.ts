@@ -76,7 +76,7 @@ export declare class Latchkey extends EventTarget {
   fetch(input: string | URL | Request, init?: RequestInit): Promise<Response>;
   /**
    * Calls fetch, and returns the JSON of the answer: undefined if the answer is a 204. Rejects with a
-   * LatchkeyError if the status is no success, or if the answer is no JSON.
+   * LatchkeyError unless the status is a success and the answer is JSON.
    */
   json<T = unknown>(input: string | URL | Request, init?: RequestInit): Promise<T>;
 

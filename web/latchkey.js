@@ -144,8 +144,8 @@ export class Latchkey extends EventTarget {
   }
 
   /**
-   * Calls this.fetch, and returns the JSON of the answer: undefined if the answer is a 204. A status
-   * that is no success is a LatchkeyError, as is an answer that is no JSON.
+   * Calls this.fetch, and returns the JSON of the answer: undefined if the answer is a 204. It rejects
+   * with a LatchkeyError unless the status is a success and the answer is JSON.
    */
   json(input, init = {}) {
     return within(ask((signal) => this.fetch(input, { signal, ...init }), patientTimeout), init.signal);
