@@ -58,11 +58,18 @@ func accountPage(open bool, minPassword int) handlerFunc {
 	}
 }
 
+// maxAcceptLanguage is how much of an Accept-Language header is read, in bytes. Longer ones take
+// milliseconds to parse.
+const maxAcceptLanguage = 256
+
 // chooseLanguage returns the language that somebody has asked for, or else the one that fits an
 // Accept-Language header best (RFC 9110 §12.5.4).
 func chooseLanguage(asked, header string) string {
 	if slices.ContainsFunc(pageLanguages, func(l pageLanguage) bool { return l.code == asked }) {
 		return asked
+	}
+	if len(header) > maxAcceptLanguage {
+		header = header[:strings.LastIndexByte(header[:maxAcceptLanguage], ',')+1]
 	}
 	wanted, _, _ := language.ParseAcceptLanguage(header) // none, if the header makes no sense
 	_, i, _ := pageMatcher.Match(wanted...)

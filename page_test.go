@@ -3,6 +3,7 @@ package main
 import (
 	"compress/gzip"
 	"encoding/json"
+	"fmt"
 	"io"
 	"maps"
 	"regexp"
@@ -27,6 +28,7 @@ func TestPageLanguage(t *testing.T) {
 		{"garbage", "", ";;q=,\"ko", "en"},
 		{"a weight that is not a number", "", "ko;q=x", "en"},
 		{"very much", "", strings.Repeat("ko-KR,", 900), "ko"},
+		{"one word of many letters", "", strings.Repeat("k", 3000), "en"},
 		{"very many hyphens", "", strings.Repeat("-", 3000) + ",ko", "en"},
 		{"Korean by the link", "?lang=ko", "en", "ko"},
 		{"English by the link", "?lang=en", "ko", "en"},
@@ -134,6 +136,21 @@ func TestPageEndings(t *testing.T) {
 	for _, m := range regexp.MustCompile(`"(\w+)"`).FindAllStringSubmatch(types[1], -1) {
 		if !strings.Contains(readPage(t, "web/account.en.json"), `"ended_`+m[1]+`"`) {
 			t.Errorf("there is no text for the reason %s", m[1])
+		}
+	}
+}
+
+// TestPageKnowsRefusals: the page knows refusals by the texts that the server sends.
+func TestPageKnowsRefusals(t *testing.T) {
+	script := readPage(t, "web/account.js")
+	for _, err := range []error{errBadCredentials, errExists, errRegistrationClosed, errWrongPassword} {
+		if _, p, _ := describe(err); !strings.Contains(script, fmt.Sprintf("%q: {", p.Detail)) {
+			t.Errorf("web/account.js does not know %q", p.Detail)
+		}
+	}
+	for _, err := range []error{errStaleLogin, errStaleAPIKeyLogin} {
+		if code, p, _ := describe(err); code != 403 || !strings.HasPrefix(p.Detail.(string), "Sign in again") {
+			t.Errorf("%d %q; want a 403 that web/account.js takes for an old login", code, p.Detail)
 		}
 	}
 }

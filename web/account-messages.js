@@ -20,34 +20,35 @@ export function announce(text) {
 
 /**
  * Says why something has failed: beside its field, or in the alert of a place. known has messages of
- * the place's own, by status: { field, text } or { text }.
+ * the place's own, by the server's detail: { field, text } or { text }.
  */
 export function explain(place, error, known = {}) {
   const { status, detail, retryAfter } = error;
   if (status === undefined) reportError(error); // a bug of this page
   const alert = find(".alert", place);
-  const { field, text } = known[status] ?? {};
+  const { field, text } = known[detail] ?? {};
   if (field) mark(place.elements[field], text);
   else if (text) alert.textContent = text;
-  else if (status === 422 && Array.isArray(detail)) explainFields(place, detail);
-  else if (waitText(status) && retryAfter) countDown(alert, waitText(status), retryAfter);
-  else alert.textContent = failureText(status);
+  else if (status === 429) countDown(alert, texts.e_wait, retryAfter ?? 1);
+  else if (status === 503 && retryAfter) countDown(alert, texts.e_busy, retryAfter);
+  else if (status !== 422 || !explainFields(place, detail)) alert.textContent = failureText(status);
 }
 
-const waitText = (status) => ({ 429: texts.e_wait, 503: texts.e_busy })[status];
-
 function failureText(status) {
-  if (!navigator.onLine) return texts.e_offline;
+  if (status === 0 && !navigator.onLine) return texts.e_offline;
   return [0, 502, 503, 504].includes(status) ? texts.e_down : texts.e_failed;
 }
 
-/** Says beside each field what the server says is wrong with it. */
+/** Says beside each field what the server says is wrong with it. Returns whether there is such a field. */
 function explainFields(form, problems) {
-  for (const problem of problems) {
-    const field = form.elements?.[problem.loc?.at(-1)];
-    if (field) mark(field, fieldText(problem, field));
-    else find(".alert", form).textContent = texts.e_failed;
+  let found = false;
+  for (const problem of Array.isArray(problems) ? problems : []) {
+    const field = form.elements?.[problem?.loc?.at?.(-1)];
+    if (!field) continue;
+    mark(field, fieldText(problem, field));
+    found = true;
   }
+  return found;
 }
 
 /** Returns a text for one of pydantic's complaints. */
@@ -74,7 +75,7 @@ export function mark(field, text) {
   note.id = field.id + "-wrong";
   note.textContent = text;
   (field.closest(".field") ?? field).after(note);
-  field.ariaInvalid = "true";
+  field.setAttribute("aria-invalid", "true");
   field.setAttribute("aria-describedby", `${note.id} ${field.id}-hint`);
   find("[aria-invalid=true]", field.form).focus();
 }
@@ -114,12 +115,15 @@ export function fill(text, values) {
   return text.replace(/{(\w+)}/g, (_, name) => values[name]);
 }
 
+const units = [[3600, "hour"], [60, "minute"]];
+
 function duration(seconds) {
-  const [value, unit] = seconds < 120 ? [seconds, "second"] : [Math.ceil(seconds / 60), "minute"];
+  const [length, unit] = units.find(([length]) => seconds >= 2 * length) ?? [1, "second"];
+  const value = Math.ceil(seconds / length);
   return new Intl.NumberFormat(locale, { style: "unit", unit, unitDisplay: "long" }).format(value);
 }
 
-/** Returns a time as people say it: today 09:12, 2 days ago, or the date. */
+/** Returns a time as people say it: today 9:12 AM, 2 days ago, or the date. */
 export function moment(time) {
   const days = Math.round((new Date(time).setHours(0, 0, 0, 0) - new Date().setHours(0, 0, 0, 0)) / 86_400_000);
   if (days < -6) return new Intl.DateTimeFormat(locale, { dateStyle: "long" }).format(time);

@@ -9,6 +9,13 @@ const latchkey = new Latchkey();
 /** Who is shown, or undefined. */
 let user;
 
+/** Resolves to who is signed in. After each "signedin" event that may be somebody else. */
+let identity;
+const identify = () => (identity = latchkey.me());
+
+/** Why the session has ended, if that has not been said yet. */
+let ended;
+
 /** request rejects with this if a dialog is cancelled. That is no failure, so no message is shown. */
 const cancelled = Symbol("cancelled");
 
@@ -37,21 +44,25 @@ function showSignedOut(isStart) {
 
 /** Loads and shows the account. No button started it, so a failure is shown at the top of the page. */
 async function load() {
+  loading.abort();
+  const { signal } = (loading = new AbortController());
   clear(find("#notices"));
   try {
-    await showAccount();
+    const found = await identify();
+    if (signal.aborted) return;
+    showAccount(found);
+    await showSessions(signal);
   } catch (error) {
-    if (error.status !== 401) explain(find("#notices"), error); // with a 401, nobody is signed in
+    if (!signal.aborted && error.status !== 401) explain(find("#notices"), error); // with a 401, nobody is signed in
   }
 }
+let loading = new AbortController(); // aborts when somebody signs out, or when it begins anew
 
-async function showAccount() {
-  const found = await latchkey.me();
-  if (!latchkey.signedIn) return; // they signed out while this waited
-  if (user?.username !== found.username) reset();
+function showAccount(found) {
+  const isOther = user?.username !== found.username;
+  if (isOther) reset();
   showUser(found);
-  if (find("#account").hidden) show("account");
-  await showSessions();
+  if (isOther || find("#account").hidden) show("account");
 }
 
 function showUser(found) {
@@ -62,12 +73,13 @@ function showUser(found) {
   for (const field of findAll("dialog [autocomplete=username]")) field.value = user.username; // for password managers
 }
 
-async function showSessions() {
-  const sessions = await latchkey.json("users/me/sessions/");
-  if (!user) return; // they signed out while this waited
+async function showSessions(signal) {
+  const sessions = await latchkey.json("users/me/sessions/?limit=1000", { signal });
   sessions.sort((a, b) => b.current - a.current);
+  const hadFocus = find("#sessions").contains(document.activeElement);
   find("#elsewhere").hidden = sessions.length < 2;
   find("#sessions").replaceChildren(...sessions.map(sessionRow));
+  if (hadFocus) find("#devices-title").focus(); // its button is gone
 }
 
 function sessionRow({ id, ip, user_agent, last_used_at, current }) {
@@ -76,11 +88,13 @@ function sessionRow({ id, ip, user_agent, last_used_at, current }) {
   find("b bdi", row).textContent = program;
   find(".badge", row).hidden = !current;
   find(".quiet bdi", row).textContent = ip;
+  find(".quiet", row).id = "session-" + id;
   find("time", row).dateTime = last_used_at;
   find("time", row).textContent = moment(new Date(last_used_at));
   const button = find("button", row);
   button.hidden = current;
-  button.ariaLabel = fill(texts.signout_of, { program });
+  button.setAttribute("aria-label", fill(texts.signout_of, { program }));
+  button.setAttribute("aria-describedby", "session-" + id);
   button.onclick = () => endSessions(id, fill(texts.done_session, { program }));
   return row;
 }
@@ -93,58 +107,84 @@ function backToSignIn(text) {
   announce(text);
 }
 
-/** Closes all dialogs, and removes what was typed or shown. */
+/** Closes all dialogs, stops what is under way, and removes what was typed or shown. */
 function reset() {
-  user = undefined;
+  user = ended = undefined;
+  loading.abort();
+  stopAll();
   for (const dialog of findAll("dialog[open]")) dialog.close();
   for (const form of findAll("form")) form.reset();
   for (const text of findAll("#name, #email, #full-name, #sessions")) text.replaceChildren();
+  clear(document);
 }
 
 // Requests.
 
-/**
- * Sends a request and returns the answer's JSON. If the session has ended, or its login was too long
- * ago for this request, it asks for the password and sends the request again.
- */
-async function request(method, path, body) {
-  const init = body ? { method, body: JSON.stringify(body), headers: { "Content-Type": "application/json" } } : { method };
-  try {
-    return await latchkey.json(path, init);
-  } catch (error) {
-    if (error.status !== 401 && error.status !== 403) throw error;
-    if (!user) throw cancelled; // the page has left the account
-    find("#confirm-why").textContent = latchkey.signedIn ? texts.confirm_text : texts.ended_ended;
-    if (!(await ask("confirm"))) throw cancelled;
-    return latchkey.json(path, init);
-  }
-}
+/** What is under way, by the form or card that it was started in. A place does one thing at a time. */
+const turns = new Map();
 
 /**
- * Runs work unless it is already running here. If it fails, the fields or the alert of place say
- * why; known has messages of the place's own.
+ * Runs work, which gets a signal that aborts when its answer is no longer wanted. If it fails, the
+ * fields or the alert of place say why; known has messages of the place's own.
  */
 async function attempt(place, work, known) {
-  if (place.ariaBusy === "true") return;
-  place.ariaBusy = "true";
+  if (turns.has(place)) return;
+  const turn = new AbortController();
+  turns.set(place, turn);
+  place.setAttribute("aria-busy", "true");
   clear(place);
   announce("");
   try {
-    await work();
+    await work(turn.signal);
   } catch (error) {
-    if (error !== cancelled) explain(place, error, known);
+    if (!turn.signal.aborted && error !== cancelled) explain(place, error, known);
   } finally {
-    place.ariaBusy = "false";
+    if (turns.get(place) === turn) stop(place);
+  }
+}
+
+/** Stops what is under way in a place, and returns whether there was anything. */
+function stop(place) {
+  turns.get(place)?.abort();
+  place.removeAttribute("aria-busy");
+  return turns.delete(place);
+}
+
+function stopAll() {
+  for (const place of turns.keys()) stop(place);
+}
+
+/**
+ * Sends a request in the name of the user who is shown, and returns the answer's JSON. If the session
+ * has ended, or its login was too long ago for this request, it asks for the password and sends the
+ * request again.
+ */
+async function request(signal, method, path, body) {
+  const json = body && { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
+  const send = async () => {
+    const { username } = await identity.catch(identify);
+    if (signal.aborted || username !== user?.username) throw cancelled;
+    return latchkey.json(path, { method, signal, ...json });
+  };
+  try {
+    return await send();
+  } catch (error) {
+    if (signal.aborted) throw cancelled;
+    const isStale = error.status === 403 && String(error.detail).startsWith("Sign in again");
+    if (error.status !== 401 && !isStale) throw error;
+    find("#confirm-why").textContent = isStale ? texts.confirm_text : ended ?? texts.ended_ended;
+    if (!(await ask("confirm"))) throw cancelled;
+    return send();
   }
 }
 
 /** Ends sessions: one by its ID, or several by a query. */
 function endSessions(which, text) {
-  return attempt(find("#devices"), async () => {
-    await request("DELETE", "users/me/sessions/" + which).catch(ignoreMissing);
-    await showSessions();
-    find("#devices-title").focus(); // the button may be gone
+  return attempt(find("#devices"), async (signal) => {
+    await request(signal, "DELETE", "users/me/sessions/" + which).catch(ignoreMissing);
+    find("#devices-title").focus(); // the button will be gone
     announce(text);
+    await showSessions(signal);
   });
 }
 
@@ -153,14 +193,9 @@ function ignoreMissing(error) {
   if (error.status !== 404) throw error;
 }
 
-/** Signs out. The "signedout" event shows the form, and text takes the place of what it says. */
-async function signOut(text) {
-  try {
-    await latchkey.logout();
-  } catch {
-    text = texts.e_logout;
-  }
-  announce(text);
+function signOut() {
+  backToSignIn(texts.ended_logout);
+  return latchkey.logout().catch(() => latchkey.signedIn || announce(texts.e_logout));
 }
 
 // Dialogs and forms.
@@ -169,7 +204,7 @@ async function signOut(text) {
 function ask(id) {
   const dialog = find(`dialog#${id}`);
   dialog.returnValue = "";
-  dialog.showModal();
+  if (!dialog.open) dialog.showModal();
   return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue === "done"), { once: true }));
 }
 
@@ -184,7 +219,7 @@ function onSubmit(id, work, known) {
   const form = find(`#${id} form`);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    attempt(form, () => work(valuesOf(form)), known);
+    attempt(form, (signal) => work(valuesOf(form), signal), known);
   });
 }
 
@@ -194,37 +229,59 @@ function valuesOf(form) {
   return { username: username?.trim(), email: email?.trim() || null, full_name: full_name?.trim() || null, ...passwords };
 }
 
-onSubmit("signin", ({ username, password }) => latchkey.login({ username, password }), { 401: { text: texts.e_login } });
+// The keys of what an onSubmit knows are the details of the server's refusals.
+
+onSubmit("signin", ({ username, password }) => latchkey.login({ username, password }), {
+  "Incorrect username or password": { text: texts.e_login },
+});
+
+/** The name that may have been registered, although the answer, or the login after it, failed. */
+let registered;
 
 async function register(person) {
-  await latchkey.register(person);
+  const isAgain = registered === person.username;
+  registered = person.username;
+  await latchkey.register(person).catch((error) => {
+    if (isAgain && error.status === 400) return; // it was; so log in
+    if (error.status >= 400 && error.status < 500) registered = undefined;
+    throw error;
+  });
   await latchkey.login(person);
+  registered = undefined;
 }
-onSubmit("register", register, { 400: { field: "username", text: texts.e_taken }, 403: { text: texts.e_closed } });
+onSubmit("register", register, {
+  "Username already registered": { field: "username", text: texts.e_taken },
+  "Registration is closed": { text: texts.e_closed },
+  "Incorrect username or password": { field: "username", text: texts.e_taken },
+});
 
-onSubmit("profile", async ({ email, full_name }) => {
-  showUser(await request("PATCH", "users/me/", { email, full_name }));
+/** Changes what was edited, and nothing that another tab may have changed meanwhile. */
+onSubmit("profile", async (values, signal) => {
+  const { elements } = find("#profile form");
+  const edited = ["email", "full_name"].filter((name) => elements[name].value !== elements[name].defaultValue);
+  showUser(await request(signal, "PATCH", "users/me/", Object.fromEntries(edited.map((name) => [name, values[name]]))));
   finish("profile", texts.done_profile);
 });
 
-async function changePassword({ current_password, new_password }) {
-  await request("POST", "users/me/password", { current_password, new_password });
+async function changePassword({ current_password, new_password }, signal) {
+  await request(signal, "POST", "users/me/password", { current_password, new_password });
   finish("password", texts.done_password);
-  await showSessions();
+  load(); // the other sessions have ended
 }
-onSubmit("password", changePassword, { 400: { field: "current_password", text: texts.e_password } });
+onSubmit("password", changePassword, { "Incorrect password": { field: "current_password", text: texts.e_password } });
 
-onSubmit("delete", async ({ username }) => {
+onSubmit("delete", async ({ username }, signal) => {
   if (!isSameName(username, user.username)) return mark(find("#delete-username"), fill(texts.e_not_you, { name: user.username }));
-  await request("DELETE", "users/me/");
-  await signOut(texts.done_delete);
+  await request(signal, "DELETE", "users/me/");
+  backToSignIn(texts.done_delete);
+  await latchkey.logout().catch(() => {}); // the session has ended with the account
 });
 
-async function confirm({ password }) {
+async function confirm({ password }, signal) {
   await latchkey.login({ username: user.username, password });
-  find("dialog#confirm").close("done");
+  if (!signal.aborted) find("dialog#confirm").close("done");
 }
-onSubmit("confirm", confirm, { 401: { field: "password", text: texts.e_password } });
+onSubmit("confirm", confirm, { "Incorrect username or password": { field: "password", text: texts.e_password } });
 
 for (const button of findAll("[data-opens]")) {
   button.onclick = () => {
@@ -235,18 +292,21 @@ for (const button of findAll("[data-opens]")) {
 
 function fillProfile() {
   const { email, full_name } = find("#profile form").elements;
-  email.value = user.email ?? "";
-  full_name.value = user.full_name ?? "";
+  email.value = email.defaultValue = user.email ?? "";
+  full_name.value = full_name.defaultValue = user.full_name ?? "";
 }
 
 for (const dialog of findAll("dialog")) {
   const form = find("form", dialog);
   find("[data-cancels]", dialog).onclick = () => dialog.close();
   dialog.addEventListener("close", () => {
+    const wasCancelled = stop(form) && dialog.returnValue !== "done";
     clear(form);
     form.reset();
-    if (user) showUser(user);
-    if (user && !latchkey.signedIn && !find("dialog[open]")) backToSignIn(texts.ended_ended);
+    if (!user) return;
+    showUser(user); // fills in the hidden usernames
+    if (!latchkey.signedIn && !find("dialog[open]")) backToSignIn(ended ?? texts.ended_ended);
+    else if (wasCancelled) load(); // it may have been done
   });
 }
 
@@ -258,34 +318,58 @@ function addReveal(input) {
   const reveal = (isShown) => {
     input.type = isShown ? "text" : "password";
     button.textContent = isShown ? texts.hide : texts.show;
-    button.ariaLabel = isShown ? texts.hide_password : texts.show_password;
   };
   reveal(false);
   button.onclick = () => reveal(input.type === "password");
   for (const event of ["submit", "reset"]) input.form.addEventListener(event, () => reveal(false));
+  const [label] = input.labels;
+  [label.id, button.id] = [input.id + "-label", input.id + "-reveal"];
+  button.setAttribute("aria-labelledby", `${button.id} ${label.id}`); // Show Current password
   const field = document.createElement("div");
   field.className = "field";
   input.replaceWith(field);
   field.append(input, button);
 }
 
-find("#signout").onclick = () => signOut(texts.ended_logout);
+find("#signout").onclick = signOut;
 find("#elsewhere").onclick = () => endSessions("?keep=current", texts.done_elsewhere);
-find("#again").onclick = load;
+find("#again").onclick = () => {
+  find("main > section:not([hidden]) h1").focus(); // this button will be gone
+  load();
+};
 
 // What happens elsewhere.
 
-latchkey.addEventListener("signedin", load);
+latchkey.addEventListener("signedin", () => {
+  const isConfirming = turns.has(find("#confirm form"));
+  if (!isConfirming) stopAll(); // somebody else may be signed in now
+  for (const form of findAll("main form")) form.reset();
+  ended = undefined;
+  load();
+});
 
 latchkey.addEventListener("signedout", ({ detail }) => {
+  if (!user) return;
+  ended = texts["ended_" + detail.reason];
   if (detail.reason !== "logout" && find("dialog[open]")) return; // what was typed is kept until it is sent
-  backToSignIn(texts["ended_" + detail.reason]);
+  backToSignIn(ended);
 });
 
 addEventListener("hashchange", () => user || showSignedOut());
-addEventListener("offline", () => explain(find("#notices"), { status: 0 }));
-addEventListener("online", load);
 
+addEventListener("pageshow", ({ persisted }) => {
+  if (!persisted) return; // else somebody may have signed out while the page was in the back-forward cache
+  find("#account").hidden = true;
+  load();
+});
+
+addEventListener("offline", () => explain(find("dialog[open] form") ?? find("#notices"), { status: 0 }));
+addEventListener("online", () => {
+  for (const alert of findAll(".alert")) if (alert.textContent === texts.e_offline) alert.textContent = "";
+  load();
+});
+
+find("#stuck").remove();
 find("#host").textContent = location.host;
 showSignedOut(true);
 load();

@@ -60,19 +60,37 @@ export declare class LatchkeyError extends Error {
   retryAfter: number | undefined;
 }
 
+/**
+ * One person's session on a Latchkey server. A page needs one.
+ *
+ * It dispatches "signedin" when a session begins or takes the place of another, and "signedout"
+ * when it ends, with the reason in event.detail.reason: in every tab, whichever did it.
+ */
 export declare class Latchkey extends EventTarget {
   constructor(options?: LatchkeyOptions);
-  /** Whether this tab knows of a session. me() also asks the other tabs. */
+  /** Whether this tab knows of a session. A new tab learns of it a moment after its start; me() waits for that. */
   readonly signedIn: boolean;
   /** Registers somebody, and does not sign them in. */
   register(user: NewUser): Promise<User>;
-  /** Signs somebody in, in every tab. The session before ends. If it fails, nothing changes. */
+  /**
+   * Signs somebody in, in every tab. The session before ends. If it fails, nothing changes. It does
+   * not wait after a 429, which says in retryAfter how long a person has to.
+   */
   login(credentials: Credentials): Promise<User>;
-  /** Signs out, in every tab. Rejects if the server could not be told. */
+  /**
+   * Signs out, in every tab. Rejects if the server could not be told: then the tokens are gone from
+   * here, and the session lives on the server until it expires.
+   */
   logout(): Promise<void>;
   /** Returns who is signed in. Rejects with status 401 if nobody is. */
   me(): Promise<User>;
-  /** Calls the browser's fetch, with the token. A relative input is relative to the server's URL. */
+  /**
+   * Calls the browser's fetch, with the token for the server and for LatchkeyOptions.origins. A
+   * relative input is relative to the server's URL. It refreshes the token and sends the request again
+   * after a 401, and waits as Retry-After says. A body that is a stream is sent once. A request with an
+   * Authorization of its own, or to another origin, goes as it is. Without an answer it rejects with
+   * a LatchkeyError, or with the reason of init.signal.
+   */
   fetch(input: string | URL | Request, init?: RequestInit): Promise<Response>;
   /**
    * Calls fetch, and returns the JSON of the answer: undefined if the answer is a 204. Rejects with a

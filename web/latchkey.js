@@ -7,7 +7,7 @@
 //
 // Tokens are in memory only. The tabs of one origin share one session: a new tab gets the
 // tokens from another one, and only one tab at a time refreshes them. docs/browser.md explains
-// it, and latchkey.d.ts has the types. There is nothing to install or to build.
+// it, and latchkey.d.ts has the types.
 
 /** How long the server may take to answer what this module asks of it, in milliseconds. */
 const answerTimeout = 15_000;
@@ -61,12 +61,7 @@ export class LatchkeyError extends Error {
   }
 }
 
-/**
- * A Latchkey is one person's session on a Latchkey server. A page needs one.
- *
- * It dispatches "signedin" when a session begins or takes the place of another, and "signedout"
- * when it ends, with the reason in event.detail.reason: in every tab, whichever did it.
- */
+/** A Latchkey is one person's session on a Latchkey server. latchkey.d.ts describes what it does. */
 export class Latchkey extends EventTarget {
   #url; // of the server; ends with a slash
   #origins; // that may see the token
@@ -95,21 +90,15 @@ export class Latchkey extends EventTarget {
     this.#enter();
   }
 
-  /** Whether this tab knows of a session. A new tab learns of it a moment after its start. */
   get signedIn() {
     return this.#session !== undefined;
   }
 
-  /** Registers somebody, and does not sign them in. */
   register(user) {
     const init = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(user) };
     return readUser((signal) => fetch(this.#at("users/"), { ...init, signal }));
   }
 
-  /**
-   * Signs somebody in, in every tab. The session before ends. If it fails, nothing changes.
-   * It does not wait after a 429, which says in retryAfter how long a person has to.
-   */
   async login({ username, password, otp }) {
     const sent = Date.now();
     const form = { grant_type: "password", username, password, ...(otp === undefined ? {} : { otp }) };
@@ -124,10 +113,6 @@ export class Latchkey extends EventTarget {
     return user;
   }
 
-  /**
-   * Signs out, in every tab. It rejects if the server could not be told: then the tokens are
-   * gone from here, and the session lives on the server until it expires.
-   */
   async logout() {
     await this.#know();
     const session = this.#session;
@@ -136,28 +121,17 @@ export class Latchkey extends EventTarget {
     await insist(() => this.#revoke(session.refresh));
   }
 
-  /** Returns who is signed in, and rejects with status 401 if nobody is. */
   async me() {
     await this.#know();
     if (!this.#session) throw new LatchkeyError("401 Nobody is signed in", { status: 401, detail: "Not authenticated" });
     return readUser((signal) => this.fetch("users/me/", { signal }), patientTimeout);
   }
 
-  /**
-   * Calls this.fetch, and returns the JSON of the answer: undefined if the answer is a 204. It rejects
-   * with a LatchkeyError unless the status is a success and the answer is JSON.
-   */
   json(input, init = {}) {
-    return within(ask((signal) => this.fetch(input, { signal, ...init }), patientTimeout), init.signal);
+    const signal = init.signal ?? input.signal;
+    return within(ask((limit) => this.fetch(input, { ...init, signal: either(limit, signal) }), patientTimeout), signal);
   }
 
-  /**
-   * Calls the browser's fetch, with the token for the server and for options.origins. It resolves to
-   * whatever the server answers; without an answer it rejects with a LatchkeyError, or with
-   * the reason of init.signal. After a 401 it refreshes the token and tries again, and it waits as
-   * Retry-After says. A body that is a stream is sent once. A request with an Authorization of
-   * its own, or to another origin, goes as it is.
-   */
   async fetch(input, init = {}) {
     const url = new URL(input instanceof Request ? input.url : input, this.#url);
     const headers = new Headers(init.headers ?? input.headers);
@@ -544,7 +518,7 @@ function parse(text) {
 
 function refusal(answer, body) {
   const { detail, error: code } = body ?? {};
-  const text = Array.isArray(detail) ? detail.map(({ loc, msg }) => `${loc?.at(-1)}: ${msg}`).join("; ") : detail;
+  const text = Array.isArray(detail) ? detail.map((problem) => `${problem?.loc?.at?.(-1)}: ${problem?.msg}`).join("; ") : detail;
   return new LatchkeyError(`${answer.status} ${text ?? ""}`.trim(), { status: answer.status, code, detail, retryAfter: retryAfter(answer) });
 }
 
@@ -571,6 +545,18 @@ function discard(answer) {
 
 function delay(milliseconds) {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+/** Does what AbortSignal.any does in younger browsers. */
+function either(a, b) {
+  if (!b) return a;
+  const controller = new AbortController();
+  for (const one of [a, b]) {
+    const abort = () => controller.abort(one.reason);
+    if (one.aborted) abort();
+    one.addEventListener("abort", abort, { once: true, signal: controller.signal });
+  }
+  return controller.signal;
 }
 
 /** Settles as promise does, or rejects as soon as signal aborts. */

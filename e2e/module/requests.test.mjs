@@ -86,6 +86,7 @@ for (const [name, answer, status, detail] of [
   ["a refusal in HTML", [404, {}, "<p>no"], 404, undefined],
   ["HTML", [200, {}, "<!doctype html>"], 200, undefined],
   ["nothing, by a 200", [200, {}, ""], 200, undefined],
+  ["a refusal that makes no sense", [422, {}, { detail: [null, {}] }], 422, [null, {}]],
   ["too much", [200, {}, JSON.stringify("x".repeat(2 << 20))], 200, undefined],
 ]) {
   test(`json rejects after ${name}`, async (t) => {
@@ -95,10 +96,25 @@ for (const [name, answer, status, detail] of [
   });
 }
 
-test("json is given up when the caller aborts", async (t) => {
-  const { latchkey } = await signIn(t, ({ path }) => (path === "/x" ? new Promise(() => {}) : undefined));
+for (const [name, send] of [
+  ["", (l, url, signal) => l.json("x", { signal })],
+  [" by the signal of a Request", (l, url, signal) => l.json(new Request(url + "x", { signal }))],
+]) {
+  test(`json is given up when the caller aborts${name}`, async (t) => {
+    const { server, latchkey } = await signIn(t, ({ path }) => (path === "/x" ? new Promise(() => {}) : undefined));
+    const caller = new AbortController();
+    const rejected = problem(send(latchkey, server.url, caller.signal));
+    await until(() => count(server, "/x") === 1);
+    caller.abort(new Error("enough"));
+    assert.equal((await rejected).message, "enough");
+  });
+}
+
+test("json sends nothing for a caller that has aborted", async (t) => {
+  const { server, latchkey } = await signIn(t);
+  expire(server);
   const error = await problem(latchkey.json("x", { signal: AbortSignal.abort(new Error("enough")) }));
-  assert.equal(error.message, "enough");
+  assert.deepEqual([error.message, count(server, "/x")], ["enough", 0]);
 });
 
 test("json sends a token that has expired again, refreshed", async (t) => {
