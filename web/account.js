@@ -101,6 +101,7 @@ function sessionRow({ id, ip, user_agent, last_used_at, current }) {
 
 /** Shows the form to sign in, and removes everything about the account from the page. */
 function backToSignIn(text) {
+  loading.abort();
   reset();
   history.replaceState(null, "", location.href.split("#")[0]);
   showSignedOut();
@@ -110,7 +111,6 @@ function backToSignIn(text) {
 /** Closes all dialogs, stops what is under way, and removes what was typed or shown. */
 function reset() {
   user = ended = undefined;
-  loading.abort();
   stopAll();
   for (const dialog of findAll("dialog[open]")) dialog.close();
   for (const form of findAll("form")) form.reset();
