@@ -29,6 +29,7 @@ function show(state, isStart) {
   }
   find("#signout").hidden = state !== "account";
   find("#language").hidden = state === "account"; // it reloads the page, which would sign the user out
+  if (state === "account") history.replaceState(null, "", location.href.split("#")[0]); // not #register
   find("#language").hash = location.hash;
   announce("");
   const title = find(`#${state} h1`);
@@ -103,7 +104,6 @@ function sessionRow({ id, ip, user_agent, last_used_at, current }) {
 function backToSignIn(text) {
   loading.abort();
   reset();
-  history.replaceState(null, "", location.href.split("#")[0]);
   showSignedOut();
   announce(text);
 }
