@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"net/url"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -49,11 +51,22 @@ func openBrowser(t *testing.T, more ...chromedp.ExecAllocatorOption) *browser {
 func openTab(t *testing.T, parent context.Context) *browser {
 	t.Helper()
 	b := new(browser)
-	b.ctx, _ = chromedp.NewContext(parent)
+	var options []chromedp.ContextOption
+	if chromedp.FromContext(parent).Browser == nil {
+		options = append(options, chromedp.WithErrorf(logError))
+	}
+	b.ctx, _ = chromedp.NewContext(parent, options...)
 	t.Cleanup(func() { chromedp.Cancel(b.ctx) }) // of the first tab, it waits until the profile is removed
 	chromedp.ListenTarget(b.ctx, b.listen)
 	b.run(t, network.Enable(), log.Enable(), runtime.Enable())
 	return b
+}
+
+// logError prints an error of chromedp, but for events of a Chromium that is newer than it.
+func logError(format string, args ...any) {
+	if !strings.HasPrefix(format, "unhandled ") {
+		fmt.Fprintf(os.Stderr, "chromedp: "+format+"\n", args...)
+	}
 }
 
 func findBrowser() string {

@@ -8,6 +8,7 @@
 // What the API answers:
 //
 //	api_account_test.go      one's own account: profile, password, deletion
+//	api_accountpage_test.go  the account page: a tour, by keyboard, with axe-core
 //	api_admin_test.go        what administrators may do, and nobody else
 //	api_adminchanges_test.go what administrators do to other users
 //	api_adminusers_test.go   GET /users/: search and pages
@@ -126,6 +127,7 @@
 //
 // What the tests have in common:
 //
+//	accountpage_test.go      the account page in a tab
 //	admin_test.go            administrators, and what they are shown
 //	apikey_test.go           API keys, and what they are exchanged for
 //	browser_test.go          Chromium
