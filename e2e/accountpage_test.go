@@ -72,13 +72,21 @@ func (v *pageVisit) sees(t *testing.T, selector, text string) {
 		`[...document.querySelectorAll(%q)].some((element) => element.checkVisibility() && element.innerText.includes(%q))`, selector, text))
 }
 
-// awaits waits until an expression is true on the page.
+// awaits waits until an expression is true on the page, also on one that is about to come.
 func (v *pageVisit) awaits(t *testing.T, what, expression string) {
 	t.Helper()
-	err := chromedp.Run(v.ctx, chromedp.Poll(expression, nil, chromedp.WithPollingTimeout(patience/2), chromedp.WithPollingInterval(10*time.Millisecond)))
-	if err != nil {
-		t.Fatalf("%v; never there: %s. The page shows %s. The browser says %q", err, what,
-			v.evaluate(t, `return [document.body.innerText, document.activeElement.outerHTML]`), v.complaints)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience / 2); ; <-tick.C {
+		var isTrue bool
+		err := chromedp.Run(v.ctx, chromedp.Evaluate("Boolean("+expression+")", &isTrue))
+		if err == nil && isTrue {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%v; never there: %s. The page shows %s. The browser says %q", err, what,
+				v.evaluate(t, `return [document.body.innerText, document.activeElement.outerHTML.slice(0, 200)]`), v.complaints)
+		}
 	}
 }
 
@@ -90,19 +98,29 @@ func (v *pageVisit) is(t *testing.T, what, expression string) {
 	}
 }
 
-// click clicks on the first element of a selector, when it is visible.
+// click clicks on the first element of a selector, when it is visible. It asks the page where that
+// is, because chromedp does not find anything on one from the back-forward cache.
 func (v *pageVisit) click(t *testing.T, selector string) {
 	t.Helper()
 	v.awaits(t, selector, fmt.Sprintf(`document.querySelector(%q)?.checkVisibility()`, selector))
-	v.run(t, chromedp.Click(selector, chromedp.ByQuery))
+	var x, y float64
+	place := v.evaluate(t, fmt.Sprintf(`
+		const element = document.querySelector(%q);
+		element.scrollIntoView({ block: "center" });
+		const { x, y, width, height } = element.getBoundingClientRect();
+		return [x + width / 2, y + height / 2]`, selector))
+	if _, err := fmt.Sscanf(place, "[%g,%g]", &x, &y); err != nil {
+		t.Fatalf("%s: %v", place, err)
+	}
+	v.run(t, chromedp.MouseClickXY(x, y))
 }
 
 // fill types a text into a field, in place of what is in it.
 func (v *pageVisit) fill(t *testing.T, id, text string) {
 	t.Helper()
 	v.awaits(t, "#"+id, fmt.Sprintf(`document.getElementById(%q).checkVisibility()`, id))
-	v.evaluate(t, fmt.Sprintf(`document.getElementById(%q).select()`, id))
-	v.run(t, chromedp.Focus("#"+id, chromedp.ByQuery), input.InsertText(text))
+	v.evaluate(t, fmt.Sprintf(`const field = document.getElementById(%q); field.focus(); field.select()`, id))
+	v.run(t, input.InsertText(text))
 }
 
 // submit presses the button that sends the form of a state or dialog.

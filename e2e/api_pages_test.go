@@ -304,10 +304,13 @@ func TestModuleReload(t *testing.T) {
 
 func reload(t *testing.T, st *site) { st.tabs[0].run(t, chromedp.Reload()) }
 
-func forthAndBack(t *testing.T, st *site) {
-	tab := st.tabs[0]
-	tab.evaluate(t, `addEventListener("pageshow", (event) => (window.isBack = event.persisted))`)
-	tab.run(t, chromedp.Navigate(st.url+"/elsewhere"), chromedp.ActionFunc(func(ctx context.Context) error {
+func forthAndBack(t *testing.T, st *site) { st.tabs[0].forthAndBack(t, st.url+"/elsewhere") }
+
+// forthAndBack lets a tab visit another page, and come back by its back-forward cache.
+func (b *browser) forthAndBack(t *testing.T, elsewhere string) {
+	t.Helper()
+	b.evaluate(t, `addEventListener("pageshow", (event) => (window.isBack = event.persisted))`)
+	b.run(t, chromedp.Navigate(elsewhere), chromedp.ActionFunc(func(ctx context.Context) error {
 		current, entries, err := page.GetNavigationHistory().Do(ctx)
 		if err != nil {
 			return err
@@ -316,7 +319,7 @@ func forthAndBack(t *testing.T, st *site) {
 	}))
 	waitFor(t, "the page to come back", func() bool {
 		var isBack bool
-		err := chromedp.Run(tab.ctx, chromedp.Evaluate(`window.isBack === true`, &isBack)) // fails on the way
+		err := chromedp.Run(b.ctx, chromedp.Evaluate(`window.isBack === true`, &isBack)) // fails on the way
 		return err == nil && isBack
 	})
 }
