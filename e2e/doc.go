@@ -10,7 +10,7 @@
 //	api_account_test.go      one's own account: profile, password, deletion
 //	api_accountpage_test.go  the account page: a tour, by keyboard, with axe-core
 //	api_accountpagefaults_test.go the account page when requests fail, and its password dialog
-//	api_accountpagetabs_test.go the account page in several tabs, with odd names, left and entered again; its pictures
+//	api_accountpagetabs_test.go the account page in several tabs, with odd names, left and come back to; its pictures
 //	api_admin_test.go        what administrators may do, and nobody else
 //	api_adminchanges_test.go what administrators do to other users
 //	api_adminusers_test.go   GET /users/: search and pages
