@@ -35,7 +35,7 @@ func TestAccountPageTour(t *testing.T) {
 			if tt.rare {
 				long(t)
 			}
-			s, b := start(t), openBrowser(t)
+			s, b := inMemory(t).start(t), openBrowser(t)
 			b.show(t, tt.colors, tt.width)
 			v := visitIn(t, b, s.url, tt.language)
 			v.tour(t, s, func(what, title string) {
@@ -174,7 +174,7 @@ func (s *server) endAll(t *testing.T, username, password string) {
 // TestAccountPageKeyboard does on the page, by keyboard alone, what people do there.
 func TestAccountPageKeyboard(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := inMemory(t).start(t)
 	v := visitIn(t, openBrowser(t), s.url, "en")
 	v.checkTabs(t, "the form to sign in")
 	v.press(t, "#new-here a")
@@ -283,7 +283,7 @@ func TestAccountPageClients(t *testing.T) {
 		for _, colors := range []string{"light", "dark", "forced"} {
 			t.Run(language+", "+colors, func(t *testing.T) {
 				t.Parallel()
-				s, b := start(t), openBrowser(t)
+				s, b := inMemory(t).start(t), openBrowser(t)
 				b.show(t, colors, 1000)
 				v := visitIn(t, b, s.url, language)
 				v.run(t, chromedp.Evaluate(string(axe), nil))

@@ -46,7 +46,7 @@ func (v *pageVisit) checkForgets(t *testing.T, names ...string) {
 // TestAccountPageTabs: what is done in one tab is seen in the other.
 func TestAccountPageTabs(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := inMemory(t).start(t)
 	s.register(t, "lee")
 	one, two := openPages(t, s)
 	two.click(t, "[data-opens=profile]")
@@ -73,7 +73,7 @@ func TestAccountPageTabs(t *testing.T) {
 // TestAccountPageEnded: a session that was ended elsewhere is over in every tab.
 func TestAccountPageEnded(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := inMemory(t).start(t)
 	one, two := openPages(t, s)
 	one.click(t, "[data-opens=profile]")
 	one.fill(t, "profile-email", "kim@example.com")
@@ -103,7 +103,7 @@ func (v *pageVisit) signOutAndIn(t *testing.T) {
 // dialog, they go on after they have typed their password.
 func TestAccountPageEndedInDialog(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := inMemory(t).start(t)
 	one, two := openPages(t, s)
 	one.click(t, "[data-opens=profile]")
 	one.fill(t, "profile-full-name", "Kim Min")
@@ -133,7 +133,7 @@ func TestAccountPageEndedInDialog(t *testing.T) {
 // then the page says so.
 func TestAccountPageSignOutUntold(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := inMemory(t).start(t)
 	s.register(t, "kim")
 	by := newDetour(t, s)
 	v := visitAs(t, openBrowser(t), by.url, "kim")
@@ -147,7 +147,7 @@ func TestAccountPageSignOutUntold(t *testing.T) {
 // TestAccountPageOddNames: whatever people are called, it is shown as text, and on 320 pixels.
 func TestAccountPageOddNames(t *testing.T) {
 	t.Parallel()
-	s, b := start(t), openBrowser(t)
+	s, b := inMemory(t).start(t), openBrowser(t)
 	b.show(t, "light", 320)
 	for _, tt := range []struct {
 		what, username, email, fullName string
@@ -205,7 +205,7 @@ func jsonOf(text string) string {
 // TestAccountPagePrograms: sessions have the names of programs that people know.
 func TestAccountPagePrograms(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := inMemory(t).start(t)
 	s.register(t, "kim")
 	const webkit = "AppleWebKit/537.36 (KHTML, like Gecko) "
 	programs := map[string]string{
@@ -257,7 +257,7 @@ func TestAccountPagePrograms(t *testing.T) {
 // TestAccountPageReload: a reload signs out and leaves no session; a way forth and back does not.
 func TestAccountPageReload(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := inMemory(t).start(t)
 	s.register(t, "kim")
 	token := s.logIn(t, "kim")
 	v := visitAs(t, openBrowser(t), s.url, "kim")
@@ -279,7 +279,7 @@ func TestAccountPageReload(t *testing.T) {
 // TestAccountPageAfterRegistering: a reload after registering shows the form to sign in, not that to register.
 func TestAccountPageAfterRegistering(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := inMemory(t).start(t)
 	v := visitIn(t, openBrowser(t), s.url, "en")
 	v.click(t, "#new-here a")
 	v.fill(t, "register-username", "kim")
@@ -297,7 +297,7 @@ func TestAccountPageAfterRegistering(t *testing.T) {
 // TestAccountPageWithoutScript: without JavaScript the page says so, and its forms send nothing.
 func TestAccountPageWithoutScript(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := inMemory(t).start(t)
 	b := openBrowser(t)
 	b.run(t, emulation.SetScriptExecutionDisabled(true), chromedp.Navigate(s.url+"/?lang=en"))
 	v := &pageVisit{b, strings.TrimPrefix(s.url, "http://"), "en", pageTexts(t, "en")}
@@ -322,7 +322,7 @@ func TestAccountPageWithoutScript(t *testing.T) {
 // TestAccountPageFramed: no other page can show this one in a frame.
 func TestAccountPageFramed(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := inMemory(t).start(t)
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		io.WriteString(w, `<iframe src="`+s.url+`/"></iframe>`)
@@ -340,7 +340,7 @@ func TestAccountPageFramed(t *testing.T) {
 // TestAccountPageClosed: where nobody can register, the page shows no way to.
 func TestAccountPageClosed(t *testing.T) {
 	t.Parallel()
-	s := start(t, "ALLOW_REGISTRATION=false")
+	s := inMemory(t).start(t, "ALLOW_REGISTRATION=false")
 	b := openBrowser(t)
 	b.run(t, chromedp.Navigate(s.url+"/?lang=en#register"))
 	v := visitIn(t, b, s.url, "en")
@@ -353,7 +353,7 @@ func TestAccountPageClosed(t *testing.T) {
 // TestAccountPageExposed: with EXPOSE_USERS there is the original's list instead.
 func TestAccountPageExposed(t *testing.T) {
 	t.Parallel()
-	s := start(t, "EXPOSE_USERS=true")
+	s := inMemory(t).start(t, "EXPOSE_USERS=true")
 	if a := s.do(t, "GET", "/", ""); a.StatusCode != 200 || a.Header.Get("Content-Type") != "application/json" {
 		t.Errorf("%d %s %s; want JSON", a.StatusCode, a.Header.Get("Content-Type"), a.body)
 	}
@@ -364,7 +364,7 @@ func TestAccountPageExposed(t *testing.T) {
 func TestAccountPageBelowPrefix(t *testing.T) {
 	t.Parallel()
 	long(t)
-	s := start(t)
+	s := inMemory(t).start(t)
 	proxied := startNginx(t, s, `location /auth/ { proxy_pass http://$upstream/; }`)
 	v := visitIn(t, openBrowser(t), proxied.url+"/auth", "en")
 	v.tour(t, s, func(what, title string) { v.checkState(t, what, title, "testuser", "t@example.com", "Kim Min") })
