@@ -10,7 +10,8 @@
 //	api_account_test.go      one's own account: profile, password, deletion
 //	api_accountpage_test.go  the account page: a tour, by keyboard, with axe-core
 //	api_accountpagefaults_test.go the account page when requests fail, and its password dialog
-//	api_accountpagetabs_test.go the account page in several tabs, with odd names, left and come back to; its pictures
+//	api_accountpageplaces_test.go the account page without scripts, in a frame, below a prefix; its pictures
+//	api_accountpagetabs_test.go the account page in several tabs, with odd names, left and come back to
 //	api_admin_test.go        what administrators may do, and nobody else
 //	api_adminchanges_test.go what administrators do to other users
 //	api_adminusers_test.go   GET /users/: search and pages
