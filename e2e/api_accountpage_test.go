@@ -52,7 +52,7 @@ func TestAccountPageTour(t *testing.T) {
 func (v *pageVisit) tour(t *testing.T, s *server, look func(what, title string)) {
 	t.Helper()
 	const first = "sturdy-anchor-2260" // her first password
-	door, register := v.text["signin"], v.text["register"]
+	door, register := v.text["signin"], v.text["register_title"]
 	look("at first", door)
 
 	v.fill(t, "signin-username", "testuser")
@@ -83,7 +83,7 @@ func (v *pageVisit) tour(t *testing.T, s *server, look func(what, title string))
 	v.submit(t, "register")
 	v.sees(t, "#account h1", "testuser")
 	v.sees(t, "#email", v.text["none"])
-	v.sees(t, "#sessions em", v.text["this_page"])
+	v.sees(t, "#sessions .badge", v.text["this_page"])
 	v.is(t, "with one session there is no other to end", `!document.querySelector("#elsewhere").checkVisibility()`)
 	look("the account", "testuser")
 
@@ -138,12 +138,12 @@ func (v *pageVisit) tour(t *testing.T, s *server, look func(what, title string))
 	v.sees(t, "#sessions li:nth-child(2) b", "curl")
 	look("four sessions", "testuser")
 	v.click(t, "#sessions li:nth-child(2) button")
-	v.sees(t, "#status", v.text["done_session"])
+	v.sees(t, "#status", v.say("done_session", "curl"))
 	v.awaits(t, "three sessions", `document.querySelectorAll("#sessions li").length === 3`)
 	look("three sessions", "testuser")
 	v.click(t, "#elsewhere")
 	v.sees(t, "#status", v.text["done_elsewhere"])
-	v.is(t, "one session", `document.querySelectorAll("#sessions li").length === 1`)
+	v.awaits(t, "one session", `document.querySelectorAll("#sessions li").length === 1`)
 	look("one session", "testuser")
 	if n := len(s.sessions(t, s.logIn(t, "testuser"))); n != 2 {
 		t.Errorf("the server has %d sessions besides ours; want 1", n-1)
@@ -210,7 +210,7 @@ func TestAccountPageKeyboard(t *testing.T) {
 	v.press(t, "[data-opens=delete]")
 	v.tabTo(t, "#delete-username")
 	v.run(t, chromedp.KeyEvent("testuser"), chromedp.KeyEvent(kb.Enter))
-	v.sees(t, "#status", "Your account is deleted.")
+	v.sees(t, "#status", "Your account has been deleted.")
 	v.checkTabs(t, "the form to sign in, after all")
 	v.checkVisit(t, s.url)
 }

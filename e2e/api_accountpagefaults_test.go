@@ -116,42 +116,42 @@ var deeds = []deed{
 	{
 		"signing in", "POST /token",
 		nil, map[string]string{"signin-username": "kim", "signin-password": password},
-		"#signin form .main", "#signin .alert", "#name", "kim",
+		"#signin form .primary", "#signin .alert", "#name", "kim",
 	},
 	{
 		"reading who has signed in", "GET /users/me/",
 		nil, map[string]string{"signin-username": "kim", "signin-password": password},
-		"#signin form .main", "#signin .alert", "#name", "kim",
+		"#signin form .primary", "#signin .alert", "#name", "kim",
 	},
 	{
 		"registering", "POST /users/",
 		[]string{"#new-here a"}, map[string]string{"register-username": "new", "register-password": password, "register-email": "n@example.com", "register-full-name": "New"},
-		"#register .main", "#register .alert", "#name", "new",
+		"#register .primary", "#register .alert", "#name", "new",
 	},
 	{
 		"signing in after registering", "POST /token",
 		[]string{"#new-here a"}, map[string]string{"register-username": "newer", "register-password": password, "register-email": "", "register-full-name": ""},
-		"#register .main", "#register .alert", "#name", "newer",
+		"#register .primary", "#register .alert", "#name", "newer",
 	},
 	{
 		"changing the profile", "PATCH /users/me/",
 		[]string{"[data-opens=profile]"}, map[string]string{"profile-email": "kim@example.com", "profile-full-name": "Kim"},
-		"#profile .main", "#profile .alert", "#status", "Saved.",
+		"#profile .primary", "#profile .alert", "#status", "Saved.",
 	},
 	{
 		"changing the password", "POST /users/me/password",
 		[]string{"[data-opens=password]"}, map[string]string{"password-current": password, "password-new": "sturdy-anchor-2260"},
-		"#password .main", "#password .alert", "#status", "Password changed.",
+		"#password .primary", "#password .alert", "#status", "Password changed.",
 	},
 	{
 		"ending other sessions", "DELETE /users/me/sessions/",
 		nil, nil,
-		"#elsewhere", "#account > .alert", "#status", "Signed out everywhere else.",
+		"#elsewhere", "#devices .alert", "#status", "Signed out everywhere else.",
 	},
 	{
 		"deleting the account", "DELETE /users/me/",
 		[]string{"[data-opens=delete]"}, map[string]string{"delete-username": "kim"},
-		"#delete .danger", "#delete .alert", "#status", "Your account is deleted.",
+		"#delete .danger", "#delete .alert", "#status", "Your account has been deleted.",
 	},
 }
 
@@ -201,13 +201,13 @@ func TestAccountPageFaults(t *testing.T) {
 				instead http.HandlerFunc
 				want    string
 			}{
-				{"too many tries", refuse(429, `{"detail":"Too many requests"}`, "Retry-After: 90"), "Too many tries. Try again in "},
+				{"too many tries", refuse(429, `{"detail":"Too many requests"}`, "Retry-After: 90"), "Too many attempts. Try again in "},
 				{"a server that is busy", refuse(503, `{"detail":"Busy"}`, "Retry-After: 30"), "The server is busy. Try again in "},
-				{"a proxy without a server", refuse(502, "<h1>Bad Gateway"), "The server does not answer. Try again."},
-				{"a bug", refuse(500, `{"detail":"Internal Server Error"}`), "That did not work. Try again."},
-				{"no answer", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "The server does not answer. Try again."},
-				{"a page", refuse(200, "<h1>Sign in to the Wi-Fi"), "That did not work. Try again."},
-				{"10 MB", refuse(200, strings.Repeat(" ", 10<<20)), "That did not work. Try again."},
+				{"a proxy without a server", refuse(502, "<h1>Bad Gateway"), "The server isn’t responding. Try again."},
+				{"a bug", refuse(500, `{"detail":"Internal Server Error"}`), "Something went wrong. Try again."},
+				{"no answer", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "The server isn’t responding. Try again."},
+				{"a page", refuse(200, "<h1>Sign in to the Wi-Fi"), "Something went wrong. Try again."},
+				{"10 MB", refuse(200, strings.Repeat(" ", 10<<20)), "Something went wrong. Try again."},
 			} {
 				by.divert(d.request, fault.instead)
 				d.checkFailure(t, v, fault.want)
@@ -217,10 +217,9 @@ func TestAccountPageFaults(t *testing.T) {
 			}
 			by.divert(d.request, nil)
 			v.setOnline(t, false)
-			d.checkFailure(t, v, "No connection.")
-			v.sees(t, "#trouble", "No connection.")
+			d.checkFailure(t, v, "You’re offline.")
 			v.setOnline(t, true)
-			v.awaits(t, "no trouble", `document.querySelector("#trouble .alert").innerText === ""`)
+			v.awaits(t, "no trouble", `[...document.querySelectorAll(".alert")].every((alert) => !alert.innerText || !alert.checkVisibility())`)
 
 			release := by.hold(t, d.request)
 			v.click(t, d.button)
@@ -254,7 +253,7 @@ func TestAccountPageEndless(t *testing.T) {
 				const timeout = AbortSignal.timeout.bind(AbortSignal);
 				AbortSignal.timeout = (milliseconds) => timeout(milliseconds / 10)`)
 			by.divert(d.request, drip)
-			d.checkFailure(t, v, "The server does not answer. Try again.")
+			d.checkFailure(t, v, "The server isn’t responding. Try again.")
 		})
 	}
 }
@@ -276,8 +275,8 @@ func TestAccountPageWait(t *testing.T) {
 	d := deeds[0]
 	v, by := d.prepare(t, openBrowser(t))
 	by.divert(d.request, refuse(429, "{}", "Retry-After: 2"))
-	d.checkFailure(t, v, "Too many tries. Try again in 2 seconds.")
-	v.sees(t, d.alert, "Too many tries. Try again in 1 second.")
+	d.checkFailure(t, v, "Too many attempts. Try again in 2 seconds.")
+	v.sees(t, d.alert, "Too many attempts. Try again in 1 second.")
 	v.awaits(t, "the end of the wait", `document.querySelector("#signin .alert").innerText === ""`)
 }
 
@@ -292,9 +291,9 @@ func TestAccountPageRefusals(t *testing.T) {
 		instead http.HandlerFunc
 		want    string
 	}{
-		{"a registration that was closed meanwhile", deeds[2], refuse(403, `{"detail":"Registration is closed"}`), "Registration is closed here."},
-		{"fields that the page does not know", deeds[4], refuse(422, `{"detail":[{"type":"x","loc":["body","x"],"msg":"x"}]}`), "That did not work. Try again."},
-		{"422 of another shape", deeds[4], refuse(422, `{"detail":"no"}`), "That did not work. Try again."},
+		{"a registration that was closed meanwhile", deeds[2], refuse(403, `{"detail":"Registration is closed"}`), "This site isn’t accepting new accounts."},
+		{"fields that the page does not know", deeds[4], refuse(422, `{"detail":[{"type":"x","loc":["body","x"],"msg":"x"}]}`), "Something went wrong. Try again."},
+		{"422 of another shape", deeds[4], refuse(422, `{"detail":"no"}`), "Something went wrong. Try again."},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -316,7 +315,7 @@ func TestAccountPageTrouble(t *testing.T) {
 	v.fill(t, "signin-username", "kim")
 	v.fill(t, "signin-password", password)
 	v.submit(t, "signin")
-	v.sees(t, "#trouble", "That did not work. Try again.")
+	v.sees(t, "#trouble", "Something went wrong. Try again.")
 	v.sees(t, "#name", "kim")
 	by.divert("GET /users/me/sessions/", nil)
 	v.click(t, "#again")
@@ -355,7 +354,7 @@ func TestAccountPageConfirm(t *testing.T) {
 	v.click(t, "[data-opens=delete]")
 	v.fill(t, "delete-username", "kim")
 	v.submit(t, "delete")
-	v.sees(t, "#confirm", "Before this change, enter your password again.")
+	v.sees(t, "#confirm", "Enter your password to continue.")
 	v.run(t, chromedp.KeyEvent(kb.Escape))
 	v.awaits(t, "the dialog before, with the focus and what was typed", `!document.querySelector("#confirm").open && document.querySelector("#delete").open &&
 		document.querySelector("#delete").contains(document.activeElement) && document.querySelector("#delete-username").value === "kim"`)
@@ -364,12 +363,12 @@ func TestAccountPageConfirm(t *testing.T) {
 	v.submit(t, "delete")
 	v.fill(t, "confirm-password", "wrong")
 	v.submit(t, "confirm")
-	v.checkField(t, "confirm-password", "Wrong password.", "wrong")
+	v.checkField(t, "confirm-password", "Incorrect password.", "wrong")
 
 	by.delayDeletion()
 	v.fill(t, "confirm-password", password)
 	v.submit(t, "confirm")
-	v.sees(t, "#status", "Your account is deleted.")
+	v.sees(t, "#status", "Your account has been deleted.")
 	v.sees(t, "#signin h1", "Sign in")
 	v.is(t, "no dialog is open", `!document.querySelector("dialog[open]")`)
 	checkStatus(t, s.do(t, "POST", "/token", loginForm("kim"), formType), 401)

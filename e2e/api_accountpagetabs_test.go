@@ -44,7 +44,7 @@ func TestAccountPageTabs(t *testing.T) {
 	two.click(t, "[data-opens=profile]")
 	two.fill(t, "profile-full-name", "half a na")
 	one.click(t, "#signout")
-	two.sees(t, "#status", "You have signed out.")
+	two.sees(t, "#status", "You’re signed out.")
 	two.sees(t, "#signin h1", "Sign in")
 	two.is(t, "no dialog is open", `!document.querySelector("dialog[open]")`)
 	two.checkForgets(t, "kim", "half a na")
@@ -131,7 +131,7 @@ func TestAccountPageSignOutUntold(t *testing.T) {
 	v := visitAs(t, openBrowser(t), by.url, "kim")
 	by.divert("POST /revoke", refuse(500, "{}"))
 	v.click(t, "#signout")
-	v.sees(t, "#status", "but the server could not be told")
+	v.sees(t, "#status", "but the server couldn’t be reached")
 	v.sees(t, "#signin h1", "Sign in")
 	v.checkForgets(t, "kim")
 }
@@ -174,7 +174,7 @@ func TestAccountPageOddNames(t *testing.T) {
 				if id == "delete" {
 					v.fill(t, "delete-username", "other")
 					v.submit(t, "delete")
-					v.sees(t, "#delete-username-wrong", "That is not your username")
+					v.sees(t, "#delete-username-wrong", "That doesn’t match.")
 				}
 				v.is(t, "the page and the dialog "+id+" do not scroll sideways", `document.documentElement.scrollWidth <= innerWidth && ((dialog) => dialog.scrollWidth <= dialog.clientWidth)(document.querySelector("dialog[open]"))`)
 				v.run(t, chromedp.KeyEvent(kb.Escape))
@@ -214,7 +214,7 @@ func TestAccountPagePrograms(t *testing.T) {
 		"python-requests/2.32.4":             "python-requests",
 		"Go-http-client/2.0":                 "Go-http-client",
 		"My Phone":                           "My Phone",
-		"":                                   "Unknown program",
+		"":                                   "Unknown app",
 		"<img src=x onerror=alert(1)>":       "<img src=x onerror=alert(1)>",
 		"</script><b>/1.0":                   "</script><b>/1.0",
 		"{system} {{7*7}} &amp; $&":          "{system} {{7*7}} &amp; $&",
@@ -239,8 +239,8 @@ func TestAccountPagePrograms(t *testing.T) {
 	if slices.Sort(want); !slices.Equal(got, want) {
 		t.Errorf("the page shows\n%q; want\n%q", got, want)
 	}
-	v.is(t, "this page comes first", `document.querySelector("#sessions li").innerText.includes("This page") && document.querySelectorAll("#sessions em:not([hidden])").length === 1`)
-	v.is(t, "each button says what it ends", `[...document.querySelectorAll("#sessions li:not(:first-child)")].every((row) => row.querySelector("button").ariaLabel === "Sign out: " + row.querySelector("b").textContent)`)
+	v.is(t, "this page comes first", `document.querySelector("#sessions li").innerText.includes("This page") && document.querySelectorAll("#sessions .badge:not([hidden])").length === 1`)
+	v.is(t, "each button says what it ends", `[...document.querySelectorAll("#sessions li:not(:first-child)")].every((row) => row.querySelector("button").ariaLabel === "Sign out " + row.querySelector("b").textContent)`)
 	v.checkState(t, "many sessions", "kim")
 	v.is(t, "nothing is markup", `document.querySelector("main img, main script, bdi *") === null`)
 	v.checkVisit(t, s.url)
