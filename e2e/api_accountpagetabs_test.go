@@ -253,7 +253,7 @@ func TestAccountPageReload(t *testing.T) {
 	s.register(t, "kim")
 	token := s.logIn(t, "kim")
 	v := visitAs(t, openBrowser(t), s.url, "kim")
-	v.forthAndBack(t, s.url+"/docs")
+	v.forthAndBack(t, s.url+"/docs", func() {})
 	v.sees(t, "#name", "kim")
 	v.click(t, "[data-opens=profile]")
 	v.fill(t, "profile-full-name", "Kim Min")

@@ -304,13 +304,18 @@ func TestModuleReload(t *testing.T) {
 
 func reload(t *testing.T, st *site) { st.tabs[0].run(t, chromedp.Reload()) }
 
-func forthAndBack(t *testing.T, st *site) { st.tabs[0].forthAndBack(t, st.url+"/elsewhere") }
+func forthAndBack(t *testing.T, st *site) {
+	st.tabs[0].forthAndBack(t, st.url+"/elsewhere", func() {})
+}
 
-// forthAndBack lets a tab visit another page, and come back by its back-forward cache.
-func (b *browser) forthAndBack(t *testing.T, elsewhere string) {
+// forthAndBack lets a tab visit another page, and come back by its back-forward cache after
+// something was done.
+func (b *browser) forthAndBack(t *testing.T, elsewhere string, meanwhile func()) {
 	t.Helper()
 	b.evaluate(t, `addEventListener("pageshow", (event) => (window.isBack = event.persisted))`)
-	b.run(t, chromedp.Navigate(elsewhere), chromedp.ActionFunc(func(ctx context.Context) error {
+	b.run(t, chromedp.Navigate(elsewhere))
+	meanwhile()
+	b.run(t, chromedp.ActionFunc(func(ctx context.Context) error {
 		current, entries, err := page.GetNavigationHistory().Do(ctx)
 		if err != nil {
 			return err

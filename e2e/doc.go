@@ -11,6 +11,7 @@
 //	api_accountpage_test.go  the account page: a tour, by keyboard, with axe-core
 //	api_accountpagefaults_test.go the account page when requests fail, and its password dialog
 //	api_accountpageplaces_test.go the account page without scripts, in a frame, below a prefix; its pictures
+//	api_accountpageraces_test.go  answers that come late, and who is there by then
 //	api_accountpagetabs_test.go the account page in several tabs, with odd names, left and come back to
 //	api_admin_test.go        what administrators may do, and nobody else
 //	api_adminchanges_test.go what administrators do to other users
