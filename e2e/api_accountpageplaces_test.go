@@ -91,10 +91,16 @@ func TestAccountPageBelowPrefix(t *testing.T) {
 	v.checkVisit(t, proxied.url+"/auth")
 }
 
-// TestAccountPagePictures takes the pictures of docs/account-page.md, if PICTURES is set.
+// TestAccountPagePictures takes the pictures of docs/account-page.md, and keeps them if PICTURES is
+// set:
+//
+//	PICTURES=1 LONG=1 go test -run TestAccountPagePictures .
 func TestAccountPagePictures(t *testing.T) {
-	if os.Getenv("PICTURES") == "" {
-		t.Skip("SKIPPED: PICTURES=1 takes the pictures of docs/account-page.md")
+	t.Parallel()
+	long(t)
+	dir := t.TempDir()
+	if os.Getenv("PICTURES") != "" {
+		dir = "../docs/account-page"
 	}
 	const host = "login.example.com"
 	const mac = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"
@@ -119,7 +125,7 @@ func TestAccountPagePictures(t *testing.T) {
 			picture, err = page.CaptureScreenshot().Do(ctx)
 			return err
 		}))
-		writeFile(t, filepath.Join("../docs/account-page", name+".png"), string(picture))
+		writeFile(t, filepath.Join(dir, name+".png"), string(picture))
 	}
 
 	shoot("signin", open("en", "light", 480), 480, 560)
