@@ -51,6 +51,7 @@ func accountPage(open bool, minPassword int) handlerFunc {
 	return func(ctx context.Context, w http.ResponseWriter, r *http.Request, from client) error {
 		header := w.Header()
 		header.Set("Content-Security-Policy", pagePolicy)
+		// No frame may use a passkey.
 		header.Set("Permissions-Policy", "publickey-credentials-get=(self), publickey-credentials-create=(self)")
 		header.Set("Cross-Origin-Opener-Policy", "same-origin")
 		header.Add("Vary", "Accept-Language")

@@ -163,6 +163,9 @@ func TestAccountPageEdits(t *testing.T) {
 	one.submit(t, "profile")
 	one.sees(t, "#status", "Saved.")
 	one.sees(t, "#email", "kim@example.com")
+	one.click(t, "#signout")
+	one.sees(t, "#signin h1", "Sign in")
+	one.checkForgets(t, "kim", "Kim Min")
 }
 
 // TestAccountPageBack: a page that comes back from the back-forward cache after somebody has signed

@@ -255,10 +255,19 @@ onSubmit("register", register, {
   "Incorrect username or password": { field: "username", text: texts.e_taken },
 });
 
+/** What the profile's form was filled in with. */
+let profile;
+
+function fillProfile() {
+  profile = user;
+  const { email, full_name } = find("#profile form").elements;
+  email.value = user.email ?? "";
+  full_name.value = user.full_name ?? "";
+}
+
 /** Changes what was edited, and nothing that another tab may have changed meanwhile. */
 onSubmit("profile", async (values, signal) => {
-  const { elements } = find("#profile form");
-  const edited = ["email", "full_name"].filter((name) => elements[name].value !== elements[name].defaultValue);
+  const edited = ["email", "full_name"].filter((name) => values[name] !== profile[name]);
   showUser(await request(signal, "PATCH", "users/me/", Object.fromEntries(edited.map((name) => [name, values[name]]))));
   finish("profile", texts.done_profile);
 });
@@ -288,12 +297,6 @@ for (const button of findAll("[data-opens]")) {
     if (button.dataset.opens === "profile") fillProfile();
     ask(button.dataset.opens);
   };
-}
-
-function fillProfile() {
-  const { email, full_name } = find("#profile form").elements;
-  email.value = email.defaultValue = user.email ?? "";
-  full_name.value = full_name.defaultValue = user.full_name ?? "";
 }
 
 for (const dialog of findAll("dialog")) {
