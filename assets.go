@@ -59,8 +59,8 @@ func (f embeddedFile) write(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// An asset is kept by browsers, which ask each time whether it has changed. It is built and
-// compressed at its first request.
+// Browsers keep an asset, and ask at each use whether it has changed. It is built and compressed
+// at its first request.
 type asset struct {
 	contentType string
 	load        func() (loadedAsset, error) // runs once

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/text/language"
 )
 
-// pagePolicy is the Content-Security-Policy of the account page, which cannot turn a text into
-// markup either.
+// pagePolicy is the Content-Security-Policy of the account page. Its Trusted Types also keep the
+// script from turning text into markup.
 const pagePolicy = ownPolicy + "; require-trusted-types-for 'script'; trusted-types 'none'"
 
 // pageLanguages are the languages of the account page, each with its own name. The first is the
@@ -22,7 +22,7 @@ var pageLanguages = []pageLanguage{{"en", "English"}, {"ko", "한국어"}}
 
 type pageLanguage struct{ code, name string }
 
-// pageMatcher answers with an index of pageLanguages.
+// pageMatcher finds the best language; its Match returns an index into pageLanguages.
 var pageMatcher = language.NewMatcher(pageTags())
 
 func pageTags() []language.Tag {
@@ -77,8 +77,8 @@ func chooseLanguage(asked, header string) string {
 	return pageLanguages[i].code
 }
 
-// renderPage puts the texts of a language into the page. The script reads its texts from the element
-// #texts. It does not use html/template, which would add 3 MB to the program.
+// renderPage puts the texts of a language into the page; the script reads its own from the element
+// #texts. It replaces strings, because html/template would add 3 MB to the program.
 func renderPage(lang, other pageLanguage, registration string, minPassword int) ([]byte, error) {
 	page, err := web.ReadFile("web/account.html")
 	if err != nil {

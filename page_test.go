@@ -48,7 +48,7 @@ func TestPageLanguage(t *testing.T) {
 	}
 }
 
-// TestPageLanguages: who prefers a language of the page gets it.
+// TestPageLanguages: each language of the page is served to readers who prefer it.
 func TestPageLanguages(t *testing.T) {
 	for _, lang := range pageLanguages {
 		if got := chooseLanguage("", lang.code); got != lang.code {

@@ -64,7 +64,10 @@ func TestAccountPageClosed(t *testing.T) {
 	b := openBrowser(t)
 	b.run(t, chromedp.Navigate(s.url+"/?lang=en#register"))
 	v := visitIn(t, b, s.url, "en")
-	v.run(t, chromedp.Evaluate(`location.hash = "#register"`, nil))
+	v.evaluate(t, `
+		const changed = new Promise((resolve) => addEventListener("hashchange", resolve, { once: true }));
+		location.hash = "#register";
+		await changed`) // after the page has heard of it
 	v.sees(t, "#signin h1", "Sign in")
 	v.is(t, "there is no way to register", `[...document.querySelectorAll("body *")].every((element) => !element.checkVisibility() || !element.textContent.includes("Create an account") || element.querySelector("*"))`)
 	v.is(t, "nor a link", `!document.querySelector("[href='#register']").checkVisibility()`)

@@ -3,6 +3,7 @@ package e2e
 import (
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -88,8 +89,10 @@ func TestAccountPageLateAnswer(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			_, by, one, two := openPagesBy(t)
-			answered := make(chan struct{})
+			answered, sent := make(chan struct{}), make(chan struct{})
+			tell := sync.OnceFunc(func() { close(sent) })
 			by.divert(tt.request, func(w http.ResponseWriter, r *http.Request) {
+				defer tell()
 				answer := httptest.NewRecorder()
 				by.pass.ServeHTTP(answer, r)
 				<-answered
@@ -101,7 +104,8 @@ func TestAccountPageLateAnswer(t *testing.T) {
 			two.click(t, "#signout")
 			one.sees(t, "#signin h1", "Sign in")
 			close(answered)
-			one.evaluate(t, `await fetch("livez")`) // whose answer comes later still
+			<-sent
+			one.evaluate(t, `await fetch("livez")`) // by now the page has the answer before it
 			one.sees(t, "#status", "You’re signed out.")
 			one.checkForgets(t, "kim", "Kim Min", "127.0.0.1 ·")
 			one.click(t, "#new-here a")
@@ -115,8 +119,9 @@ func TestAccountPageLateAnswer(t *testing.T) {
 func TestAccountPageCancelled(t *testing.T) {
 	t.Parallel()
 	_, by, one, _ := openPagesBy(t)
-	answered := make(chan struct{})
+	answered, sent := make(chan struct{}), make(chan struct{})
 	by.divert("DELETE /users/me/", func(w http.ResponseWriter, r *http.Request) {
+		defer close(sent)
 		<-answered
 		refuse(403, `{"detail":"Sign in again to delete this account"}`)(w, r)
 	})
@@ -126,7 +131,8 @@ func TestAccountPageCancelled(t *testing.T) {
 	waitFor(t, "the deletion", func() bool { return by.times("DELETE /users/me/") > 0 })
 	one.run(t, chromedp.KeyEvent(kb.Escape))
 	close(answered)
-	one.evaluate(t, `await fetch("livez")`) // whose answer comes later still
+	<-sent
+	one.evaluate(t, `await fetch("livez")`) // by now the page has the answer before it
 	one.is(t, "no dialog is open", `!document.querySelector("dialog[open]")`)
 
 	release := by.hold(t, "PATCH /users/me/")
@@ -169,17 +175,80 @@ func TestAccountPageEdits(t *testing.T) {
 }
 
 // TestAccountPageBack: a page that comes back from the back-forward cache after somebody has signed
-// out in another tab shows nothing of the account.
+// out in another tab shows nothing of the account, nor of a dialog that was open.
 func TestAccountPageBack(t *testing.T) {
 	t.Parallel()
 	s := inMemory(t).start(t)
 	one, two := openPages(t, s)
+	one.run(t, page.BringToFront()) // dialogs close only there
+	one.click(t, "[data-opens=profile]")
+	one.fill(t, "profile-full-name", "Kim Min")
 	one.forthAndBack(t, s.url+"/docs", func() {
 		two.click(t, "#signout")
 		two.sees(t, "#signin h1", "Sign in")
 	})
 	one.sees(t, "#signin h1", "Sign in")
-	one.checkForgets(t, "kim", "127.0.0.1 ·")
+	one.is(t, "no dialog is open", `!document.querySelector("dialog[open]")`)
+	one.checkForgets(t, "kim", "Kim Min", "127.0.0.1 ·")
+}
+
+// TestAccountPageBackWithoutServer: a page that comes back while the server does not respond shows
+// the account when it does.
+func TestAccountPageBackWithoutServer(t *testing.T) {
+	t.Parallel()
+	_, by, one, _ := openPagesBy(t)
+	one.forthAndBack(t, by.url+"/docs", func() { by.divert("GET /users/me/", refuse(502, "<h1>Bad Gateway")) })
+	one.sees(t, "#trouble", "The server isn’t responding.")
+	one.is(t, "nothing of the account is shown", `!document.querySelector("#name").checkVisibility()`)
+	by.divert("GET /users/me/", nil)
+	one.click(t, "#again")
+	one.sees(t, "#name", "kim")
+}
+
+// TestAccountPageConfirmBesideLogin: who is asked for the password goes on with the request, even if
+// they sign in in another tab before they type it.
+func TestAccountPageConfirmBesideLogin(t *testing.T) {
+	t.Parallel()
+	s, _, one, two := openPagesBy(t)
+	one.click(t, "[data-opens=profile]")
+	one.fill(t, "profile-full-name", "Kim Min")
+	s.endAll(t, "kim", password)
+	one.submit(t, "profile")
+	one.sees(t, "#confirm-why", "You were signed out.")
+	two.signIn(t, "kim", password)
+	one.fill(t, "confirm-password", password)
+	one.submit(t, "confirm")
+	one.sees(t, "#status", "Saved.")
+	one.sees(t, "#full-name", "Kim Min")
+}
+
+// TestAccountPageLostAnswer: a change whose answer is lost is not taken for one that failed.
+func TestAccountPageLostAnswer(t *testing.T) {
+	t.Parallel()
+	for _, d := range deeds {
+		if d.request != "POST /users/me/password" && d.request != "DELETE /users/me/" && d.request != "POST /users/" {
+			continue
+		}
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			v, by := d.prepare(t, openBrowser(t))
+			by.divert(d.request, func(w http.ResponseWriter, r *http.Request) {
+				by.pass.ServeHTTP(httptest.NewRecorder(), r)
+				panic(http.ErrAbortHandler)
+			})
+			v.click(t, d.button)
+			if d.request == "DELETE /users/me/" {
+				v.sees(t, "#status", "You were signed out. Sign in again.")
+				return
+			}
+			v.sees(t, d.alert, "The server isn’t responding. Try again.")
+			by.divert(d.request, refuse(429, "{}", "Retry-After: 11"))
+			d.checkFailure(t, v, "Too many attempts.")
+			by.divert(d.request, nil)
+			v.click(t, d.button)
+			v.sees(t, d.doneAt, d.doneText)
+		})
+	}
 }
 
 // TestAccountPageStolen: if the session has ended because its refresh token was used twice, the page

@@ -121,8 +121,8 @@ func TestAccountPageEndedInDialog(t *testing.T) {
 	two.sees(t, "#name", "kim")
 }
 
-// TestAccountPageSignOutUntold: who signs out is signed out, even if the server cannot be told; and
-// then the page says so.
+// TestAccountPageSignOutUntold: signing out works here even if the server cannot be told, and the
+// page says so.
 func TestAccountPageSignOutUntold(t *testing.T) {
 	t.Parallel()
 	s := inMemory(t).start(t)

@@ -1,5 +1,5 @@
-// account-messages.js is what the account page says, and where. All texts are in the HTML, which the
-// server writes in one language.
+// account-messages.js writes what the account page says: messages, times, and names of programs.
+// All texts are in the HTML, which the server sends in one language.
 
 export const find = (selector, inside = document) => inside.querySelector(selector);
 export const findAll = (selector, inside = document) => inside.querySelectorAll(selector);
@@ -29,7 +29,7 @@ export function explain(place, error, known = {}) {
   const { field, text } = known[detail] ?? {};
   if (field) mark(place.elements[field], text);
   else if (text) alert.textContent = text;
-  else if (status === 429) countDown(alert, texts.e_wait, retryAfter ?? 1);
+  else if (status === 429) countDown(alert, texts.e_wait, retryAfter || 1);
   else if (status === 503 && retryAfter) countDown(alert, texts.e_busy, retryAfter);
   else if (status !== 422 || !explainFields(place, detail)) alert.textContent = failureText(status);
 }
@@ -53,7 +53,7 @@ function explainFields(form, problems) {
 
 /** Returns a text for one of pydantic's complaints. */
 function fieldText({ type, ctx }, { name, value, form }) {
-  if (value === "") return texts.e_required;
+  if (value === "" || ctx?.min_length === 1) return texts.e_required;
   if (type === "string_too_short") return fill(texts.e_short, { n: ctx?.min_length });
   if (type === "string_too_long") return fill(texts.e_long, { n: ctx?.max_length });
   if (type !== "value_error") return texts.e_characters;

@@ -1,5 +1,5 @@
-// account.js is the account page: its states, its requests and its dialogs. latchkey.js has the
-// session, and account-messages.js what the page says.
+// account.js is the account page: its states, requests and dialogs. latchkey.js keeps the session,
+// and account-messages.js writes the messages.
 
 import { announce, clear, explain, fill, find, findAll, isSameName, mark, moment, programOf, texts } from "./account-messages.js";
 import { Latchkey } from "./latchkey.js";
@@ -16,7 +16,7 @@ const identify = () => (identity = latchkey.me());
 /** Why the session has ended, if that has not been said yet. */
 let ended;
 
-/** request rejects with this if a dialog is cancelled. That is no failure, so no message is shown. */
+/** request rejects with this if a dialog is cancelled, which is no failure. */
 const cancelled = Symbol("cancelled");
 
 // The states: sign in, register, account.
@@ -43,7 +43,10 @@ function showSignedOut(isStart) {
   show(mayRegister && location.hash === "#register" ? "register" : "signin", isStart);
 }
 
-/** Loads and shows the account. No button started it, so a failure is shown at the top of the page. */
+/** Aborts when somebody signs out, or when loading begins anew. */
+let loading = new AbortController();
+
+/** Loads and shows the account. A failure is shown at the top of the page. */
 async function load() {
   loading.abort();
   const { signal } = (loading = new AbortController());
@@ -57,7 +60,6 @@ async function load() {
     if (!signal.aborted && error.status !== 401) explain(find("#notices"), error); // with a 401, nobody is signed in
   }
 }
-let loading = new AbortController(); // aborts when somebody signs out, or when it begins anew
 
 function showAccount(found) {
   const isOther = user?.username !== found.username;
@@ -71,7 +73,6 @@ function showUser(found) {
   find("#name").textContent = user.username;
   find("#email").textContent = user.email ?? texts.none;
   find("#full-name").textContent = user.full_name ?? texts.none;
-  for (const field of findAll("dialog [autocomplete=username]")) field.value = user.username; // for password managers
 }
 
 async function showSessions(signal) {
@@ -110,7 +111,8 @@ function backToSignIn(text) {
 
 /** Closes all dialogs, stops what is under way, and removes what was typed or shown. */
 function reset() {
-  user = ended = undefined;
+  user = ended = profile = undefined;
+  mayBeChanged = false;
   stopAll();
   for (const dialog of findAll("dialog[open]")) dialog.close();
   for (const form of findAll("form")) form.reset();
@@ -203,6 +205,7 @@ function signOut() {
 /** Opens a dialog. Resolves to true if the dialog did its work, to false if it was cancelled. */
 function ask(id) {
   const dialog = find(`dialog#${id}`);
+  for (const field of findAll("[autocomplete=username]", dialog)) field.value = user.username; // for password managers
   dialog.returnValue = "";
   if (!dialog.open) dialog.showModal();
   return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue === "done"), { once: true }));
@@ -235,6 +238,9 @@ onSubmit("signin", ({ username, password }) => latchkey.login({ username, passwo
   "Incorrect username or password": { text: texts.e_login },
 });
 
+/** Whether nobody knows if the server has done what it was asked to. */
+const isUnclear = ({ status }) => status === 0 || status >= 500;
+
 /** The name that may have been registered, although the answer, or the login after it, failed. */
 let registered;
 
@@ -243,7 +249,7 @@ async function register(person) {
   registered = person.username;
   await latchkey.register(person).catch((error) => {
     if (isAgain && error.status === 400) return; // it was; so log in
-    if (error.status >= 400 && error.status < 500) registered = undefined;
+    if (!isAgain && !isUnclear(error)) registered = undefined;
     throw error;
   });
   await latchkey.login(person);
@@ -255,14 +261,14 @@ onSubmit("register", register, {
   "Incorrect username or password": { field: "username", text: texts.e_taken },
 });
 
-/** What the profile's form was filled in with. */
+/** The values of the profile's form before it was edited. */
 let profile;
 
 function fillProfile() {
-  profile = user;
-  const { email, full_name } = find("#profile form").elements;
-  email.value = user.email ?? "";
-  full_name.value = user.full_name ?? "";
+  const form = find("#profile form");
+  form.elements.email.value = user.email ?? "";
+  form.elements.full_name.value = user.full_name ?? "";
+  profile = valuesOf(form);
 }
 
 /** Changes what was edited, and nothing that another tab may have changed meanwhile. */
@@ -272,16 +278,32 @@ onSubmit("profile", async (values, signal) => {
   finish("profile", texts.done_profile);
 });
 
+/** Whether the password may have been changed, although the answer failed. */
+let mayBeChanged = false;
+
 async function changePassword({ current_password, new_password }, signal) {
-  await request(signal, "POST", "users/me/password", { current_password, new_password });
+  await request(signal, "POST", "users/me/password", { current_password, new_password }).catch((error) => {
+    if (mayBeChanged && error.detail === "Incorrect password") return latchkey.login({ username: user.username, password: new_password });
+    mayBeChanged ||= isUnclear(error);
+    throw error;
+  });
+  mayBeChanged = false;
   finish("password", texts.done_password);
   load(); // the other sessions have ended
 }
-onSubmit("password", changePassword, { "Incorrect password": { field: "current_password", text: texts.e_password } });
+onSubmit("password", changePassword, {
+  "Incorrect password": { field: "current_password", text: texts.e_password },
+  "Incorrect username or password": { field: "current_password", text: texts.e_password },
+});
 
 onSubmit("delete", async ({ username }, signal) => {
   if (!isSameName(username, user.username)) return mark(find("#delete-username"), fill(texts.e_not_you, { name: user.username }));
-  await request(signal, "DELETE", "users/me/");
+  await request(signal, "DELETE", "users/me/").catch(async (error) => {
+    const isGone = isUnclear(error) && (await identify().catch((problem) => problem)).status === 401;
+    if (!isGone) throw error;
+    backToSignIn(ended ?? texts.ended_ended); // which may be because of the deletion
+    throw cancelled;
+  });
   backToSignIn(texts.done_delete);
   await latchkey.logout().catch(() => {}); // the session has ended with the account
 });
@@ -307,7 +329,6 @@ for (const dialog of findAll("dialog")) {
     clear(form);
     form.reset();
     if (!user) return;
-    showUser(user); // fills in the hidden usernames
     if (!latchkey.signedIn && !find("dialog[open]")) backToSignIn(ended ?? texts.ended_ended);
     else if (wasCancelled) load(); // it may have been done
   });
@@ -318,6 +339,8 @@ for (const input of findAll("[type=password]")) addReveal(input);
 /** Adds a button that shows a password. It is hidden again when the form is sent or reset. */
 function addReveal(input) {
   const button = find("#reveal").content.firstElementChild.cloneNode();
+  input.autocapitalize = "none";
+  input.spellcheck = false;
   const reveal = (isShown) => {
     input.type = isShown ? "text" : "password";
     button.textContent = isShown ? texts.hide : texts.show;
@@ -337,14 +360,14 @@ function addReveal(input) {
 find("#signout").onclick = signOut;
 find("#elsewhere").onclick = () => endSessions("?keep=current", texts.done_elsewhere);
 find("#again").onclick = () => {
-  find("main > section:not([hidden]) h1").focus(); // this button will be gone
+  find("main > section:not([hidden]) h1")?.focus(); // this button will be gone
   load();
 };
 
 // What happens elsewhere.
 
 latchkey.addEventListener("signedin", () => {
-  const isConfirming = turns.has(find("#confirm form"));
+  const isConfirming = find("#confirm").open; // then the request compares the names again
   if (!isConfirming) stopAll(); // somebody else may be signed in now
   for (const form of findAll("main form")) form.reset();
   ended = undefined;
@@ -363,10 +386,11 @@ addEventListener("hashchange", () => user || showSignedOut());
 addEventListener("pageshow", ({ persisted }) => {
   if (!persisted) return; // else somebody may have signed out while the page was in the back-forward cache
   find("#account").hidden = true;
+  for (const dialog of findAll("dialog[open]")) dialog.close();
   load();
 });
 
-addEventListener("offline", () => explain(find("dialog[open] form") ?? find("#notices"), { status: 0 }));
+addEventListener("offline", () => explain([...findAll("dialog[open] form")].at(-1) ?? find("#notices"), { status: 0 })); // the last is on top
 addEventListener("online", () => {
   for (const alert of findAll(".alert")) if (alert.textContent === texts.e_offline) alert.textContent = "";
   load();

@@ -5,9 +5,8 @@
 //   await latchkey.login({ username, password });
 //   const answer = await latchkey.fetch("users/me/");
 //
-// Tokens are in memory only. The tabs of one origin share one session: a new tab gets the
-// tokens from another one, and only one tab at a time refreshes them. docs/browser.md explains
-// it, and latchkey.d.ts has the types.
+// Tokens are in memory only. The tabs of one origin share one session: a new tab gets the tokens from
+// another one, and only one tab at a time refreshes them. See docs/browser.md and latchkey.d.ts.
 
 /** How long the server may take to answer what this module asks of it, in milliseconds. */
 const answerTimeout = 15_000;
@@ -28,8 +27,8 @@ const maxWait = 10;
 const refreshAhead = 30_000;
 
 /**
- * How long a tab waits for the lock, in milliseconds, before it takes it from a tab that must
- * have been frozen: no other holds it for longer than catchUpTimeout and answerTimeout.
+ * How long a tab waits for the lock, in milliseconds, before it steals it from one that must be
+ * frozen: no other holds it for longer than catchUpTimeout and answerTimeout.
  */
 const lockTimeout = 30_000;
 
@@ -458,10 +457,7 @@ async function insist(work) {
   }
 }
 
-/**
- * Returns the JSON of an answer, or throws a LatchkeyError, whatever the server does: refuse,
- * answer with something else, answer without end, or not at all.
- */
+/** Returns the JSON of an answer, or throws a LatchkeyError, whatever the server answers, if at all. */
 async function ask(request, timeout = answerTimeout) {
   let answer, text;
   try {

@@ -85,6 +85,7 @@ for (const [name, answer, status, detail] of [
   ["a refusal", [404, {}, { detail: "Not Found" }], 404, "Not Found"],
   ["a refusal in HTML", [404, {}, "<p>no"], 404, undefined],
   ["HTML", [200, {}, "<!doctype html>"], 200, undefined],
+  ["a number", [200, {}, "7"], 200, undefined],
   ["nothing, by a 200", [200, {}, ""], 200, undefined],
   ["a refusal that makes no sense", [422, {}, { detail: [null, {}] }], 422, [null, {}]],
   ["too much", [200, {}, JSON.stringify("x".repeat(2 << 20))], 200, undefined],
