@@ -187,6 +187,21 @@ func TestPageRegistration(t *testing.T) {
 	}
 }
 
+// TestPagePreloads: the page names all modules that its script imports, so that the browser fetches
+// them together.
+func TestPagePreloads(t *testing.T) {
+	page := startServer(t).do("GET", "/", "").body
+	imported := regexp.MustCompile(`(?m)^import .* from "\./(.*)";$`).FindAllStringSubmatch(readPage(t, "web/account.js"), -1)
+	if len(imported) == 0 {
+		t.Error("web/account.js imports nothing")
+	}
+	for _, m := range imported {
+		if !strings.Contains(page, `<link rel="modulepreload" href="`+m[1]+`">`) {
+			t.Errorf("the page does not preload %s", m[1])
+		}
+	}
+}
+
 // TestPageSize: the page and all that it loads come in 20 KB, and in 60 KB without compression.
 func TestPageSize(t *testing.T) {
 	s := startServer(t)
