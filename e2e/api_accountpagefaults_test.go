@@ -191,11 +191,10 @@ func (d deed) checkFailure(t *testing.T, v *pageVisit, want string) {
 // keeps what was typed. Then it can be sent again, once at a time.
 func TestAccountPageFaults(t *testing.T) {
 	t.Parallel()
-	first := openBrowser(t)
 	for _, d := range deeds {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
-			v, by := d.prepare(t, openTab(t, first.ctx))
+			v, by := d.prepare(t, openBrowser(t))
 			for _, fault := range []struct {
 				name    string
 				instead http.HandlerFunc
@@ -244,11 +243,10 @@ func (b *browser) setOnline(t *testing.T, online bool) {
 func TestAccountPageEndless(t *testing.T) {
 	t.Parallel()
 	long(t)
-	first := openBrowser(t)
 	for _, d := range deeds {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
-			v, by := d.prepare(t, openTab(t, first.ctx))
+			v, by := d.prepare(t, openBrowser(t))
 			v.evaluate(t, `
 				const timeout = AbortSignal.timeout.bind(AbortSignal);
 				AbortSignal.timeout = (milliseconds) => timeout(milliseconds / 10)`)
@@ -284,7 +282,6 @@ func TestAccountPageWait(t *testing.T) {
 func TestAccountPageRefusals(t *testing.T) {
 	t.Parallel()
 	long(t)
-	first := openBrowser(t)
 	for _, tt := range []struct {
 		name    string
 		deed    deed
@@ -297,7 +294,7 @@ func TestAccountPageRefusals(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			v, by := tt.deed.prepare(t, openTab(t, first.ctx))
+			v, by := tt.deed.prepare(t, openBrowser(t))
 			by.divert(tt.deed.request, tt.instead)
 			tt.deed.checkFailure(t, v, tt.want)
 		})

@@ -49,7 +49,7 @@ func TestBelowPrefix(t *testing.T) {
 		{"GET", "/auth/users/me/sessions", "/auth/users/me/sessions/"},
 		{"GET", "/auth/livez/", "/auth/livez"},
 		{"GET", "/auth//users/me/", "/auth//users/me/"}, // nginx cleans the path that it passes on
-		{"GET", "/auth/", "/auth/docs"},
+		{"GET", "/auth/docs/", "/auth/docs"},
 		{"PATCH", "/auth/users/me", "/auth/users/me/"},
 	} {
 		t.Run(tt.method+" "+tt.path, func(t *testing.T) {
