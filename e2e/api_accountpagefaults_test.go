@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -155,6 +156,11 @@ var deeds = []deed{
 	},
 }
 
+// isRare reports whether only the long tests do it, because others go the same way.
+func (d deed) isRare() bool {
+	return !slices.Contains([]string{"signing in", "changing the profile", "deleting the account"}, d.name)
+}
+
 // prepare opens the page and does all of a deed but pressing its button.
 func (d deed) prepare(t *testing.T, b *browser) (*pageVisit, *detour) {
 	t.Helper()
@@ -194,6 +200,9 @@ func TestAccountPageFaults(t *testing.T) {
 	for _, d := range deeds {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
+			if d.isRare() {
+				long(t)
+			}
 			v, by := d.prepare(t, openBrowser(t))
 			for _, fault := range []struct {
 				name    string
