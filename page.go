@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/text/language"
 )
@@ -22,16 +23,15 @@ var pageLanguages = []pageLanguage{{"en", "English"}, {"ko", "한국어"}}
 
 type pageLanguage struct{ code, name string }
 
-// pageMatcher finds the best language; its Match returns an index into pageLanguages.
-var pageMatcher = language.NewMatcher(pageTags())
-
-func pageTags() []language.Tag {
+// pageMatcher finds the best language; its Match returns an index into pageLanguages. It is made when
+// somebody first opens the page, and not by commands.
+var pageMatcher = sync.OnceValue(func() language.Matcher {
 	var tags []language.Tag
 	for _, l := range pageLanguages {
 		tags = append(tags, language.Make(l.code))
 	}
-	return tags
-}
+	return language.NewMatcher(tags)
+})
 
 // accountPage returns the operation that answers with the account page: where people register,
 // sign in, and manage their accounts. open says whether they can register, and
@@ -73,7 +73,7 @@ func chooseLanguage(asked, header string) string {
 		header = header[:strings.LastIndexByte(header[:maxAcceptLanguage], ',')+1]
 	}
 	wanted, _, _ := language.ParseAcceptLanguage(header) // none, if the header makes no sense
-	_, i, _ := pageMatcher.Match(wanted...)
+	_, i, _ := pageMatcher().Match(wanted...)
 	return pageLanguages[i].code
 }
 

@@ -197,20 +197,6 @@ func (v *pageVisit) checkVisit(t *testing.T, base string) {
 	if got := v.evaluate(t, `return [localStorage.length, sessionStorage.length, document.cookie, (await indexedDB.databases()).length, (await caches.keys()).length]`); got != `[0,0,"",0,0]` {
 		t.Errorf("the browser keeps %s; want nothing", got)
 	}
-	v.mu.Lock()
-	v.complaints = withoutRefusals(v.complaints)
-	v.mu.Unlock()
+	v.forget("4")
 	v.check(t, base)
-}
-
-// withoutRefusals returns complaints without those about answers with 4xx.
-func withoutRefusals(complaints []string) []string {
-	var others []string
-	for _, complaint := range complaints {
-		after, ok := strings.CutPrefix(complaint, "Failed to load resource: the server responded with a status of ")
-		if status, _, _ := strings.Cut(after, " "); !ok || !strings.HasPrefix(status, "4") {
-			others = append(others, complaint)
-		}
-	}
-	return others
 }

@@ -167,8 +167,8 @@ func TestAccountPageOddNames(t *testing.T) {
 			v.fill(t, "signin-username", tt.username)
 			v.fill(t, "signin-password", password)
 			v.submit(t, "signin")
-			v.awaits(t, "the name as text", fmt.Sprintf(`document.querySelector("#name").textContent === %s`, jsonOf(tt.username)))
-			v.awaits(t, "the full name as text", fmt.Sprintf(`document.querySelector("#full-name").textContent === %s`, jsonOf(tt.fullName)))
+			v.awaits(t, "the name as text", fmt.Sprintf(`document.querySelector("#name").textContent === %s`, quoted(tt.username)))
+			v.awaits(t, "the full name as text", fmt.Sprintf(`document.querySelector("#full-name").textContent === %s`, quoted(tt.fullName)))
 			for _, id := range []string{"profile", "delete"} {
 				v.click(t, "[data-opens="+id+"]")
 				if id == "delete" {
@@ -186,12 +186,6 @@ func TestAccountPageOddNames(t *testing.T) {
 			v.checkVisit(t, s.url)
 		})
 	}
-}
-
-// jsonOf is a text in JSON, which JavaScript can read.
-func jsonOf(text string) string {
-	quoted, _ := json.Marshal(text) // strings never fail
-	return string(quoted)
 }
 
 // TestAccountPagePrograms: sessions have the names of programs that people know.

@@ -144,6 +144,15 @@ func (b *browser) check(t *testing.T, base string) {
 	}
 }
 
+// forget drops complaints about answers whose status begins with some digits, which a test wants.
+func (b *browser) forget(status string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.complaints = slices.DeleteFunc(b.complaints, func(complaint string) bool {
+		return strings.HasPrefix(complaint, "Failed to load resource: the server responded with a status of "+status)
+	})
+}
+
 // waitForText waits until an element shows a text.
 func waitForText(selector, text string) chromedp.Action {
 	return chromedp.PollFunction(`(selector, text) => document.querySelector(selector)?.innerText.includes(text)`, nil,
