@@ -207,7 +207,10 @@ function ask(id) {
   const dialog = find(`dialog#${id}`);
   for (const field of findAll("[autocomplete=username]", dialog)) field.value = user.username; // for password managers
   dialog.returnValue = "";
-  if (!dialog.open) dialog.showModal();
+  if (!dialog.open) {
+    stop(find("form", dialog)); // of the last opening
+    dialog.showModal();
+  }
   return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue === "done"), { once: true }));
 }
 
@@ -325,6 +328,7 @@ for (const dialog of findAll("dialog")) {
   const form = find("form", dialog);
   find("[data-cancels]", dialog).onclick = () => dialog.close();
   dialog.addEventListener("close", () => {
+    if (dialog.open) return; // it was opened again before this event came
     const wasCancelled = stop(form) && dialog.returnValue !== "done";
     clear(form);
     form.reset();
