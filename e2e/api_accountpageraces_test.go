@@ -169,6 +169,18 @@ func TestAccountPageEdits(t *testing.T) {
 	one.submit(t, "profile")
 	one.sees(t, "#status", "Saved.")
 	one.sees(t, "#email", "kim@example.com")
+
+	one.click(t, "[data-opens=profile]")
+	one.evaluate(t, `
+		const dialog = document.querySelector("#profile");
+		const closed = new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
+		dialog.close();
+		document.querySelector("[data-opens=profile]").click(); // before the event of its closing
+		await closed`)
+	one.is(t, "what the form was filled in with", `document.querySelector("#profile-email").value === "kim@example.com"`)
+	one.submit(t, "profile")
+	one.sees(t, "#status", "Saved.")
+	one.sees(t, "#email", "kim@example.com")
 	one.click(t, "#signout")
 	one.sees(t, "#signin h1", "Sign in")
 	one.checkForgets(t, "kim", "Kim Min")
