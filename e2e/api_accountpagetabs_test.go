@@ -169,6 +169,7 @@ func TestAccountPageOddNames(t *testing.T) {
 			v.submit(t, "signin")
 			v.awaits(t, "the name as text", fmt.Sprintf(`document.querySelector("#name").textContent === %s`, quoted(tt.username)))
 			v.awaits(t, "the full name as text", fmt.Sprintf(`document.querySelector("#full-name").textContent === %s`, quoted(tt.fullName)))
+			v.awaits(t, "a session, which moves what is below it", `document.querySelector("#sessions li")`)
 			for _, id := range []string{"profile", "delete"} {
 				v.click(t, "[data-opens="+id+"]")
 				if id == "delete" {
@@ -180,7 +181,6 @@ func TestAccountPageOddNames(t *testing.T) {
 				v.run(t, chromedp.KeyEvent(kb.Escape))
 			}
 			v.is(t, "nothing is markup", `document.querySelector("main img, main script, #name *, #email *, #full-name *") === null`)
-			v.awaits(t, "a session", `document.querySelector("#sessions li")`)
 			v.click(t, "#signout")
 			v.sees(t, "#signin h1", "Sign in")
 			v.checkVisit(t, s.url)
