@@ -24,8 +24,16 @@ type pageVisit struct {
 	text     map[string]string // of the page, by its key in web/account.….json
 }
 
-// visitIn opens the account page at base in a tab, in a language.
+// visitIn opens the account page at base in a tab, in a language, and waits for its script.
 func visitIn(t *testing.T, b *browser, base, language string) *pageVisit {
+	t.Helper()
+	v := visitWithoutScript(t, b, base, language)
+	v.sees(t, "#host", v.host)
+	return v
+}
+
+// visitWithoutScript opens the account page, whose script may never start.
+func visitWithoutScript(t *testing.T, b *browser, base, language string) *pageVisit {
 	t.Helper()
 	u, err := url.Parse(base)
 	if err != nil {
@@ -33,7 +41,6 @@ func visitIn(t *testing.T, b *browser, base, language string) *pageVisit {
 	}
 	v := &pageVisit{b, u.Host, language, pageTexts(t, language)}
 	v.run(t, chromedp.Navigate(base+"/?lang="+language))
-	v.sees(t, "#host", v.host)
 	return v
 }
 

@@ -24,8 +24,8 @@ func TestAccountPageWithoutScript(t *testing.T) {
 	t.Parallel()
 	s := inMemory(t).start(t)
 	b := openBrowser(t)
-	b.run(t, emulation.SetScriptExecutionDisabled(true), chromedp.Navigate(s.url+"/?lang=en"))
-	v := &pageVisit{b, strings.TrimPrefix(s.url, "http://"), "en", pageTexts(t, "en")}
+	b.run(t, emulation.SetScriptExecutionDisabled(true))
+	v := visitWithoutScript(t, b, s.url, "en")
 	if got := v.evaluate(t, `return [document.querySelector("noscript").innerText, document.querySelector("noscript a").href]`); got != `["This page needs JavaScript. Programs can use the API without it: openapi.json","`+s.url+`/openapi.json"]` {
 		t.Errorf("the page says %s", got)
 	}
@@ -37,6 +37,40 @@ func TestAccountPageWithoutScript(t *testing.T) {
 	if all := address + strings.Join(b.requests, " "); strings.Contains(all, password) {
 		t.Errorf("the password is in a URL: %s", all)
 	}
+}
+
+// TestAccountPageStuck: if the script does not start, because it was not loaded or the browser is too
+// old for it, the page says so, and its forms send nothing.
+func TestAccountPageStuck(t *testing.T) {
+	t.Parallel()
+	s := inMemory(t).start(t)
+	for _, script := range []string{"account.js", "latchkey.js"} {
+		t.Run("without "+script, func(t *testing.T) {
+			t.Parallel()
+			b := openBrowser(t)
+			b.run(t, network.SetBlockedURLs([]string{"*/" + script}))
+			v := visitWithoutScript(t, b, s.url, "en")
+			v.awaits(t, v.text["stuck"], `document.querySelector("#stuck").checkVisibility({ visibilityProperty: true })`)
+			v.run(t, chromedp.SendKeys("#signin-username", "kim", chromedp.ByQuery), chromedp.SendKeys("#signin-password", password+kb.Enter, chromedp.ByQuery))
+			v.is(t, "the password is in no URL", `location.href === "`+s.url+`/?lang=en"`)
+		})
+	}
+}
+
+// TestAccountPageLargeText: with text of 200 %, no state of the page scrolls sideways.
+func TestAccountPageLargeText(t *testing.T) {
+	t.Parallel()
+	long(t)
+	s, b := inMemory(t).start(t), openBrowser(t)
+	b.show(t, "light", 640)
+	b.run(t, chromedp.ActionFunc(func(ctx context.Context) error {
+		_, err := page.AddScriptToEvaluateOnNewDocument(`addEventListener("DOMContentLoaded", () => document.documentElement.style.fontSize = "200%")`).Do(ctx)
+		return err
+	}))
+	v := visitIn(t, b, s.url, "en")
+	v.is(t, "the text is twice as large", `getComputedStyle(document.querySelector("#signin-username")).fontSize === "32px"`)
+	v.tour(t, s, func(what, title string) { v.checkState(t, what, title, "testuser", "t@example.com", "Kim Min") })
+	v.checkVisit(t, s.url)
 }
 
 // TestAccountPageFramed: no other page can show this one in a frame.
