@@ -78,24 +78,32 @@ func serveHTTP(ctx context.Context, cfg config, ln net.Listener, out *logWriter)
 	return serveAccounts(ctx, cfg, acc, ln, hangups, log)
 }
 
-// openAccounts opens the store, and makes sure that there is the administrator whom the settings
-// name.
+// openAccounts opens the store, with all that a server needs in it.
 func openAccounts(ctx context.Context, cfg config, measured *metrics, log *slog.Logger) (*accounts, error) {
 	users, err := openStore(ctx, cfg.DatabaseURL, log)
 	if err != nil {
 		return nil, err
 	}
 	acc := newAccounts(cfg, users, measured, log)
-	err = acc.enableTokens(ctx, cfg)
-	if err == nil && cfg.AdminUsername != "" {
-		if err = acc.ensureAdmin(ctx, cfg.AdminUsername, cfg.AdminPassword); err != nil {
-			err = fmt.Errorf("cannot create the administrator: %w", err)
-		}
-	}
-	if err != nil {
+	if err := waitForDatabase(ctx, startPatience, log, func() error { return acc.prepare(ctx, cfg) }); err != nil {
 		return nil, errors.Join(err, users.Close())
 	}
 	return acc, nil
+}
+
+// prepare adds what every store of a server has: signing keys, and an administrator if the settings
+// name one. It may be called again after a failure.
+func (a *accounts) prepare(ctx context.Context, cfg config) error {
+	if err := a.enableTokens(ctx, cfg); err != nil {
+		return err
+	}
+	if cfg.AdminUsername == "" {
+		return nil
+	}
+	if err := a.ensureAdmin(ctx, cfg.AdminUsername, cfg.AdminPassword); err != nil {
+		return fmt.Errorf("cannot create the administrator: %w", err)
+	}
+	return nil
 }
 
 // about is the detail of the events of a start and a stop.

@@ -83,10 +83,6 @@ type connections interface {
 	// connections, too.
 	noteFault(fault)
 
-	// isTemporary reports whether a failure to open the database may end by itself,
-	// because it is starting up, for example.
-	isTemporary(error) bool
-
 	// explain puts first what people should look at in an error of the driver.
 	explain(error) error
 

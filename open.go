@@ -5,10 +5,17 @@ import (
 	"errors"
 	"log/slog"
 	"time"
+
+	"github.com/ncruces/go-sqlite3"
 )
 
-// startPatience is how long the start waits for a database to answer.
-const startPatience = 30 * time.Second
+const (
+	// startPatience is how long the start waits for a database to answer.
+	startPatience = 30 * time.Second
+
+	// waitInterval is the time after which the start asks again a database that has not answered.
+	waitInterval = 500 * time.Millisecond
+)
 
 // openStore opens the store at a URL, with the schema that this program needs.
 func openStore(ctx context.Context, url string, log *slog.Logger) (store, error) {
@@ -37,10 +44,38 @@ func openMigrated(ctx context.Context, url string, mode openMode, patience time.
 	for _, warning := range db.warnings {
 		log.Warn(warning)
 	}
-	if err := db.migrateWithin(ctx, patience, log); err != nil {
+	migrate := func() error { return db.migrate(ctx, log) }
+	if err := waitForDatabase(ctx, patience, log, migrate); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
+}
+
+// waitForDatabase calls op, and calls it again after errors that are temporary, until patience is over. It
+// logs that it waits.
+func waitForDatabase(ctx context.Context, patience time.Duration, log *slog.Logger, op func() error) error {
+	deadline := time.Now().Add(patience)
+	for waiting := false; ; waiting = true {
+		err := op()
+		if err == nil || !isTemporary(err) || time.Until(deadline) < waitInterval {
+			return err
+		}
+		if !waiting {
+			log.Warn("waiting for the database", "patience", patience.String(), "err", err)
+		}
+		if !sleep(ctx, waitInterval) {
+			return err
+		}
+	}
+}
+
+// isTemporary reports whether a database that is still starting, or to which another process is
+// writing, may soon do what it has failed to do.
+func isTemporary(err error) bool {
+	if code, ok := errors.AsType[sqlite3.ErrorCode](err); ok {
+		return code.Temporary()
+	}
+	return isTemporaryPG(err)
 }
 
 // openUnmigrated opens a database as it is. It returns an fs.ErrNotExist for a SQLite file that is

@@ -16,31 +16,7 @@ import (
 //go:embed migrations
 var migrationFiles embed.FS
 
-const (
-	migrateTimeout = 5 * time.Minute
-
-	// waitInterval is how long the start waits before it asks a database again that
-	// has not answered.
-	waitInterval = 500 * time.Millisecond
-)
-
-// migrateWithin is migrate for a database that may still be starting. It waits for patience at
-// most, and logs that it waits.
-func (d *database) migrateWithin(ctx context.Context, patience time.Duration, log *slog.Logger) error {
-	deadline := time.Now().Add(patience)
-	for waiting := false; ; waiting = true {
-		err := d.migrate(ctx, log)
-		if err == nil || !d.isTemporary(err) || time.Until(deadline) < waitInterval {
-			return err
-		}
-		if !waiting {
-			log.Warn("waiting for the database", "patience", patience.String(), "err", err)
-		}
-		if !sleep(ctx, waitInterval) {
-			return err
-		}
-	}
-}
+const migrateTimeout = 5 * time.Minute
 
 // migrate brings the schema up to date in one transaction, which changes nothing if it fails.
 // Several processes may try at once: one does it, and the others wait. It refuses a schema

@@ -392,6 +392,43 @@ func TestSQLiteLocked(t *testing.T) {
 	}
 }
 
+// TestSQLiteStartsLate starts a server on a file to which another process writes for longer than a
+// statement waits.
+func TestSQLiteStartsLate(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		make func(t *testing.T, path string)
+	}{
+		{"a file without tables", func(*testing.T, string) {}},
+		{"a file without a signing key", func(t *testing.T, path string) {
+			startOn(t, path).stop(t)
+			carryOut(t, path, "DELETE FROM signing_keys")
+		}},
+		{"a file without a log of changes", func(t *testing.T, path string) {
+			startOn(t, path).stop(t)
+			carryOut(t, path, "PRAGMA journal_mode = delete")
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			path := newFile(t)
+			tt.make(t, path)
+			other := openFile(t, path)
+			tx(t, other, "BEGIN IMMEDIATE")
+			s := launch(t, invocation{env: onFile(path, "ADDR=localhost:0", "PBKDF2_ITERATIONS=100000")})
+			waitFor(t, "a line about waiting", func() bool { return len(s.log.events("waiting for the database")) > 0 })
+			tx(t, other, "COMMIT")
+			s.awaitStart(t)
+			s.register(t, "alice")
+			checkMe(t, s.me(t, s.logIn(t, "alice")), "alice")
+			if n := len(s.log.events("waiting for the database")); n != 1 {
+				t.Errorf("the log says %d times that it waits; want once", n)
+			}
+		})
+	}
+}
+
 // tx begins or ends a transaction.
 func tx(t testing.TB, db *sql.DB, statement string) {
 	t.Helper()
