@@ -429,7 +429,7 @@ func TestSQLiteStartsLate(t *testing.T) {
 	}
 }
 
-// tx begins or ends a transaction.
+// tx begins or ends a transaction, or does something in it.
 func tx(t testing.TB, db *sql.DB, statement string) {
 	t.Helper()
 	if _, err := db.Exec(statement); err != nil {
