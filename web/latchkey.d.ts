@@ -88,9 +88,9 @@ export declare class Latchkey extends EventTarget {
    * Calls the browser's fetch, with the token for the server and for LatchkeyOptions.origins. A
    * relative input is relative to the server's URL. It refreshes the token and sends the request again
    * after a 401. After a 429, or a 503 to a method that can be repeated, it waits up to ten seconds as
-   * Retry-After says, and sends the request three times at most. A body that is a stream is sent once. A request with an
-   * Authorization of its own, or to another origin, goes as it is. Without an answer it rejects with
-   * a LatchkeyError, or with the reason of init.signal.
+   * Retry-After says, and sends the request three times at most. A body that is a stream is sent once.
+   * A request with an Authorization of its own, or to another origin, goes as it is. Without an answer
+   * it rejects with a LatchkeyError, or with the reason of init.signal.
    */
   fetch(input: string | URL | Request, init?: RequestInit): Promise<Response>;
   /**
