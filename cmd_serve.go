@@ -85,7 +85,9 @@ func openAccounts(ctx context.Context, cfg config, measured *metrics, log *slog.
 		return nil, err
 	}
 	acc := newAccounts(cfg, users, measured, log)
-	if err := waitForDatabase(ctx, startPatience, log, func() error { return acc.prepare(ctx, cfg) }); err != nil {
+	isTemporary := func(err error) bool { return errors.Is(err, errNotYet) }
+	prepare := func() error { return acc.prepare(ctx, cfg) }
+	if err := waitForDatabase(ctx, startPatience, log, isTemporary, prepare); err != nil {
 		return nil, errors.Join(err, users.Close())
 	}
 	return acc, nil

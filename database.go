@@ -83,6 +83,10 @@ type connections interface {
 	// connections, too.
 	noteFault(fault)
 
+	// isTemporary reports whether the database may soon do, without help, what it has failed to
+	// do: because it is starting up, or another process has locked it.
+	isTemporary(error) bool
+
 	// explain puts first what people should look at in an error of the driver.
 	explain(error) error
 

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"time"
-
-	"github.com/ncruces/go-sqlite3"
 )
 
 const (
@@ -45,15 +43,15 @@ func openMigrated(ctx context.Context, url string, mode openMode, patience time.
 		log.Warn(warning)
 	}
 	migrate := func() error { return db.migrate(ctx, log) }
-	if err := waitForDatabase(ctx, patience, log, migrate); err != nil {
+	if err := waitForDatabase(ctx, patience, log, db.isTemporary, migrate); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
 }
 
-// waitForDatabase calls op, and calls it again after errors that are temporary, until patience is over. It
-// logs that it waits.
-func waitForDatabase(ctx context.Context, patience time.Duration, log *slog.Logger, op func() error) error {
+// waitForDatabase calls op, and calls it again after errors that are temporary, until patience is over.
+// It logs that it waits.
+func waitForDatabase(ctx context.Context, patience time.Duration, log *slog.Logger, isTemporary func(error) bool, op func() error) error {
 	deadline := time.Now().Add(patience)
 	for waiting := false; ; waiting = true {
 		err := op()
@@ -67,15 +65,6 @@ func waitForDatabase(ctx context.Context, patience time.Duration, log *slog.Logg
 			return err
 		}
 	}
-}
-
-// isTemporary reports whether a database that is still starting, or to which another process is
-// writing, may soon do what it has failed to do.
-func isTemporary(err error) bool {
-	if code, ok := errors.AsType[sqlite3.ErrorCode](err); ok {
-		return code.Temporary()
-	}
-	return isTemporaryPG(err)
 }
 
 // openUnmigrated opens a database as it is. It returns an fs.ErrNotExist for a SQLite file that is

@@ -87,6 +87,8 @@ func (c *pgConnections) ready(context.Context) error { return nil }
 
 func (c *pgConnections) faultOf(err error) fault { return pgFault(err) }
 
+func (c *pgConnections) isTemporary(err error) bool { return isTemporaryPG(err) }
+
 func (c *pgConnections) explain(err error) error { return explainPG(err) }
 
 func (c *pgConnections) cure(err error) string { return curePG(err) }

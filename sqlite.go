@@ -162,6 +162,11 @@ func (c *sqliteConnections) ready(ctx context.Context) error {
 // faultOf returns faultOther: there is one writer, so no statement is ever undone.
 func (c *sqliteConnections) faultOf(error) fault { return faultOther }
 
+func (c *sqliteConnections) isTemporary(err error) bool {
+	code, ok := errors.AsType[sqlite3.ErrorCode](err)
+	return ok && code.Temporary()
+}
+
 // explain says more about a failed write than "disk I/O error": go-sqlite3 0.37 loses the
 // system's error, even that the disk is full. It leaves out the statement with which the
 // driver first reads the file.

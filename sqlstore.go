@@ -189,7 +189,11 @@ func (s sqlStore) attempt(ctx context.Context, timeout time.Duration, op func(co
 		s.noteFault(kind)
 		again := kind.isUndone() || kind == faultLost && repeatable
 		if !again || n == maxAttempts || !pause(limited) {
-			return fmt.Errorf("%w: %w", errUnavailable, s.explain(err))
+			unavailable := errUnavailable
+			if s.isTemporary(err) {
+				unavailable = errNotYet
+			}
+			return fmt.Errorf("%w: %w", unavailable, s.explain(err))
 		}
 	}
 }

@@ -229,7 +229,26 @@ func (noConnections) faultOf(err error) fault { return pgFault(err) }
 
 func (noConnections) noteFault(fault) {}
 
+func (noConnections) isTemporary(err error) bool { return errors.Is(err, errStarting) }
+
 func (noConnections) explain(err error) error { return err }
+
+var errStarting = errors.New("the database is starting")
+
+// TestNotYet: only what a database may soon do is worth the wait of a start, and both failures are
+// those of a store that does not answer.
+func TestNotYet(t *testing.T) {
+	s := sqlStore{&database{connections: noConnections{}}}
+	for failure, want := range map[error]bool{errStarting: true, errors.New("the disk is full"): false} {
+		err := s.write(t.Context(), func(context.Context) error { return failure })
+		if got := errors.Is(err, errNotYet); got != want || !errors.Is(err, errUnavailable) || !errors.Is(err, failure) {
+			t.Errorf("%v: a start waits: %t; want %t", err, got, want)
+		}
+		if want := "the store does not answer: " + failure.Error(); err.Error() != want {
+			t.Errorf("%q; want %q", err, want)
+		}
+	}
+}
 
 // TestAttemptTimesOut: a database that does not answer is known as such within
 // five seconds.

@@ -18,6 +18,9 @@ var (
 	errUnstorable  = errors.New("a text that not every store can hold")
 )
 
+// errNotYet is the errUnavailable of a database that may soon answer without help.
+var errNotYet = fmt.Errorf("%w", errUnavailable)
+
 // A store keeps users and their sessions. Its methods are safe for concurrent
 // use, each is atomic and carried out once it has returned nil, and what they
 // return shares no memory that the store will write. Times come back in UTC, to
