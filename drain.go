@@ -48,6 +48,7 @@ func serveUntil(ctx context.Context, srv *http.Server, ln net.Listener, end shut
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), end.patience)
 	defer cancel()
 	ln.Close()
+	<-served                        // or Shutdown would fail, because somebody else has closed the listener
 	srv.SetKeepAlivesEnabled(false) // closes those that are idle
 	fresh.await(grace)
 	if err := srv.Shutdown(grace); err != nil {
